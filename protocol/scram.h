@@ -1,0 +1,78 @@
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), client and server role, and
+// PostgreSQL's verifier: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>.
+// Passwords are SASLprep'd as PostgreSQL does: ASCII as it is, other text as it is when
+// preparation does not apply.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace protocol {
+
+inline constexpr std::string_view kScram = "SCRAM-SHA-256", kScramPlus = "SCRAM-SHA-256-PLUS";
+
+using ScramKey = std::array<std::uint8_t, 32>;
+
+struct ScramVerifier {
+  std::uint32_t iterations = 4096;
+  std::string salt;  // raw bytes
+  ScramKey stored_key{}, server_key{};
+};
+std::optional<ScramVerifier> parse_scram_verifier(std::string_view text);
+std::string format_scram_verifier(const ScramVerifier& verifier);
+ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt,
+                                  std::uint32_t iterations);
+// For a user that does not exist: a verifier that nothing matches, always the same for one name
+// and one `seed`, so that a login cannot tell the two apart.
+ScramVerifier mock_scram_verifier(std::string_view user, std::string_view seed);
+
+// What a client proved it knows: enough to log into a server with the same verifier without
+// the password ("pass-through").
+struct ScramKeys { ScramKey client_key{}, server_key{}; };
+
+// Server role: feed client-first, then client-final. Feed random bytes for the nonce.
+class ScramServer {
+ public:
+  // channel_binding: tls-server-end-point data, "" without TLS; offered_plus: what we offered.
+  ScramServer(ScramVerifier verifier, std::string_view nonce, std::string_view channel_binding);
+  // mechanism: what the client chose. Answer: server-first. nullopt: malformed or downgrade.
+  std::optional<std::string> first(std::string_view mechanism, std::string_view client_first);
+  // Answer: server-final; nullopt: wrong password or malformed.
+  std::optional<std::string> final(std::string_view client_final);
+  const ScramKeys& keys() const { return keys_; }  // valid after final() answered
+
+ private:
+  ScramVerifier verifier_;
+  std::string nonce_, channel_binding_, gs2_header_, auth_message_, combined_nonce_;
+  ScramKeys keys_;
+  bool plus_ = false;
+};
+
+// Client role.
+class ScramClient {
+ public:
+  ScramClient(std::string_view password, std::string_view nonce);
+  // Pass-through. The server's salt and iterations do not matter: the keys are what they make.
+  ScramClient(const ScramKeys& keys, std::string_view nonce);
+  // channel_binding: "" = none; with it SCRAM-SHA-256-PLUS is spoken. `offered_plus`: whether the
+  // server offered PLUS (decides "n" or "y" in the header).
+  std::string first(std::string_view channel_binding, bool channel_binding_possible);
+  std::optional<std::string> final(std::string_view server_first);  // client-final
+  bool verify(std::string_view server_final) const;                 // the server knew the keys too
+  // Bounds a hostile server's iteration count.
+  static constexpr std::uint32_t kMaxIterations = 1'000'000;
+
+ private:
+  std::string password_, nonce_, gs2_header_, channel_binding_, first_bare_, auth_message_;
+  std::optional<ScramKeys> keys_;
+  ScramKey server_signature_{};
+};
+
+// "md5" + md5(md5(password + user) + salt), what a client answers to AuthenticationMD5Password.
+// stored: plain text password or "md5..." secret.
+std::string md5_answer(std::string_view stored, std::string_view user, std::string_view salt4);
+
+}  // namespace protocol

@@ -1,0 +1,59 @@
+// What is known about the hosts of one cluster at one moment: immutable, published to all workers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "config/config.h"
+#include "protocol/lsn.h"
+
+namespace cluster {
+
+using base::Duration;
+using base::Time;
+using protocol::Lsn;
+
+enum class Role : std::uint8_t { kUnknown, kPrimary, kReplica };
+enum class HostState : std::uint8_t {
+  kUnknown,  // never answered yet
+  kUp,
+  kLagging,  // a replica beyond the lag limits, or not yet back within the lower ones
+  kDown,     // refused, timed out, or broke off
+  kRefused,  // answers, but must not be used: wrong role for its config, second primary, ...
+};
+
+struct Host {
+  std::string name;  // as configured, same order and index as config::Cluster::hosts
+  Role role = Role::kUnknown;
+  HostState state = HostState::kUnknown;
+  std::string why;           // for people: "lag 1500 ms over 1000 ms", "connection refused"
+  Lsn lsn = 0;               // primary: current WAL position; replica: replayed position
+  Lsn received_lsn = 0;      // replica only
+  std::uint32_t timeline = 0;
+  std::int64_t lag_ms = -1;     // -1 = unknown, never treated as fresh; primary: 0
+  std::int64_t lag_bytes = -1;
+  Time sampled{};            // when the last good answer was asked for
+  bool reads = false;        // a replica that may serve reads now
+};
+
+// One position of the primary: it had written (at least) lsn when asked at `asked`.
+struct PrimarySample { Time asked{}; Lsn lsn = 0; };
+
+struct Snapshot {
+  std::uint64_t version = 0;  // grows with each publication
+  std::vector<Host> hosts;
+  int primary = -1;           // index into hosts; -1 = none usable
+  // The latest positions of the primary, oldest first: enough to cover a few seconds.
+  std::vector<PrimarySample> primary_history;
+
+  // The first sampled position that was asked for after `commit`: a replica that has replayed it
+  // shows everything committed by then. 0 = no such sample yet.
+  Lsn position_after(Time commit) const;
+};
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+}  // namespace cluster

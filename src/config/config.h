@@ -1,0 +1,199 @@
+// The whole configuration as one immutable value: every setting, its unit, default and limit.
+//
+// Made by config::load (load.h) from a TOML file and overrides, or from a connection string.
+// A Config that exists is valid: every name refers to something, every number is in range.
+// Published as shared_ptr<const Config>; readers keep the pointer for as long as they use it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+
+namespace config {
+
+using base::milliseconds;
+
+enum class PoolMode : std::uint8_t { kTransaction, kSession, kStatement };
+enum class HostRole : std::uint8_t { kAuto, kPrimary, kReplica };
+enum class AuthMethod : std::uint8_t {
+  kTrust,
+  kPassword,  // cleartext; refused unless the connection is TLS or a Unix socket
+  kMd5,       // md5, or SCRAM when the stored secret is a SCRAM verifier (as PostgreSQL does)
+  kScram,
+};
+enum class SslMode : std::uint8_t { kDisable, kAllow, kPrefer, kRequire, kVerifyCa, kVerifyFull };
+enum class Balancing : std::uint8_t {
+  kLeastConnections,
+  kRoundRobin,
+  kRandom,  // weighted by Host::weight
+  kLeastLatency,
+  kClientAddressHash,
+};
+enum class Consistency : std::uint8_t {
+  kEventual,  // only the lag limits
+  kSession,   // reads see everything that this session committed
+};
+enum class NoReplica : std::uint8_t { kPrimary, kError };  // what a read does when no replica is fit
+enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
+enum class LogFormat : std::uint8_t { kText, kJson };
+
+// [tls.client] (what we offer to clients) and [tls.server] / cluster.tls (what we ask of servers).
+struct Tls {
+  SslMode mode = SslMode::kDisable;  // client side: allow and prefer both mean "if the client asks"
+  std::string cert_file, key_file;   // PEM; client side: needed unless mode is disable
+  std::string ca_file;               // PEM; verify-ca and verify-full need it
+};
+
+struct Listener {
+  std::string host = "127.0.0.1";  // an address; "" when this is a Unix socket
+  std::uint16_t port = 6432;
+  std::string unix_dir;  // directory of the socket ".s.PGSQL.<port>"; "" when this is TCP
+};
+
+struct Host {
+  std::string name;  // unique in its cluster; defaults to host:port
+  std::string host;  // DNS name, address, or the directory of a Unix socket (starts with '/')
+  std::uint16_t port = 5432;
+  HostRole role = HostRole::kAuto;
+  double weight = 1;  // > 0; share of reads under kRandom, divisor under kLeastConnections
+};
+
+struct Routing {
+  bool split_reads = true;                // false: everything goes to the primary
+  milliseconds lag_max{1000};             // a replica further behind gets no reads; 0 = no limit
+  std::uint64_t lag_bytes_max = 64u << 20;  // the same in bytes of WAL; 0 = no limit
+  double lag_recover_ratio = 0.5;         // back in service below this share of the limits (0..1]
+  Balancing balancing = Balancing::kLeastConnections;
+  Consistency consistency = Consistency::kSession;
+  NoReplica no_replica = NoReplica::kPrimary;
+  std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
+                                                // lower case, "schema.name" or "name"
+};
+
+struct Cluster {
+  std::string name;
+  std::vector<Host> hosts;  // at least one
+  Tls tls;                  // towards these hosts
+  Routing routing;          // cluster's own table over the global one
+  milliseconds monitor_interval{100};  // between two samples of a host; 20 ms .. 60 s
+  milliseconds monitor_timeout{1000};  // a host silent for so long is down
+  std::string monitor_user;            // with monitor_password: reads positions (pg_monitor is enough,
+  std::string monitor_password;        // any login works); default: the first user with a password
+  std::string monitor_database = "postgres";
+};
+
+struct PoolSizes {
+  // Server connections of one (database, user) to one host, for the whole process.
+  std::uint32_t size = 20;
+  std::uint32_t min = 0;      // kept open once the pool has been used
+  std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
+};
+
+struct Database {
+  std::string name;     // what clients ask for; "*" = any other name
+  std::string cluster;  // a Cluster's name
+  std::string dbname;   // on the servers; "" = the name the client asked for
+  std::string user;     // log into servers as this user ("" = as the client's user)
+  std::string password;  // with `user`
+  std::optional<PoolMode> pool_mode;
+  std::optional<PoolSizes> pool;
+  std::uint32_t max_connections = 0;         // server connections per host, all users; 0 = no limit
+  std::uint32_t max_client_connections = 0;  // 0 = no limit
+  std::string auth_user, auth_password, auth_query;  // overrides of Auth; "" = Auth's
+};
+
+struct User {
+  std::string name;
+  std::string password;  // plain text, "md5...", or "SCRAM-SHA-256$..." verifier; "" = none
+  std::optional<PoolMode> pool_mode;
+  std::optional<PoolSizes> pool;
+  std::uint32_t max_connections = 0;         // server connections per host, all databases; 0 = none
+  std::uint32_t max_client_connections = 0;  // 0 = no limit
+  bool admin = false;                        // may command the console
+  bool stats = false;                        // may only look (SHOW)
+};
+
+struct Auth {
+  AuthMethod method = AuthMethod::kScram;
+  // Users that [users] does not list are looked up with auth_query, as auth_user, in the database
+  // that the client asked for (or auth_database). "" auth_user = no lookups.
+  std::string auth_user, auth_password, auth_database;
+  std::string auth_query;  // "" = kDefaultAuthQuery; returns (name, secret) for $1
+  milliseconds auth_query_cache{30'000};  // how long a found secret is believed
+};
+// Honours VALID UNTIL; schema-qualified so that no search_path can redirect it.
+inline constexpr const char* kDefaultAuthQuery =
+    "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
+    "FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
+
+struct Timeouts {  // 0 = never, unless said otherwise
+  milliseconds login{60'000};         // client: from accept to its first ReadyForQuery
+  milliseconds connect{15'000};       // server: from connect() to its first ReadyForQuery; not 0
+  milliseconds query_wait{120'000};   // client waiting for a server connection
+  milliseconds reserve{5'000};        // wait after which PoolSizes::reserve may be used
+  milliseconds server_idle{600'000};  // idle server connection is closed
+  milliseconds server_lifetime{3'600'000};
+  double server_lifetime_jitter = 0.1;  // 0..1: share of the lifetime taken off at random
+  milliseconds server_retry{1'000};   // pause after a failed connect to a host; grows to 15x
+  milliseconds idle_in_transaction{0};
+  milliseconds query{0};
+  milliseconds client_idle{0};
+  milliseconds drain{30'000};         // SIGTERM: transactions may finish for so long; 0 = none may
+};
+
+struct Limits {
+  std::uint32_t clients = 10'000;             // 53300 beyond
+  std::uint32_t message_bytes = 1u << 30;     // one message of a client or a server, at most 1 GiB
+  std::uint32_t startup_bytes = 10'000;       // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
+  std::uint32_t gather_bytes = 1u << 20;      // of a request kept until its Sync; beyond: primary
+  std::uint32_t buffer_bytes = 256u << 10;    // unsent bytes per direction before reading stops
+  std::uint32_t prepared_statements = 200;    // named, per server connection (LRU)
+  std::uint32_t client_prepared_bytes = 64u << 20;  // statement texts one session may keep
+  std::uint32_t analyze_bytes = 64u << 10;    // longer statements are not parsed: they go to the primary
+  std::uint32_t analyze_cache_bytes = 16u << 20;  // per worker
+};
+
+struct Logging {
+  LogLevel level = LogLevel::kInfo;
+  LogFormat format = LogFormat::kText;
+  std::string file;  // "" = standard error; reopened on SIGHUP
+  bool connections = false;  // client log-ins and -outs at info
+};
+
+struct Admin {
+  std::string http_host = "127.0.0.1";
+  std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
+};
+
+struct Config {
+  std::uint32_t workers = 0;  // event loops; 0 = one per core
+  std::vector<Listener> listeners;  // at least one
+  std::vector<Cluster> clusters;    // at least one
+  std::vector<Database> databases;
+  std::vector<User> users;
+  PoolMode pool_mode = PoolMode::kTransaction;
+  PoolSizes pool;
+  Auth auth;
+  Timeouts timeouts;
+  Limits limits;
+  Tls client_tls;
+  Logging logging;
+  Admin admin;
+  std::string source;  // the file it came from; "" for the command line
+};
+
+using ConfigPtr = std::shared_ptr<const Config>;
+
+// What the config means for one (database, user) pair. Null when it names no such thing.
+const Database* find_database(const Config& config, std::string_view name);  // falls back to "*"
+const User* find_user(const Config& config, std::string_view name);
+const Cluster* find_cluster(const Config& config, std::string_view name);
+PoolMode pool_mode(const Config& config, const Database& database, const User* user);
+PoolSizes pool_sizes(const Config& config, const Database& database, const User* user);
+
+}  // namespace config

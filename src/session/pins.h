@@ -1,0 +1,42 @@
+// Why a session keeps its server connection beyond its transaction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "sql/analysis.h"
+
+namespace session {
+
+struct Pin {
+  sql::Residue reason{};
+  base::Time since{};
+  std::string statement;  // its first 200 bytes, literals removed by the caller or not kept at all
+};
+
+class Pins {
+ public:
+  bool empty() const { return pins_.empty(); }
+  std::uint16_t reasons() const;  // joined sql::Residue
+  // One Pin for each bit of `residue` that is not there yet.
+  void add(std::uint16_t residue, base::Time now, std::string_view statement);
+  void remove(std::uint16_t residue);
+  void clear() { pins_.clear(); }
+  const std::vector<Pin>& list() const { return pins_; }
+
+ private:
+  std::vector<Pin> pins_;
+};
+
+// "temporary object", "advisory lock" ... for SHOW PINS, metrics, logs.
+const char* reason_name(sql::Residue reason);
+
+// The residues that a successful statement takes away from a session, e.g. DISCARD ALL all,
+// UNLISTEN * kListening, DEALLOCATE ALL kSqlPrepared, CLOSE ALL kHoldCursor, DISCARD TEMP.
+std::uint16_t residue_removed_by(const sql::Statement& statement);
+
+}  // namespace session

@@ -1,0 +1,103 @@
+// What a statement text is: what it may do, what it does to session state, what it names.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sql {
+
+// Ordered: a text of several statements counts as its most demanding one.
+enum class Access : std::uint8_t {
+  kNone,   // touches no data: SET, SHOW of a setting, BEGIN, empty text
+  kRead,   // cannot write, by grammar and by the list of functions
+  kWrite,  // writes, may write, or is not understood
+};
+
+enum class Verb : std::uint8_t {  // of one statement; only what someone acts upon has its own
+  kOther,
+  kSelect,
+  kBegin,             // BEGIN, START TRANSACTION
+  kCommit,            // COMMIT, END (also AND CHAIN)
+  kRollback,          // ROLLBACK, ABORT (also AND CHAIN)
+  kSavepoint, kRelease, kRollbackTo,
+  kPrepareTransaction,
+  kSetTransaction,    // SET TRANSACTION, SET SESSION CHARACTERISTICS
+  kSet,               // SET name TO value; also SET TIME ZONE, SET NAMES, SET ROLE ...
+  kReset, kResetAll, kShow,
+  kDiscardAll, kDiscardOther,  // DISCARD PLANS | SEQUENCES | TEMP
+  kPrepare, kExecute,          // SQL level
+  kDeallocate, kDeallocateAll,
+  kDeclareHold,       // DECLARE ... WITH HOLD
+  kCloseCursor, kCloseAllCursors,
+  kListen, kUnlisten, kUnlistenAll, kNotify,
+  kCopyIn, kCopyOut,
+  kCreateTemp,        // temporary table, view, sequence; SELECT INTO TEMP
+  kLoad,
+  kDdl,               // CREATE, ALTER, DROP ...: catalogs change
+  kVacuumLike,        // cannot run inside a transaction block (VACUUM, CREATE DATABASE, ...)
+};
+
+// State that a statement may leave behind on its server connection beyond its transaction, and
+// which Weir cannot carry to another one. Bits.
+enum Residue : std::uint16_t {
+  kNoResidue = 0,
+  kTempObject = 1 << 0,
+  kAdvisoryLock = 1 << 1,   // session level: pg_advisory_lock and friends
+  kHoldCursor = 1 << 2,
+  kListening = 1 << 3,
+  kSqlPrepared = 1 << 4,    // PREPARE
+  kSequenceState = 1 << 5,  // nextval: a later currval or lastval asks for it
+  kRandomSeed = 1 << 6,     // setseed
+  kLoadedLibrary = 1 << 7,  // LOAD
+  kOpaque = 1 << 8,         // DO, CALL, a function that is no built-in: may have set anything
+  kUnreadable = 1 << 9,     // text not analysed whose words hint at state
+};
+
+struct SetStatement {
+  std::string name;      // lower case; "role", "session_authorization", "timezone" ...
+  bool local = false;    // SET LOCAL, set_config(..., true)
+  bool reset = false;    // RESET name, SET name TO DEFAULT
+  // What sets it again on another connection: the text behind "SET name", e.g.
+  // "TO 'a', b" or "FROM CURRENT" never (that is residue kOpaque). Quoted so that it can be
+  // replayed as it stands: "SET <quoted name> <value_sql>". "" when reset.
+  std::string value_sql;
+  // The same as one plain string when it is one constant (SET x TO 'v' gives v), else nullopt.
+  std::optional<std::string> value;
+};
+
+struct Statement {
+  Verb verb = Verb::kOther;
+  Access access = Access::kWrite;
+  std::uint16_t residue = kNoResidue;
+  std::string name;            // DEALLOCATE, PREPARE, EXECUTE, DECLARE, CLOSE, LISTEN, SAVEPOINT...
+  std::vector<SetStatement> sets;  // SET, RESET, or SELECT set_config('a', 'b', false)
+  // BEGIN, SET TRANSACTION: what they say; nullopt = not said.
+  std::optional<bool> read_only, deferrable;
+  std::optional<std::string> isolation;  // lower case: "serializable" ...
+  bool chain = false;          // COMMIT AND CHAIN
+};
+
+enum class Hint : std::uint8_t { kNone, kPrimary, kReplica };  // /* weir: primary */
+
+struct Analysis {
+  Access access = Access::kWrite;    // of the whole text
+  std::uint16_t residue = kNoResidue;  // of the whole text, joined
+  Hint hint = Hint::kNone;
+  bool parsed = false;               // libpg_query understood it
+  std::uint64_t shape = 0;           // equal for texts that differ in literals only; never 0
+  std::string why;                   // for people: "INSERT", "function nextval may write" ...
+  std::vector<Statement> statements;  // as written; empty for an empty text
+  // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
+  // the hot path needs to look at nothing else.
+  bool plain = false;
+
+  const Statement* single() const { return statements.size() == 1 ? &statements[0] : nullptr; }
+};
+
+using AnalysisPtr = std::shared_ptr<const Analysis>;
+
+}  // namespace sql
