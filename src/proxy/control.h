@@ -1,0 +1,64 @@
+// What the console and the HTTP server may ask of the running proxy. Implemented by Instance.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "config/config.h"
+#include "protocol/buffer.h"
+#include "protocol/bytes.h"
+#include "proxy/inspect.h"
+
+namespace proxy {
+
+// Thread-safe. Callbacks run on the control thread.
+class Control {
+ public:
+  virtual ~Control() = default;
+
+  // Collects from all workers without stopping them; a millisecond or so.
+  virtual void inspect(absl::AnyInvocable<void(Inspection)> done) = 0;
+  virtual config::ConfigPtr config() const = 0;
+
+  // Reads the configuration again. done: OK, or what was wrong (the old one stays); the message
+  // of an OK lists what needs a restart, "" = nothing.
+  virtual void reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) = 0;
+  // database "" = all. pause: no new transactions start; done once no server is in use.
+  virtual void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) = 0;
+  virtual absl::Status resume(std::string_view database) = 0;
+  // Server connections of the database are closed as soon as they are free, new ones opened.
+  virtual absl::Status reconnect(std::string_view database) = 0;
+  virtual absl::Status disable(std::string_view database) = 0;  // refuse new clients
+  virtual absl::Status enable(std::string_view database) = 0;
+  // Drops all clients and servers of the database at once and pauses it.
+  virtual absl::Status kill(std::string_view database) = 0;
+  virtual absl::Status kill_client(std::uint64_t id) = 0;
+  enum class Shutdown : std::uint8_t { kNow, kDrain };
+  virtual void shutdown(Shutdown how) = 0;
+  virtual bool draining() const = 0;
+};
+
+using ConsoleReply = absl::AnyInvocable<void(protocol::Buffer bytes, bool close)>;
+
+// One client's conversation with the admin console, from its first message after the login.
+// (Login itself, ParameterStatus and the first ReadyForQuery are the proxy's.)
+class ConsoleSession {
+ public:
+  virtual ~ConsoleSession() = default;
+  // One whole message; views live during the call only. `reply` is called exactly once, on any
+  // thread; the next message is fed only after that. The session may be destroyed before the
+  // reply: then the reply must still be harmless to call.
+  virtual void on_message(char type, protocol::Bytes body, ConsoleReply reply) = 0;
+};
+struct ConsoleLogin {
+  std::string user;
+  bool may_command = false;  // false: SHOW only
+};
+using ConsoleFactory = std::function<std::unique_ptr<ConsoleSession>(const ConsoleLogin&)>;
+
+}  // namespace proxy

@@ -1,0 +1,110 @@
+// What the console, the metrics and the dashboard may see: plain rows, copied from the workers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "cluster/snapshot.h"
+#include "session/pins.h"
+
+namespace proxy {
+
+// Totals since start of one database; sums over workers. Times in microseconds.
+struct Stats {
+  std::uint64_t xact_count = 0, query_count = 0, server_assignment_count = 0;
+  std::uint64_t bytes_received = 0, bytes_sent = 0;  // from clients, to clients
+  std::uint64_t xact_time_us = 0, query_time_us = 0, wait_time_us = 0;
+  std::uint64_t client_parse_count = 0, server_parse_count = 0, bind_count = 0;
+  std::uint64_t client_login_count = 0;
+  std::uint64_t errors = 0;                    // ErrorResponses relayed
+  std::uint64_t reads_on_replica = 0, reads_on_primary = 0, writes = 0;  // requests by route
+  std::uint64_t retries = 0;                   // re-run on the primary after 25006 and the like
+  Stats& operator+=(const Stats& other);
+};
+
+struct PoolRow {
+  std::string database, user, host;  // host: its name in the cluster
+  std::string pool_mode;
+  std::uint32_t cl_active = 0, cl_waiting = 0, cl_active_cancel_req = 0, cl_waiting_cancel_req = 0;
+  std::uint32_t sv_active = 0, sv_active_cancel = 0, sv_being_canceled = 0, sv_idle = 0,
+                sv_used = 0, sv_tested = 0, sv_login = 0;
+  std::uint64_t maxwait_us = 0;
+};
+
+struct ConnectionRow {  // a client or a server connection
+  std::uint64_t id = 0;
+  std::string user, database, state, addr, local_addr, tls, application_name, host;
+  std::uint16_t port = 0, local_port = 0;
+  base::WallTime connect_time{}, request_time{};
+  std::uint64_t wait_us = 0;
+  bool close_needed = false;
+  bool replication = false;
+  std::uint64_t link = 0;       // id of the connection it is linked to; 0 = none
+  std::uint32_t remote_pid = 0;  // server: its backend's pid; client: the pid it was told
+  std::uint32_t prepared_statements = 0;
+  std::uint32_t worker = 0;
+  std::vector<session::Pin> pins;  // clients
+  std::uint64_t memory = 0;        // bytes of buffers and state that we know of
+};
+
+struct DatabaseRow {
+  std::string name, cluster, dbname, force_user, pool_mode;
+  std::uint32_t pool_size = 0, min_pool_size = 0, reserve_pool_size = 0;
+  std::uint32_t max_connections = 0, current_connections = 0, max_client_connections = 0,
+                current_client_connections = 0;
+  bool paused = false, disabled = false;
+  Stats stats;
+};
+
+struct UserRow {
+  std::string name, pool_mode;
+  std::uint32_t pool_size = 0, reserve_pool_size = 0, max_user_connections = 0,
+                current_connections = 0, max_user_client_connections = 0,
+                current_client_connections = 0;
+};
+
+struct WorkerRow {
+  std::uint32_t clients = 0, servers = 0;
+  std::uint64_t loops = 0, analyzer_text_hits = 0, analyzer_shape_hits = 0, analyzer_misses = 0,
+                analyzer_bytes = 0;
+};
+
+struct ClusterRow {
+  std::string name;
+  cluster::SnapshotPtr snapshot;
+  // One per host, index as Snapshot::hosts.
+  std::vector<std::uint32_t> active, open;  // server connections: leased, open
+  std::vector<double> latency_us;
+  std::vector<std::string> address;         // host:port
+};
+
+// Upper bounds in microseconds of the buckets of a latency histogram; the last is infinite.
+inline constexpr std::array<std::uint64_t, 14> kLatencyBounds = {
+    100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000,
+    5'000'000, 30'000'000};
+struct Histogram {
+  std::array<std::uint64_t, kLatencyBounds.size() + 1> counts{};
+  std::uint64_t sum_us = 0, count = 0;
+  void add(std::uint64_t us);
+  Histogram& operator+=(const Histogram& other);
+};
+
+struct Inspection {
+  std::vector<PoolRow> pools;
+  std::vector<ConnectionRow> clients, servers;
+  std::vector<DatabaseRow> databases;  // with Stats
+  std::vector<UserRow> users;
+  std::vector<WorkerRow> workers;
+  std::vector<ClusterRow> clusters;
+  Histogram query_time, wait_time;
+  std::uint64_t login_clients = 0;  // not logged in yet
+  base::Time taken{};
+  base::WallTime taken_wall{}, started_wall{};
+  std::uint64_t clients_refused = 0, logins_failed = 0, cancels = 0;
+};
+
+}  // namespace proxy
