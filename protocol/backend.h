@@ -27,14 +27,24 @@ inline constexpr char kAuthentication = 'R', kBackendKeyData = 'K', kBindComplet
 bool is_backend_type(char type);  // one of the above
 
 enum class AuthRequest : std::uint32_t {
-  kOk = 0, kKerberosV5 = 2, kCleartext = 3, kMd5 = 5, kGss = 7, kGssContinue = 8, kSspi = 9,
-  kSasl = 10, kSaslContinue = 11, kSaslFinal = 12,
+  kOk = 0,
+  kKerberosV5 = 2,
+  kCleartext = 3,
+  kMd5 = 5,
+  kGss = 7,
+  kGssContinue = 8,
+  kSspi = 9,
+  kSasl = 10,
+  kSaslContinue = 11,
+  kSaslFinal = 12,
 };
 struct Authentication {
   AuthRequest request;
   Bytes rest;  // md5: 4 bytes of salt; SASL: mechanism list; continue and final: data
 };
-struct ParameterStatus { std::string_view name, value; };
+struct ParameterStatus {
+  std::string_view name, value;
+};
 struct BackendKeyData {
   std::uint32_t pid;
   Bytes key;  // 4 bytes in 3.0; 4 to 256 in 3.2
@@ -44,7 +54,7 @@ std::optional<Authentication> decode_authentication(Bytes body);
 std::vector<std::string_view> sasl_mechanisms(Bytes rest);  // empty when malformed
 std::optional<ParameterStatus> decode_parameter_status(Bytes body);
 std::optional<BackendKeyData> decode_backend_key_data(Bytes body);
-std::optional<char> decode_ready_for_query(Bytes body);            // 'I', 'T' or 'E'
+std::optional<char> decode_ready_for_query(Bytes body);               // 'I', 'T' or 'E'
 std::optional<std::string_view> decode_command_complete(Bytes body);  // the tag
 // Column values of a DataRow; nullopt element = NULL.
 std::optional<std::vector<std::optional<std::string_view>>> decode_data_row(Bytes body);

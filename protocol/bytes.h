@@ -41,9 +41,9 @@ class Reader {
   std::uint32_t u32();
   std::int16_t i16() { return static_cast<std::int16_t>(u16()); }
   std::int32_t i32() { return static_cast<std::int32_t>(u32()); }
-  std::string_view cstring();   // without its NUL; a missing NUL clears ok()
+  std::string_view cstring();  // without its NUL; a missing NUL clears ok()
   Bytes bytes(std::size_t n);
-  Bytes rest();                 // all that is left, consumed
+  Bytes rest();  // all that is left, consumed
   std::size_t left() const { return bytes_.size(); }
   bool ok() const { return ok_; }
   bool done() const { return ok_ && bytes_.empty(); }

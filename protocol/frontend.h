@@ -29,7 +29,7 @@ struct Bind {
   Bytes rest;  // formats, parameters, result formats; checked to be well formed
 };
 struct Describe {  // also Close
-  char kind;  // 'S' statement, 'P' portal
+  char kind;       // 'S' statement, 'P' portal
   std::string_view name;
 };
 struct Execute {

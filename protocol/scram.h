@@ -31,12 +31,16 @@ ScramVerifier mock_scram_verifier(std::string_view user, std::string_view seed);
 
 // What a client proved it knows: enough to log into a server with the same verifier without
 // the password ("pass-through").
-struct ScramKeys { ScramKey client_key{}, server_key{}; };
+struct ScramKeys {
+  ScramKey client_key{}, server_key{};
+};
 
-// Server role: feed client-first, then client-final. Feed random bytes for the nonce.
+// Server role: feed client-first, then client-final. Feed 18 random bytes
+// or more for the nonce (both roles); they are sent as base64 unless they are printable already.
 class ScramServer {
  public:
-  // channel_binding: tls-server-end-point data, "" without TLS; offered_plus: what we offered.
+  // channel_binding: tls-server-end-point data. Not "" means that SCRAM-SHA-256-PLUS was offered:
+  // a client that says "I could, but you did not offer it" (the "y" flag) was tampered with.
   ScramServer(ScramVerifier verifier, std::string_view nonce, std::string_view channel_binding);
   // mechanism: what the client chose. Answer: server-first. nullopt: malformed or downgrade.
   std::optional<std::string> first(std::string_view mechanism, std::string_view client_first);
@@ -57,8 +61,9 @@ class ScramClient {
   ScramClient(std::string_view password, std::string_view nonce);
   // Pass-through. The server's salt and iterations do not matter: the keys are what they make.
   ScramClient(const ScramKeys& keys, std::string_view nonce);
-  // channel_binding: "" = none; with it SCRAM-SHA-256-PLUS is spoken. `offered_plus`: whether the
-  // server offered PLUS (decides "n" or "y" in the header).
+  // channel_binding: "" = none; with it SCRAM-SHA-256-PLUS is spoken. channel_binding_possible: we
+  // could bind (TLS, and it is allowed) but the server did not offer PLUS; says "y" instead of "n"
+  // in the header, so that a server which did offer it learns of the downgrade.
   std::string first(std::string_view channel_binding, bool channel_binding_possible);
   std::optional<std::string> final(std::string_view server_first);  // client-final
   bool verify(std::string_view server_final) const;                 // the server knew the keys too

@@ -29,7 +29,7 @@ struct CancelRequest {
   std::string key;  // 4 bytes (3.0) or up to 256 (3.2)
 };
 struct StartupMessage {
-  std::uint32_t version;  // as asked, e.g. 3.9999
+  std::uint32_t version;                                        // as asked, e.g. 3.9999
   std::vector<std::pair<std::string, std::string>> parameters;  // in order, without "_pq_." ones
   std::vector<std::string> protocol_options;                    // the "_pq_." names asked for
   std::string_view parameter(std::string_view name) const;      // "" = absent
@@ -44,7 +44,7 @@ struct StartupResult {
   enum class Status : std::uint8_t { kNeedMore, kPacket, kError } status;
   std::size_t total = 0;  // bytes of the packet, to consume, when kPacket
   StartupPacket packet;
-  Error error;            // FATAL, in PostgreSQL's words, when kError
+  Error error;  // FATAL, in PostgreSQL's words, when kError
 };
 // Reads the packet at the front of `in`. max_bytes: as Limits::startup_bytes. A startup message
 // must be major version 3 and name a user.
@@ -61,7 +61,10 @@ void write_ssl_request(Buffer& out);
 void write_cancel_request(Buffer& out, std::uint32_t pid, Bytes key);
 void write_negotiate_protocol_version(Buffer& out, std::uint32_t spoken,
                                       std::span<const std::string> unknown_options);
-struct NegotiateProtocolVersion { std::uint32_t spoken; std::vector<std::string_view> unknown; };
+struct NegotiateProtocolVersion {
+  std::uint32_t spoken;
+  std::vector<std::string_view> unknown;
+};
 std::optional<NegotiateProtocolVersion> decode_negotiate(Bytes body);
 
 }  // namespace protocol
