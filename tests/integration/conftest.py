@@ -1,0 +1,93 @@
+"""Fixtures of the integration tests. Environment:
+
+WEIR_BIN           the binary (default build/weir); WEIR_WORKERS its workers (1)
+WEIR_TEST_TARGET   `postgres`: the tests that need no proxy run against the primary itself
+WEIR_TEST_SLOW     stretches deadlines, for sanitizers (1)
+WEIR_TEST_LONG     1: the long versions (60 s of load)
+"""
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from support.cluster import Cluster, fresh_name
+from support.weir import Direct, Weir
+
+DIRECT = os.environ.get("WEIR_TEST_TARGET") == "postgres"
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """One primary and two replicas, for the whole run."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="weir-cluster-"))
+    made = Cluster(directory, replicas=2)
+    try:
+        yield made.up()
+    finally:
+        made.command("down")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared_weir(cluster):
+    if DIRECT:
+        yield Direct(cluster)
+        return
+    proxy = Weir(cluster)
+    try:
+        yield proxy.start().wait_ready()
+    finally:
+        proxy.stop()
+        shutil.rmtree(proxy.dir, ignore_errors=True)
+
+
+@pytest.fixture
+def target(shared_weir):
+    """What clients connect to: a proxy with default settings, or PostgreSQL itself."""
+    yield shared_weir
+    shared_weir.check()
+
+
+@pytest.fixture
+def weir(target):
+    """The same, for tests that only a proxy can pass."""
+    if DIRECT:
+        pytest.skip("needs the proxy")
+    return target
+
+
+@pytest.fixture
+def start_weir(cluster):
+    """Starts proxies with settings of their own: start_weir({"pool": {"size": 2}}, workers=1)."""
+    if DIRECT:
+        pytest.skip("needs the proxy")
+    started = []
+
+    def start(config=None, workers=None, arguments=(), ready=True, user="app"):
+        proxy = Weir(cluster, config, workers, arguments)
+        started.append(proxy)
+        proxy.start()
+        return proxy.wait_ready(user) if ready else proxy
+
+    yield start
+    failures = []
+    for proxy in started:
+        try:
+            proxy.stop()
+        except AssertionError as failed:
+            failures.append(str(failed))
+        shutil.rmtree(proxy.dir, ignore_errors=True)
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def table(cluster):
+    """The name of an empty table (id int primary key, v text) on all hosts."""
+    name = fresh_name()
+    cluster.sql(0, f"CREATE TABLE {name} (id int PRIMARY KEY, v text);"
+                   f"ALTER TABLE {name} OWNER TO app")
+    cluster.wait_replayed()
+    yield name
+    cluster.sql(0, f"DROP TABLE IF EXISTS {name} CASCADE")

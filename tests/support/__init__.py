@@ -1,0 +1,8 @@
+"""What the integration tests stand on: a cluster, a proxy under test, a wire-protocol client."""
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+# How much slower than a plain build the binary under test may be (sanitizers); stretches deadlines.
+SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))

@@ -1,0 +1,134 @@
+"""The primary and the replicas behind the proxy, started by scripts/cluster."""
+import contextlib
+import itertools
+import json
+import socket
+import subprocess
+import time
+
+from support import ROOT, wire
+
+SCRIPT = ROOT / "scripts" / "cluster"
+
+
+def free_port_base(count):
+    """The first of `count` free ports in a row, below the range that connect() draws from."""
+    for base in range(21000, 32000, 16):
+        probes = []
+        try:
+            for port in range(base, base + count):
+                probes.append(socket.socket())
+                probes[-1].bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise RuntimeError("no free ports")
+
+
+class Cluster:
+    """Host 0 is the primary, 1 and up are replicas. `ports` are theirs, on 127.0.0.1."""
+
+    def __init__(self, directory, replicas=2):
+        self.dir = directory
+        self.replicas = range(1, replicas + 1)
+
+    def up(self):
+        base = free_port_base(len(self.replicas) + 1)
+        self.command("up", "--replicas", len(self.replicas), "--port-base", base)
+        self.ports = json.loads((self.dir / "state.json").read_text())["ports"]
+        return self
+
+    def command(self, name, *arguments):
+        done = subprocess.run([SCRIPT, name, *map(str, arguments), "--dir", self.dir],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=120, check=False)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def connect(self, number, user="postgres", password=None, database="app"):
+        return wire.connect("127.0.0.1", self.ports[number], user, password, database)
+
+    def sql(self, number, text, database="app"):
+        """Runs a statement as the superuser on one host and returns its rows."""
+        with self.connect(number, database=database) as server:
+            return server.query(text)
+
+    def value(self, number, text, database="app"):
+        return self.sql(number, text, database)[0][0]
+
+    def number_of(self, port):
+        return self.ports.index(int(port))
+
+    # --- replication --------------------------------------------------------------------------
+
+    def wait_replayed(self, *numbers):
+        """Until these replicas (default: all) have replayed what the primary has written."""
+        lsn = self.value(0, "SELECT pg_current_wal_insert_lsn()")
+        for number in numbers or self.replicas:
+            wait_until(lambda n=number: self.value(
+                n, f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t",
+                f"replica {number} replayed {lsn}")
+
+    @contextlib.contextmanager
+    def paused(self, *numbers):
+        """These replicas replay no WAL inside the block."""
+        try:
+            for number in numbers:
+                self.sql(number, "SELECT pg_wal_replay_pause()")
+            for number in numbers:
+                wait_until(lambda n=number: self.value(
+                    n, "SELECT pg_get_wal_replay_pause_state()") == "paused", "replay paused")
+            yield
+        finally:
+            for number in numbers:
+                self.sql(number, "SELECT pg_wal_replay_resume()")
+
+    @contextlib.contextmanager
+    def killed(self, number):
+        """The host is down inside the block, without a shutdown."""
+        self.command("kill", number)
+        try:
+            yield
+        finally:
+            self.command("start", number)
+            if number == 0:
+                wait_until(lambda: self.value(0, "SELECT count(*) FROM pg_stat_replication "
+                                                 "WHERE state = 'streaming'")
+                           == str(len(self.replicas)), "replicas stream again", 30)
+
+    # --- who did what -------------------------------------------------------------------------
+
+    def forget_statements(self):
+        for number in range(len(self.ports)):
+            self.sql(number, "SELECT pg_stat_statements_reset()")
+
+    def calls(self, pattern):
+        """How often each host ran statements like this (SQL LIKE), since forget_statements."""
+        text = ("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query ILIKE "
+                f"'{pattern}' AND query NOT ILIKE '%pg_stat_statements%'")
+        return [int(self.value(number, text)) for number in range(len(self.ports))]
+
+    def backends(self, user="app", number=0):
+        """How many connections this user has on a host."""
+        return int(self.value(number, "SELECT count(*) FROM pg_stat_activity "
+                                      f"WHERE usename = '{user}' AND datname = 'app'"))
+
+
+_names = itertools.count(1)
+
+
+def fresh_name(prefix="t"):
+    return f"{prefix}_{next(_names)}"
+
+
+def wait_until(holds, what, seconds=10.0, every=0.01):
+    """Polls until holds() is true; returns how long that took."""
+    begun = time.monotonic()
+    while not holds():
+        waited = time.monotonic() - begun
+        assert waited < seconds, f"not within {seconds} s: {what}"
+        time.sleep(every)
+    return time.monotonic() - begun
