@@ -3,6 +3,18 @@
 //
 // Flow of calls: expect() for each message *before* it is written to the server; on_server() for
 // each message the server sends; after every call of either, take_made_up() until it is empty.
+//
+// The rules are those of PostgreSQL's main loop (postgres.c, PostgresMain) and of its reader of
+// copy data (copyfromparse.c, CopyGetData):
+// - After an error in Parse, Bind, Describe, Execute or Close the server reads and ignores all up
+//   to the next Sync, a Query included.
+// - While COPY FROM STDIN reads, Flush and Sync are ignored, and anything else but CopyData,
+//   CopyDone and CopyFail is the end of the connection. A driver that sends Sync together with
+//   the Execute of a COPY therefore gets no ReadyForQuery for it.
+// - CopyData, CopyDone and CopyFail outside of a COPY are ignored.
+// - If such a COPY fails, whether it had read the Syncs sent so far cannot be known from outside:
+//   each may or may not be answered. Until that shows itself the exchange is uncertain().
+// Replication (CopyBothResponse) is not for this ledger.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +28,11 @@
 namespace session {
 
 enum class Expect : std::uint8_t {
-  kParse, kBind, kDescribe, kExecute, kClose,
+  kParse,
+  kBind,
+  kDescribe,
+  kExecute,
+  kClose,
   kSync,          // ends a batch; answered by ReadyForQuery
   kQuery,         // simple; ends with ReadyForQuery
   kFunctionCall,  // ends with ReadyForQuery
@@ -34,29 +50,39 @@ struct Entry {
   std::uint64_t statement = 0;  // kParse, kClose: PreparedStatement::id; 0 = none of ours
   sql::AnalysisPtr analysis;    // kQuery, kExecute: null when plain (nothing to track)
   std::uint32_t note = 0;       // the caller's own mark
+  // kMakeUp of a kParse ... kClose: the reply will be an ErrorResponse, so that from here to the
+  // next kSync everything is skipped. The server knows nothing of it: what was sent before it in
+  // the same batch stays done, and a transaction does not fail. Where that matters, let the
+  // server itself fail instead.
+  bool error = false;
 };
 
 // What a server's message means.
 struct Step {
-  bool forward = false;   // relay it to the client
-  bool ready = false;     // it was a ReadyForQuery; status() is new
-  bool failed = false;    // it was an ErrorResponse; dropped() holds what it cancelled
+  bool forward = false;  // relay it to the client
+  bool ready = false;    // it was a ReadyForQuery; status() is new
+  // It was an ErrorResponse; dropped() holds what it cancelled. With no entry: the server says
+  // why it is going to close (a timeout while idle in a transaction, a shutdown).
+  bool failed = false;
   bool unexpected = false;  // nothing owed could be answered by this: close the server
   // A CommandComplete, EmptyQueryResponse or PortalSuspended that ended statement number
   // `statement_index` of entry's text (0 for an Execute); -1 for all other messages.
   int statement_index = -1;
-  // The entry it belongs to; null for a message outside any (notice while idle ...). Valid until
-  // the next non-const call.
+  // The entry it belongs to, for a notice the one being worked on; null for a message outside
+  // any (notice while idle ...). Valid until the next non-const call.
   const Entry* entry = nullptr;
   bool entry_done = false;  // the entry has left the ledger
 };
 
 class Exchange {
  public:
-  void expect(Entry entry);
+  // False: a failure before it has already cancelled it, do not send the message. Always true
+  // for a kSync. (A kCopyEnd when nothing is owed is refused too: the server would ignore it.)
+  bool expect(Entry entry);
 
   // type and body of a server's message. The body is looked at for ReadyForQuery only; DataRow
-  // and CopyData may be passed with a body that is not complete, or empty.
+  // and CopyData may be passed with a body that is not complete, or empty. ParameterStatus and
+  // notices follow the fate of the entry being worked on, notifications are always forwarded.
   Step on_server(char type, protocol::Bytes body);
 
   // The next entry whose reply must now be written by the caller, in order; nullopt = none.
@@ -66,29 +92,65 @@ class Exchange {
   const std::vector<Entry>& dropped() const { return dropped_; }
 
   char status() const { return status_; }  // 'I', 'T', 'E': of the latest ReadyForQuery
+  // From CopyInResponse to CopyDone, CopyFail or an error: the client's CopyData is awaited.
   bool in_copy_in() const { return copy_in_; }
   bool empty() const { return count_ == 0; }
-  std::size_t size() const { return count_; }
+  std::size_t size() const { return count_; }  // bounded by the caller: it stops reading
+  // From a failure (seen, or to be made up) in a batch until its kSync is expected.
+  bool skipping() const { return skipping_; }
   // Messages of a batch were sent and no Sync behind them yet.
-  bool batch_open() const { return batch_open_; }
+  bool batch_open() const { return batch_open_ || skipping_; }
   // Nothing owed, no batch open, not in a transaction: the server may serve another client.
   bool releasable() const;
+  // Up to so many more ReadyForQuery than owed may come. Any answer to a later message settles
+  // it; to settle it at once send an empty Query and expect it with Fate::kSwallow.
+  bool uncertain() const { return maybe_ready_ > 0; }
   // True while what is at the head of the ledger is swallowed: the client did not ask for it.
   bool swallowing() const;
   void reset();  // as new; for a server that was lost
   void invariants() const;
 
  private:
+  enum class Phase : std::uint8_t {
+    kFresh,     // nothing has answered the head yet
+    kAnswered,  // a statement of it, or the function call, has ended
+    kCopyIn,    // CopyInResponse was its last word: the server reads copy data
+    kCopyOut,   // CopyOutResponse was its last word
+    kFailed,    // a kQuery or kFunctionCall of which only ReadyForQuery is left
+  };
+  enum class Answer : std::uint8_t { kWrong, kMore, kStatementEnd, kEntryEnd };
+
   Entry& at(std::size_t i) { return ring_[(head_ + i) & (ring_.size() - 1)]; }
   const Entry& at(std::size_t i) const { return ring_[(head_ + i) & (ring_.size() - 1)]; }
+  void push(Entry entry);
+  void pop();         // the head, into finished_
+  void start_head();  // a new head: nothing is known of it
+  void grow();
+
+  Step on_error();
+  Step on_ready(protocol::Bytes body);
+  Step on_notice(char type) const;
+  Answer classify(char type) const;
+  void note_phase(char type);
+  std::size_t copy_syncs() const;  // kSyncs right behind the head
+  void remove_behind_head(std::size_t n);
+  bool end_copy_in();  // CommandComplete of a COPY; false = impossible
+  void fail_copy_in();
+  bool ends_batch() const;  // some entry does
+  void fail_batch();
 
   std::vector<Entry> ring_;  // power of two; grows; no allocation in steady state
   std::size_t head_ = 0, count_ = 0;
   std::vector<Entry> dropped_;
-  Entry finished_;           // what Step::entry points at once it left the ring
-  int statement_index_ = 0;  // statements of the head kQuery that have ended
+  Entry finished_;               // what Step::entry points at once it left the ring
+  std::size_t maybe_ready_ = 0;  // Syncs that a failed COPY may or may not have read
+
+  // The head of the ledger.
+  Phase phase_ = Phase::kFresh;
+  int statement_index_ = 0;  // statements of it that have ended
+
   char status_ = 'I';
-  bool batch_open_ = false, copy_in_ = false, failed_ = false;
+  bool batch_open_ = false, copy_in_ = false, skipping_ = false;
 };
 
 }  // namespace session

@@ -1,7 +1,7 @@
 // Why a session keeps its server connection beyond its transaction.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,8 +35,14 @@ class Pins {
 // "temporary object", "advisory lock" ... for SHOW PINS, metrics, logs.
 const char* reason_name(sql::Residue reason);
 
+// How a session gets rid of it, for people: "DISCARD TEMP or DISCARD ALL" ...
+const char* reason_ends(sql::Residue reason);
+
 // The residues that a successful statement takes away from a session, e.g. DISCARD ALL all,
 // UNLISTEN * kListening, DEALLOCATE ALL kSqlPrepared, CLOSE ALL kHoldCursor, DISCARD TEMP.
-std::uint16_t residue_removed_by(const sql::Statement& statement);
+// DISCARD TEMP and DISCARD SEQUENCES are told apart by `tag`, the CommandComplete tag, or, when
+// there is none, by the statement's name. What names one of several (UNLISTEN x, CLOSE x,
+// DROP TABLE) takes nothing away: another may be left.
+std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_view tag = {});
 
 }  // namespace session

@@ -2,6 +2,7 @@
 // that user and database.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,32 +13,45 @@ namespace session {
 
 class Settings {
  public:
-  // value_sql: what stands behind "SET name " to set it again: "TO 'a', 'b'" (sql::SetStatement).
+  // Names are case-insensitive and kept canonical_name()d.
+  // value_sql: what stands behind "SET name " to set it again, "TO 'a', 'b'" (sql::SetStatement),
+  // or a quote_value().
   void set(std::string_view name, std::string_view value_sql);
   void erase(std::string_view name);  // back to the server's default
-  void clear() { entries_.clear(); hash_ = 0; }
-  const std::string* find(std::string_view name) const;  // value_sql, or null
+  void clear();
+  const std::string* find(std::string_view name) const;  // value_sql, or null; until a change
   bool empty() const { return entries_.empty(); }
-  std::size_t bytes() const;
+  std::size_t bytes() const;  // of names and values
   const std::vector<std::pair<std::string, std::string>>& entries() const { return entries_; }
-  // Equal contents have equal hashes; 0 when empty. Order of setting does not matter.
+  // Equal contents have equal hashes; 0 when empty. Order of setting does not matter. Differs
+  // from one process to the next.
   std::uint64_t hash() const { return hash_; }
   bool operator==(const Settings& other) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> entries_;  // sorted by name
-  std::uint64_t hash_ = 0;
+  std::uint64_t hash_ = 0;                                    // sum of the entries' hashes
 };
 
-// "SET name TO 'value'" as value_sql, quoted: for startup parameters and `options`. List-valued
-// settings (search_path, DateStyle ...) are given as one string, which is how PostgreSQL takes a
-// startup parameter: set_config semantics. See set_sql.
+// Lower case, and the present name of what PostgreSQL knows under an old one (sort_mem).
+std::string canonical_name(std::string_view name);
+
+// A value_sql for a plain string: startup parameters and `options`. Lists (search_path,
+// DateStyle ...) are given as one string there, which SET would take for a single element; so it
+// is marked, and set_sql() makes a set_config() of it.
 std::string quote_value(std::string_view value);
 
+// One statement, without ';'. A name of several parts ("app.user") is quoted part by part.
+std::string set_sql(std::string_view name, std::string_view value_sql);
+std::string reset_sql(std::string_view name);
+
 // SQL that makes a connection with settings `from` have `to`, "" when they are equal. One simple
-// query: "BEGIN;...;COMMIT", so that if any part fails the connection is left in a failed
+// query: "BEGIN ...;...;COMMIT", so that if any part fails the connection is left in a failed
 // transaction, and a request sent behind it cannot run with the wrong settings. Role and session
-// authorization are left first and taken last.
+// authorization are left first and taken last. What set_config() answers are rows: swallow them.
+//
+// For a server connection RESET leads to the server's default, for a client to what its startup
+// packet asked for. So after a client's RESET the two may differ, and that difference is real.
 std::string difference_sql(const Settings& from, const Settings& to);
 
 }  // namespace session

@@ -16,10 +16,10 @@
 namespace session {
 
 struct PreparedStatement {
-  std::uint64_t id = 0;      // unique in its worker for the life of the process; never 0
-  std::string server_name;   // "weir_<id>"
+  std::uint64_t id = 0;     // unique in its worker for the life of the process; never 0
+  std::string server_name;  // "weir_<id>"
   std::string query;
-  std::string types;         // raw, as in protocol::Parse::types
+  std::string types;  // raw, as in protocol::Parse::types
   sql::AnalysisPtr analysis;
 };
 using StatementPtr = std::shared_ptr<const PreparedStatement>;
@@ -30,7 +30,8 @@ class StatementStore {
   StatementStore();
   ~StatementStore();
   // analysis is used only when the content is new.
-  StatementPtr intern(std::string_view query, protocol::Bytes types, const sql::AnalysisPtr& analysis);
+  StatementPtr intern(std::string_view query, protocol::Bytes types,
+                      const sql::AnalysisPtr& analysis);
   std::size_t size() const;
 
  private:
@@ -41,7 +42,7 @@ class StatementStore {
 // The names of one client. Few names: linear; many: hashed. Owns no memory until the first name.
 class ClientStatements {
  public:
-  const StatementPtr* find(std::string_view name) const;  // null = unknown; valid until a change
+  const StatementPtr* find(std::string_view name) const;    // null = unknown; valid until a change
   void put(std::string_view name, StatementPtr statement);  // "" is the unnamed statement
   bool erase(std::string_view name);
   void clear();

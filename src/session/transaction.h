@@ -6,12 +6,14 @@
 // take_committed().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "session/settings.h"
 #include "sql/analysis.h"
 
 namespace session {
@@ -19,13 +21,20 @@ namespace session {
 // One change of session state that became permanent, in order.
 struct Change {
   enum class Kind : std::uint8_t { kSet, kReset, kResetAll } kind{};
-  std::string name, value_sql;            // kSet, kReset
-  std::optional<std::string> value;       // kSet: one plain string when it is one constant
+  std::string name, value_sql;       // kSet, kReset
+  std::optional<std::string> value;  // kSet: one plain string when it is one constant
 };
+
+// Carries a change out on `settings`, as PostgreSQL does: RESET leads back to `base` (a client's
+// startup parameters; nothing for a server connection), RESET ALL leaves role and session
+// authorization alone, and a change of session authorization ends a SET ROLE.
+void apply(const Change& change, const Settings& base, Settings& settings);
 
 class Transaction {
  public:
-  // `tag`: the CommandComplete tag (COMMIT of a failed transaction answers "ROLLBACK").
+  // `tag`: the CommandComplete tag (COMMIT of a failed transaction answers "ROLLBACK"). A text
+  // that could not be analysed: give each of its tags with a default Statement, so that its
+  // COMMIT or ROLLBACK is not missed.
   void on_statement(const sql::Statement& statement, std::string_view tag);
   void on_error();
   void on_ready(char status);
@@ -35,12 +44,31 @@ class Transaction {
 
   // BEGIN READ ONLY or SET TRANSACTION READ ONLY in force, as far as statements said.
   bool read_only() const { return read_only_; }
+  // What was said for this transaction, lower case ("serializable"); "" = nothing.
+  const std::string& isolation() const { return isolation_; }
+  // Changes and savepoints that the open transaction holds on to; for a limit.
+  std::size_t pending() const { return staged_.size() + marks_.size(); }
   void reset();
 
  private:
-  struct Mark { std::string savepoint; std::size_t staged; };
+  struct Mark {
+    std::string savepoint;
+    std::size_t staged;
+    bool read_only;
+  };
+
+  void stage(const sql::Statement& statement);
+  void add(Change change);
+  void modes(const sql::Statement& statement);
+  void commit(bool chain);
+  void roll_back(bool chain);
+  void end(bool chain);
+  void roll_back_to(std::string_view savepoint);
+  void release(std::string_view savepoint);
+
   std::vector<Change> staged_, committed_;
   std::vector<Mark> marks_;
+  std::string isolation_;
   bool explicit_ = false, failed_ = false, read_only_ = false;
 };
 

@@ -1,0 +1,234 @@
+#include "session/transaction.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace session {
+namespace {
+
+// They belong to one transaction, however they are set: each new one starts from the defaults.
+bool is_of_transaction(std::string_view name) {
+  return name == "transaction_read_only" || name == "transaction_isolation" ||
+         name == "transaction_deferrable";
+}
+
+// bool.c, parse_bool: any prefix of true, yes; on; 1.
+bool is_true(std::string_view value) {
+  const std::string lower = canonical_name(value);
+  if (lower.empty()) return false;
+  return std::string_view("true").starts_with(lower) ||
+         std::string_view("yes").starts_with(lower) || lower == "on" || lower == "1";
+}
+
+void put_back(const Settings& base, std::string_view name, Settings& settings) {
+  if (const std::string* value = base.find(name)) {
+    settings.set(name, *value);
+  } else {
+    settings.erase(name);
+  }
+}
+
+void reset_all(const Settings& base, Settings& settings) {
+  const auto is_kept = [](std::string_view name) {
+    return name == "role" || name == "session_authorization";
+  };
+  Settings result = base;
+  for (const std::string_view name : {"role", "session_authorization"}) result.erase(name);
+  for (const auto& [name, value] : settings.entries()) {
+    if (is_kept(name)) result.set(name, value);
+  }
+  settings = std::move(result);
+}
+
+}  // namespace
+
+void apply(const Change& change, const Settings& base, Settings& settings) {
+  const bool authorization = change.name == "session_authorization";
+  switch (change.kind) {
+    case Change::Kind::kSet:
+      settings.set(change.name, change.value_sql);
+      if (authorization) settings.erase("role");
+      return;
+    case Change::Kind::kReset:
+      put_back(base, change.name, settings);
+      if (authorization) put_back(base, "role", settings);
+      return;
+    case Change::Kind::kResetAll:
+      reset_all(base, settings);
+      return;
+  }
+}
+
+void Transaction::on_statement(const sql::Statement& statement, std::string_view tag) {
+  switch (statement.verb) {
+    case sql::Verb::kBegin:
+      explicit_ = true;
+      modes(statement);
+      return;
+    case sql::Verb::kCommit:
+    case sql::Verb::kPrepareTransaction:  // settings survive it as they do a COMMIT
+      if (tag == "ROLLBACK") {
+        roll_back(statement.chain);
+      } else {
+        commit(statement.chain);
+      }
+      return;
+    case sql::Verb::kRollback:
+      roll_back(statement.chain);
+      return;
+    case sql::Verb::kSavepoint:
+      marks_.push_back({statement.name, staged_.size(), read_only_});
+      return;
+    case sql::Verb::kRelease:
+      release(statement.name);
+      return;
+    case sql::Verb::kRollbackTo:
+      roll_back_to(statement.name);
+      return;
+    case sql::Verb::kSetTransaction:
+      // With sets it is SET SESSION CHARACTERISTICS: defaults of the transactions to come.
+      if (statement.sets.empty()) modes(statement);
+      stage(statement);
+      return;
+    case sql::Verb::kResetAll:
+      add({.kind = Change::Kind::kResetAll});
+      return;
+    case sql::Verb::kDiscardAll:
+      add({.kind = Change::Kind::kReset, .name = "session_authorization"});
+      add({.kind = Change::Kind::kReset, .name = "role"});
+      add({.kind = Change::Kind::kResetAll});
+      return;
+    case sql::Verb::kOther:
+      if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") return commit(false);
+      // Also the tag of ROLLBACK TO, which only the next ReadyForQuery can tell apart.
+      if (tag == "ROLLBACK") failed_ = true;
+      if (tag == "BEGIN" || tag == "START TRANSACTION") explicit_ = true;
+      stage(statement);
+      return;
+    case sql::Verb::kSelect:  // set_config()
+    case sql::Verb::kSet:
+    case sql::Verb::kReset:
+    case sql::Verb::kShow:
+    case sql::Verb::kDiscardOther:
+    case sql::Verb::kPrepare:
+    case sql::Verb::kExecute:
+    case sql::Verb::kDeallocate:
+    case sql::Verb::kDeallocateAll:
+    case sql::Verb::kDeclareHold:
+    case sql::Verb::kCloseCursor:
+    case sql::Verb::kCloseAllCursors:
+    case sql::Verb::kListen:
+    case sql::Verb::kUnlisten:
+    case sql::Verb::kUnlistenAll:
+    case sql::Verb::kNotify:
+    case sql::Verb::kCopyIn:
+    case sql::Verb::kCopyOut:
+    case sql::Verb::kCreateTemp:
+    case sql::Verb::kLoad:
+    case sql::Verb::kDdl:
+    case sql::Verb::kVacuumLike:
+      stage(statement);
+      return;
+  }
+}
+
+void Transaction::modes(const sql::Statement& statement) {
+  if (statement.read_only) read_only_ = *statement.read_only;
+  if (statement.isolation) isolation_ = *statement.isolation;
+}
+
+void Transaction::stage(const sql::Statement& statement) {
+  for (const sql::SetStatement& set : statement.sets) {
+    if (is_of_transaction(set.name)) {
+      if (set.name == "transaction_read_only" && set.value) read_only_ = is_true(*set.value);
+      if (set.name == "transaction_isolation" && set.value) isolation_ = *set.value;
+      continue;
+    }
+    if (set.local) continue;  // over with the transaction, whatever its end
+    if (set.reset) {
+      add({.kind = Change::Kind::kReset, .name = set.name});
+    } else {
+      add({.kind = Change::Kind::kSet,
+           .name = set.name,
+           .value_sql = set.value_sql,
+           .value = set.value});
+    }
+  }
+}
+
+// A change of the same name since the last savepoint is overtaken, so that a transaction that
+// sets one thing a million times holds one change.
+void Transaction::add(Change change) {
+  const std::size_t since = marks_.empty() ? 0 : marks_.back().staged;
+  const auto begin = staged_.begin() + static_cast<std::ptrdiff_t>(since);
+  const bool all = change.kind == Change::Kind::kResetAll;
+  const auto same = std::find_if(begin, staged_.end(), [&](const Change& earlier) {
+    return all ? earlier.kind == Change::Kind::kResetAll : earlier.name == change.name;
+  });
+  // Session authorization and role act upon each other: their order is kept.
+  const bool ordered = change.name == "session_authorization" || change.name == "role";
+  if (same != staged_.end() && !ordered) staged_.erase(same);
+  staged_.push_back(std::move(change));
+}
+
+void Transaction::commit(bool chain) {
+  committed_.insert(committed_.end(), std::make_move_iterator(staged_.begin()),
+                    std::make_move_iterator(staged_.end()));
+  end(chain);
+}
+
+void Transaction::roll_back(bool chain) { end(chain); }
+
+void Transaction::end(bool chain) {
+  staged_.clear();
+  marks_.clear();
+  failed_ = false;
+  explicit_ = chain;
+  if (chain) return;  // AND CHAIN: the new transaction has the modes of the old one
+  read_only_ = false;
+  isolation_.clear();
+}
+
+void Transaction::roll_back_to(std::string_view savepoint) {
+  const auto it = std::find_if(marks_.rbegin(), marks_.rend(),
+                               [&](const Mark& m) { return m.savepoint == savepoint; });
+  failed_ = false;
+  if (it == marks_.rend()) return;
+  staged_.resize(it->staged);
+  read_only_ = it->read_only;
+  marks_.erase(it.base(), marks_.end());  // the savepoint itself stays
+}
+
+void Transaction::release(std::string_view savepoint) {
+  const auto it = std::find_if(marks_.rbegin(), marks_.rend(),
+                               [&](const Mark& m) { return m.savepoint == savepoint; });
+  if (it != marks_.rend()) marks_.erase(std::next(it).base(), marks_.end());
+}
+
+void Transaction::on_error() {
+  if (explicit_) {
+    failed_ = true;
+  } else {
+    roll_back(false);  // what came before in the same text or batch is undone with it
+  }
+}
+
+void Transaction::on_ready(char status) {
+  if (status == 'I') {
+    if (failed_) {
+      roll_back(false);
+    } else if (explicit_ || !staged_.empty() || read_only_ || !isolation_.empty()) {
+      commit(false);
+    }
+    return;
+  }
+  explicit_ = true;
+  failed_ = status == 'E';
+}
+
+std::vector<Change> Transaction::take_committed() { return std::exchange(committed_, {}); }
+
+void Transaction::reset() { *this = Transaction(); }
+
+}  // namespace session
