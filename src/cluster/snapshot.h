@@ -1,7 +1,7 @@
 // What is known about the hosts of one cluster at one moment: immutable, published to all workers.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,31 +27,36 @@ enum class HostState : std::uint8_t {
 };
 
 struct Host {
-  std::string name;  // as configured, same order and index as config::Cluster::hosts
-  Role role = Role::kUnknown;
+  std::string name;            // as configured, same order and index as config::Cluster::hosts
+  Role role = Role::kUnknown;  // what it last said it is, also while down or refused
   HostState state = HostState::kUnknown;
-  std::string why;           // for people: "lag 1500 ms over 1000 ms", "connection refused"
-  Lsn lsn = 0;               // primary: current WAL position; replica: replayed position
-  Lsn received_lsn = 0;      // replica only
+  std::string why;       // for people: "lag 1500 ms over 1000 ms", "connection refused"
+  Lsn lsn = 0;           // primary: current WAL position; replica: replayed position
+  Lsn received_lsn = 0;  // replica only
   std::uint32_t timeline = 0;
-  std::int64_t lag_ms = -1;     // -1 = unknown, never treated as fresh; primary: 0
+  std::int64_t lag_ms = -1;  // -1 = unknown, never treated as fresh; primary: 0
   std::int64_t lag_bytes = -1;
-  Time sampled{};            // when the last good answer was asked for
-  bool reads = false;        // a replica that may serve reads now
+  Time sampled{};      // when the last good answer was asked for
+  bool reads = false;  // a replica that may serve reads now
 };
 
 // One position of the primary: it had written (at least) lsn when asked at `asked`.
-struct PrimarySample { Time asked{}; Lsn lsn = 0; };
+struct PrimarySample {
+  Time asked{};
+  Lsn lsn = 0;
+};
 
 struct Snapshot {
   std::uint64_t version = 0;  // grows with each publication
   std::vector<Host> hosts;
-  int primary = -1;           // index into hosts; -1 = none usable
-  // The latest positions of the primary, oldest first: enough to cover a few seconds.
+  int primary = -1;  // index into hosts; -1 = none usable
+  // Positions of the primary, or of the last one while there is none, oldest first: the latest as
+  // they came, older ones spread over at least max(10 s, 4 * lag_max). At most kHistoryShown.
+  static constexpr std::size_t kHistoryShown = 32;
   std::vector<PrimarySample> primary_history;
 
-  // The first sampled position that was asked for after `commit`: a replica that has replayed it
-  // shows everything committed by then. 0 = no such sample yet.
+  // The first position in primary_history that was not asked for before `commit`: a replica that
+  // has replayed it shows everything committed by then. 0 = no such sample yet.
   Lsn position_after(Time commit) const;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

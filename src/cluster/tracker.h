@@ -1,36 +1,58 @@
 // Turns the monitors' observations of one cluster into snapshots. Pure: fed samples and a time.
 // Thread rule: the caller serialises (one mutex per cluster in proxy/monitor).
+//
+// Who is the primary. Candidates answer, are not in recovery, belong to the cluster (by system
+// identifier), and are not configured as replicas. A promotion starts a new timeline, so:
+// - no host that is behind the highest timeline that any host of the cluster was last seen on is
+//   used as primary, also while the host that was seen there is down ("superseded by ...");
+// - of several candidates on that timeline the one that was the primary stays it, and the others
+//   are refused. If none was, all are refused: another proxy might choose another one;
+// - the first primary is chosen only when every host has answered or failed, or monitor_timeout
+//   has passed: an old primary may be the first to answer.
+// The cluster's system identifier is the one that most hosts have when it is first needed; it is
+// kept for as long as any host was last seen with it.
+//
+// Lag of a replica: the age of the primary's position that it has replayed, in the primary's own
+// history (history.h), as of the moment the replica was asked, or as of now when its next sample
+// is overdue. 0 once it has replayed all that is known to be written: an idle primary makes no
+// lag. Unknown (-1, no reads) when it has not reached the first position known.
+// While there is no primary, time stands still at its last sample: a replica's lag does not grow,
+// shrinks as it catches up, and reads that need no primary go on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cluster/history.h"
 #include "cluster/snapshot.h"
 
 namespace cluster {
 
 // One answer of a host to the monitor's question.
 struct Sample {
-  Time asked{};     // just before the question left
+  Time asked{};  // just before the question left
   Time answered{};
   bool in_recovery = false;
+  // The timeline being written, or received in recovery. Not the control file's, which follows
+  // only with a later checkpoint. 0 = not known: never compared as newer.
   std::uint32_t timeline = 0;
-  std::uint64_t system_identifier = 0;
+  std::uint64_t system_identifier = 0;  // 0 = not known: not compared
   Lsn lsn = 0;           // pg_current_wal_lsn(), or pg_last_wal_replay_lsn() in recovery
   Lsn received_lsn = 0;  // pg_last_wal_receive_lsn() in recovery
 };
 
 class Tracker {
  public:
-  // The config is kept for as long as the Tracker lives.
-  explicit Tracker(const config::Cluster& config);
+  explicit Tracker(const config::Cluster& config);  // copied
 
+  // Samples of a host come in the order they were asked; an older one is ignored.
   void on_sample(std::size_t host, const Sample& sample);
   void on_failure(std::size_t host, Time at, std::string why);  // refused, timed out, broke off
   // A worker could not reach or lost this host: counted as a failure at once; the next good
-  // sample clears it.
+  // sample asked for after it clears it.
   void on_connect_failure(std::size_t host, Time at, std::string why);
   // Ages lag and silence to `now`, decides roles and who serves reads. Call after observations
   // and at least every monitor_interval.
@@ -43,12 +65,45 @@ class Tracker {
     bool failed = false;
     Time failed_at{};
     std::string failure;
-    bool serving = false;  // hysteresis: was within the limits
+    bool lagging = false;  // hysteresis: was beyond the limits and not yet back within the lower
   };
+  // How far a replica is behind.
+  struct Lag {
+    std::optional<Duration> time;  // nullopt = unknown
+    Duration at_least{};           // when unknown: no less than this
+    std::int64_t bytes = -1;       // -1 = unknown
+  };
+
+  bool silent(const HostRecord& record, Time now) const;
+  bool belongs(const HostRecord& record) const;
+  bool alive(const HostRecord& record, Time now) const;
+  void settle_system_identifier();
+  void find_highest_timeline();
+  void elect(Time now);
+  int choose(Time now) const;
+
+  Host describe(std::size_t index, Time now);
+  void describe_primary(std::size_t index, Host& host) const;
+  void describe_replica(HostRecord& record, Time now, Host& host) const;
+  Lag lag_of(const HostRecord& record, Time now) const;
+  std::string judge(HostRecord& record, const Lag& lag) const;  // why no reads, "" = reads
+
+  // Fixed after construction.
   config::Cluster config_;
+
+  // Observed.
   std::vector<HostRecord> hosts_;
-  std::deque<PrimarySample> history_;  // of the current primary, bounded
+  std::optional<Time> started_;  // first publish
+
+  // Decided by the latest publish.
+  std::uint64_t system_identifier_ = 0;
+  std::uint32_t highest_timeline_ = 0;
+  std::size_t highest_host_ = 0;  // seen on highest_timeline_
+  bool settled_ = false;          // every host was heard of, or had its time
   int primary_ = -1;
+  int last_primary_ = -1;  // stays while there is none
+  History history_;        // of last_primary_
+  std::uint32_t history_timeline_ = 0;
   std::uint64_t version_ = 0;
 };
 
