@@ -4,11 +4,17 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <span>
+
+#include "base/time.h"
 
 namespace pool {
 
 // One budget: of a pool on one host, of a database on one host, of a user on one host.
+//
+// A pool whose clients wait and that found no permit starves: it says since when its longest
+// waiter waits. The longest of all, the claim, is first in line for what becomes free.
 class Permits {
  public:
   // limit, reserve: as config::PoolSizes; limit 0 = unlimited.
@@ -16,17 +22,33 @@ class Permits {
   bool try_take(bool with_reserve);
   void give_back();
   void resize(std::uint32_t limit, std::uint32_t reserve);  // a reload; taken ones stay taken
-  std::uint32_t taken() const;
-  bool over_limit() const;  // after a resize: close idle ones
+  std::uint32_t taken() const { return taken_.load(std::memory_order_relaxed); }
+  // More are taken than the limit: by the reserve, or after a resize. Close idle ones.
+  bool over_limit() const { return over_limit(0); }
 
-  // A worker whose clients wait and that found no permit says so, once, and takes it back.
-  void starve() { starving_.fetch_add(1); }
-  void fed() { starving_.fetch_sub(1); }
-  bool starving() const { return starving_.load(std::memory_order_relaxed) != 0; }
+  // The same questions when `leaving` of those taken are about to be given back.
+  bool over_limit(std::uint32_t leaving) const;    // beyond the limit
+  bool over_reserve(std::uint32_t leaving) const;  // beyond limit and reserve
+  bool full(std::uint32_t leaving) const;          // the limit is reached
+  std::uint32_t free(bool with_reserve) const;     // how many may be taken; many when unlimited
+
+  // A pool starves, once; its longest waiter changed, or its claim was displaced by an older one
+  // that may be gone; it starves no more. `since` and `from`: as last given.
+  void starve(base::Time since);
+  void starve_on(base::Time from, base::Time since);
+  void fed(base::Time since);
+  std::uint32_t starving_count() const { return starving_.load(std::memory_order_relaxed); }
+  bool starving() const { return starving_count() != 0; }
+  // Since when the longest waiter of those that starve waits; Time::max() = nobody claims.
+  base::Time claim() const;
 
  private:
-  std::atomic<std::uint32_t> taken_{0}, limit_, reserve_;
-  std::atomic<std::int32_t> starving_{0};
+  static constexpr std::int64_t kNoClaim = std::numeric_limits<std::int64_t>::max();
+  void claim_if_older(std::int64_t mine);
+
+  // Counts that guard no other memory: relaxed everywhere.
+  std::atomic<std::uint32_t> taken_{0}, limit_, reserve_, starving_{0};
+  std::atomic<std::int64_t> claim_{kNoClaim};  // ticks of base::Time
 };
 
 // Takes one of each or none.

@@ -1,10 +1,12 @@
 // The server connections of one worker for one (database, user) on one host, and who waits for
 // them. Pure bookkeeping: the caller opens and closes sockets.
 //
-// Flow: acquire() answers Lease (take this idle server), Open (you may open one: then report
-// opened() or open_failed()), or Wait (the waiter is queued; a later release(), opened() or
-// permit_freed() hands it a server or asks for an Open through Grant). Being in a state is being
-// on its list; invariants() checks the counts.
+// Flow: acquire() answers Lease (take this idle server), Open (queued, and you may open one), or
+// Wait (queued). Whoever opens calls opening(), then ready() when it is logged in or closed() when
+// it failed. ready() is also how a server comes back; it hands it to the longest waiter or says
+// what else becomes of it. After closed(), after a wake-up from another worker and in each sweep:
+// `while (pool.may_open(now)) ...` and `while (auto* s = pool.surplus(now, idle_max)) ...`.
+// Being in a state is being on its list; invariants() checks the counts.
 #pragma once
 
 #include <cstdint>
@@ -26,26 +28,42 @@ class Server {
     kOpening,  // counted, not usable yet
     kIdle,     // on the idle list
     kLeased,   // one client's
+    kLeaving,  // the caller was told to close it: counted until closed()
     kClosed,   // not counted any more
   };
+  Server() = default;
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
   State pool_state() const { return state_; }
   base::Time idle_since() const { return idle_since_; }
+  base::Time opened() const { return opened_; }  // when opening() was called
   std::uint64_t settings_hash = 0;  // of its session::Settings: an equal one is leased first
+
+ protected:
+  ~Server() = default;
 
  private:
   friend class Pool;
   State state_ = State::kClosed;
-  bool reserve_ = false;
+  Pool* pool_ = nullptr;
   base::Time idle_since_{}, opened_{};
   Server *prev_ = nullptr, *next_ = nullptr;
 };
 
-// Base of a client that can wait.
+// Base of a client that can wait. Must not wait any more when it is destroyed.
 class Waiter {
  public:
+  Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
   bool waiting() const { return pool_ != nullptr; }
-  base::Time waiting_since() const { return since_; }
+  base::Time waiting_since() const { return since_; }  // of the present or latest wait
   Pool* waiting_in() const { return pool_; }
+
+ protected:
+  ~Waiter();
 
  private:
   friend class Pool;
@@ -54,58 +72,107 @@ class Waiter {
   Waiter *prev_ = nullptr, *next_ = nullptr;
 };
 
+// Fairness between workers: permits go where they are needed, one at a time. A pool in which
+// nobody waits closes a server when another one starves for a permit of a full budget, for at least
+// kLendAfter: a shorter wait most often ends by itself, sooner than a new connection is there. A
+// pool whose own clients wait does so too once the claim has waited more than twice as long as the
+// longest of them, and kYieldSlack. A permit that has become free is left to older claims.
 class Pool {
  public:
-  // permits: all budgets that one server connection of this pool needs; they outlive the Pool.
+  static constexpr base::milliseconds kLendAfter{10};
+  static constexpr base::milliseconds kYieldSlack{100};
+  static constexpr int kHashLook = 4;  // idle servers looked at for equal settings
+
+  // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
+  // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
+  // is used here. reserve_after: 0 = the reserve is never used.
   Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits);
   ~Pool();  // everything must be closed
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   enum class Kind : std::uint8_t { kLease, kOpen, kWait };
-  struct Answer { Kind kind; Server* server = nullptr; };
-  // kLease: server is leased. kOpen: a permit was taken; call opening() with the new Server.
-  // kWait: waiter is queued (FIFO).
+  struct Answer {
+    Kind kind;
+    Server* server = nullptr;
+  };
+  // kLease: server is leased, nobody is queued. kOpen: the waiter is queued, and permits were
+  // taken; call opening() with the new Server. kWait: the waiter is queued (FIFO).
   Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
 
-  void opening(Server& server, base::Time now);  // after kOpen
+  void opening(Server& server, base::Time now);  // after kOpen, may_open, may_open_for_min
   // What the caller must do now for the pool's clients.
   struct Grant {
     Waiter* waiter = nullptr;  // this one (no longer queued) ...
     Server* server = nullptr;  // ... gets this leased server
   };
   // A server became usable (logged in) or was released clean. The longest waiter gets it, or it
-  // becomes idle (most recently used first), or, when over_limit or another worker starves and
-  // nobody waits here, `close_it` is set: then call closed().
+  // becomes idle (most recently used first), or, when the budget shrank or another pool needs it
+  // more, `close_it` is set and it is leaving: then call closed().
   Grant ready(Server& server, base::Time now, bool& close_it);
-  // The server is gone (failed to open, broke, was closed). Gives the permits back.
+  // The server is gone (failed to open, broke, was closed), from any state. Gives the permits back.
+  // Others may want them: see others_starve().
   void closed(Server& server);
-  // May one more server be opened for those who wait (not more openings than waiters)? A permit
-  // is taken when true: call opening(). Ask after closed(), a wake-up, and in each sweep.
+  // May one more server be opened for those who wait (not more openings than waiters)? Permits
+  // are taken when true: call opening(). Ask after closed(), a wake-up, and in each sweep.
   bool may_open(base::Time now);
-  // Removes one idle server to close (the least recently used) when another worker starves, the
-  // budget shrank, or it idled longer than `idle_max` (0 = never) beyond min; null = none.
+  // The same to have PoolSizes::min open in a pool that was used before.
+  bool may_open_for_min();
+  // Takes one idle server out to be closed (the least recently used) when another pool starves,
+  // the budget shrank, or it idled for `idle_max` (0 = never) and is beyond min; null = none. It
+  // is leaving: call closed().
   Server* surplus(base::Time now, base::milliseconds idle_max);
   Server* any_idle();  // for RECONNECT, KILL, drain: the least recently used, not removed
   // Every waiter whose wait began before `deadline` is handed out one by one and dequeued.
   Waiter* expired(base::Time deadline);
   Waiter* first_waiter();
+  // Some pool, perhaps of another worker, waits for a permit of ours: after closed(), wake all.
+  bool others_starve() const;
 
   std::uint32_t idle() const { return idle_count_; }
   std::uint32_t leased() const { return leased_count_; }
   std::uint32_t opening_count() const { return opening_count_; }
+  std::uint32_t leaving() const { return leaving_count_; }
   std::uint32_t waiting() const { return waiting_count_; }
+  bool starving() const { return starved_ != 0; }
   bool unused() const;  // nothing open, nobody waits
   void resize(config::PoolSizes sizes);
   void invariants() const;
 
  private:
+  std::uint32_t& count_of(Server::State state);
+  void set_state(Server& server, Server::State to);
+  void push_idle(Server& server);  // most recently used
+  void unlink_idle(Server& server);
+  void push_waiter(Waiter& waiter, base::Time now);
+  void unlink_waiter(Waiter& waiter);
+
+  bool all_provided() const { return waiting_count_ <= opening_count_ + promised_; }
+  bool take(bool with_reserve);
+  std::uint32_t blocked(bool with_reserve) const;  // bits: indexes of permits_
+  void state_starving(std::uint32_t permits);      // bits
+  bool over_reserve() const;
+  bool spare(base::Time now) const;
+  bool yields(base::Time now) const;
+  std::uint64_t open_in_all_workers() const;
+
+  // Fixed after construction, but for resize().
   config::PoolSizes sizes_;
   base::milliseconds reserve_after_;
   std::vector<Permits*> permits_;
+
+  // Who is where.
   Server *idle_first_ = nullptr, *idle_last_ = nullptr;
   Waiter *wait_first_ = nullptr, *wait_last_ = nullptr;
-  std::uint32_t idle_count_ = 0, leased_count_ = 0, opening_count_ = 0, waiting_count_ = 0;
-  bool starving_ = false;
+  std::uint32_t idle_count_ = 0, leased_count_ = 0, opening_count_ = 0, leaving_count_ = 0,
+                waiting_count_ = 0;
+  std::uint32_t promised_ = 0;  // permits taken whose opening() is still to come
+  bool used_ = false;
+
+  // What our permits have been told.
+  std::uint32_t starved_ = 0;  // bits: indexes of permits_
+  base::Time starved_since_{};
 };
 
 }  // namespace pool

@@ -1,0 +1,99 @@
+#include "pool/permits.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace pool {
+namespace {
+constexpr auto kRelaxed = std::memory_order_relaxed;
+}  // namespace
+
+Permits::Permits(std::uint32_t limit, std::uint32_t reserve) : limit_(limit), reserve_(reserve) {}
+
+bool Permits::try_take(bool with_reserve) {
+  std::uint32_t taken = taken_.load(kRelaxed);
+  do {
+    const std::uint64_t limit = limit_.load(kRelaxed);
+    const std::uint64_t reserve = with_reserve ? reserve_.load(kRelaxed) : 0;
+    if (limit != 0 && taken >= limit + reserve) return false;
+  } while (!taken_.compare_exchange_weak(taken, taken + 1, kRelaxed));
+  return true;
+}
+
+void Permits::give_back() {
+  const std::uint32_t before = taken_.fetch_sub(1, kRelaxed);
+  CHECK(before != 0);
+}
+
+void Permits::resize(std::uint32_t limit, std::uint32_t reserve) {
+  limit_.store(limit, kRelaxed);
+  reserve_.store(reserve, kRelaxed);
+}
+
+bool Permits::over_limit(std::uint32_t leaving) const {
+  const std::uint64_t limit = limit_.load(kRelaxed);
+  return limit != 0 && taken() > limit + leaving;
+}
+
+bool Permits::over_reserve(std::uint32_t leaving) const {
+  const std::uint64_t limit = limit_.load(kRelaxed);
+  return limit != 0 && taken() > limit + reserve_.load(kRelaxed) + leaving;
+}
+
+bool Permits::full(std::uint32_t leaving) const {
+  const std::uint64_t limit = limit_.load(kRelaxed);
+  return limit != 0 && taken() >= limit + leaving;
+}
+
+std::uint32_t Permits::free(bool with_reserve) const {
+  constexpr std::uint64_t kMany = std::numeric_limits<std::uint32_t>::max();
+  const std::uint64_t limit = limit_.load(kRelaxed);
+  if (limit == 0) return static_cast<std::uint32_t>(kMany);
+  const std::uint64_t most = limit + (with_reserve ? reserve_.load(kRelaxed) : 0u);
+  const std::uint64_t used = taken();
+  return static_cast<std::uint32_t>(most > used ? std::min(most - used, kMany) : 0);
+}
+
+void Permits::claim_if_older(std::int64_t mine) {
+  std::int64_t current = claim_.load(kRelaxed);
+  while (mine < current && !claim_.compare_exchange_weak(current, mine, kRelaxed)) {
+  }
+}
+
+void Permits::starve(base::Time since) {
+  starving_.fetch_add(1, kRelaxed);
+  claim_if_older(since.time_since_epoch().count());
+}
+
+void Permits::starve_on(base::Time from, base::Time since) {
+  std::int64_t mine = from.time_since_epoch().count();
+  const std::int64_t next = since.time_since_epoch().count();
+  if (!claim_.compare_exchange_strong(mine, next, kRelaxed)) claim_if_older(next);
+}
+
+void Permits::fed(base::Time since) {
+  const std::uint32_t before = starving_.fetch_sub(1, kRelaxed);
+  CHECK(before != 0);
+  // Another pool's older claim stays. Who starves still but was displaced claims again when it
+  // next looks for a permit.
+  std::int64_t mine = since.time_since_epoch().count();
+  claim_.compare_exchange_strong(mine, kNoClaim, kRelaxed);
+}
+
+base::Time Permits::claim() const { return base::Time(base::Duration(claim_.load(kRelaxed))); }
+
+bool take_all(std::span<Permits* const> permits, bool with_reserve) {
+  for (std::size_t i = 0; i < permits.size(); ++i) {
+    if (permits[i]->try_take(with_reserve)) continue;
+    give_back_all(permits.first(i));
+    return false;
+  }
+  return true;
+}
+
+void give_back_all(std::span<Permits* const> permits) {
+  for (Permits* p : permits) p->give_back();
+}
+
+}  // namespace pool

@@ -1,0 +1,326 @@
+#include "pool/pool.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "base/check.h"
+
+namespace pool {
+
+using base::Time;
+using State = Server::State;
+
+Waiter::~Waiter() { CHECK(!waiting()); }
+
+Pool::Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits)
+    : sizes_(sizes), reserve_after_(reserve_after), permits_(std::move(permits)) {
+  CHECK(permits_.size() <= 32);
+}
+
+Pool::~Pool() {
+  CHECK(unused());
+  CHECK(starved_ == 0);
+}
+
+// --- what the caller asks -------------------------------------------------------------------
+
+Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now) {
+  CHECK(!waiter.waiting());
+  used_ = true;
+  if (idle_first_ != nullptr) {
+    Server* best = idle_first_;
+    int looked = 0;
+    for (Server* s = idle_first_; s != nullptr && looked < kHashLook; s = s->next_, ++looked) {
+      if (s->settings_hash != settings_hash) continue;
+      best = s;
+      break;
+    }
+    set_state(*best, State::kLeased);
+    return {Kind::kLease, best};
+  }
+  push_waiter(waiter, now);
+  return {may_open(now) ? Kind::kOpen : Kind::kWait};
+}
+
+void Pool::cancel(Waiter& waiter) {
+  CHECK(waiter.pool_ == this);
+  unlink_waiter(waiter);
+}
+
+void Pool::opening(Server& server, Time now) {
+  CHECK(promised_ != 0);
+  CHECK(server.state_ == State::kClosed);
+  --promised_;
+  server.opened_ = now;
+  set_state(server, State::kOpening);
+}
+
+Pool::Grant Pool::ready(Server& server, Time now, bool& close_it) {
+  CHECK(server.pool_ == this);
+  CHECK(server.state_ == State::kOpening || server.state_ == State::kLeased);
+  // A server that was just opened for a waiter of ours is not closed for one of others.
+  const bool released = server.state_ == State::kLeased;
+  close_it = over_reserve() || (wait_first_ == nullptr ? spare(now) : released && yields(now));
+  if (close_it) {
+    set_state(server, State::kLeaving);
+    return {};
+  }
+  if (wait_first_ == nullptr) {
+    server.idle_since_ = now;
+    set_state(server, State::kIdle);
+    return {};
+  }
+  Waiter* waiter = wait_first_;
+  set_state(server, State::kLeased);  // before unlink_waiter(): it looks at the counts
+  unlink_waiter(*waiter);
+  return {waiter, &server};
+}
+
+void Pool::closed(Server& server) {
+  CHECK(server.pool_ == this);
+  set_state(server, State::kClosed);
+  give_back_all(permits_);
+}
+
+bool Pool::may_open(Time now) {
+  if (all_provided()) {
+    state_starving(0);
+    return false;
+  }
+  const bool reserve = reserve_after_.count() != 0 && now - wait_first_->since_ >= reserve_after_;
+  std::uint32_t lacking = blocked(reserve);
+  if (lacking == 0) {
+    if (take(reserve)) {
+      // Whoever still waits without an opening starves on, or asks next.
+      if (all_provided()) state_starving(0);
+      return true;
+    }
+    lacking = blocked(reserve);  // 0: another worker was faster and has given it back by now
+  }
+  state_starving(lacking);
+  return false;
+}
+
+bool Pool::may_open_for_min() {
+  if (!used_ || open_in_all_workers() + promised_ >= sizes_.min || others_starve()) return false;
+  return take(/*with_reserve=*/false);
+}
+
+Server* Pool::surplus(Time now, base::milliseconds idle_max) {
+  Server* oldest = idle_last_;
+  if (oldest == nullptr) return nullptr;
+  const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
+                     open_in_all_workers() > sizes_.min;
+  if (!idled && !spare(now)) return nullptr;
+  set_state(*oldest, State::kLeaving);
+  return oldest;
+}
+
+Server* Pool::any_idle() { return idle_last_; }
+
+Waiter* Pool::expired(Time deadline) {
+  Waiter* first = wait_first_;
+  if (first == nullptr || first->since_ >= deadline) return nullptr;
+  unlink_waiter(*first);
+  return first;
+}
+
+Waiter* Pool::first_waiter() { return wait_first_; }
+
+bool Pool::others_starve() const {
+  for (std::size_t i = 0; i < permits_.size(); ++i) {
+    const std::uint32_t ours = (starved_ >> i) & 1u;
+    if (permits_[i]->starving_count() > ours) return true;
+  }
+  return false;
+}
+
+bool Pool::unused() const {
+  return idle_count_ == 0 && leased_count_ == 0 && opening_count_ == 0 && leaving_count_ == 0 &&
+         promised_ == 0 && waiting_count_ == 0;
+}
+
+void Pool::resize(config::PoolSizes sizes) { sizes_ = sizes; }
+
+// --- budgets --------------------------------------------------------------------------------
+
+bool Pool::take(bool with_reserve) {
+  if (!take_all(permits_, with_reserve)) return false;
+  ++promised_;
+  return true;
+}
+
+// The permits that keep the longest waiter from a server of its own: none is free, or those that
+// are belong to longer waits elsewhere.
+std::uint32_t Pool::blocked(bool with_reserve) const {
+  std::uint32_t result = 0;
+  for (std::size_t i = 0; i < permits_.size(); ++i) {
+    const Permits& p = *permits_[i];
+    const std::uint32_t free = p.free(with_reserve);
+    const std::uint32_t ours = (starved_ >> i) & 1u;
+    const bool others_first = p.claim() < wait_first_->since_ && p.starving_count() >= free + ours;
+    if (free == 0 || (free != UINT32_MAX && others_first)) result |= 1u << i;
+  }
+  return result;
+}
+
+void Pool::state_starving(std::uint32_t permits) {
+  if (permits == 0 && starved_ == 0) return;
+  const Time since = wait_first_ == nullptr ? starved_since_ : wait_first_->since_;
+  for (std::size_t i = 0; i < permits_.size(); ++i) {
+    const bool was = (starved_ >> i) & 1u, is = (permits >> i) & 1u;
+    if (was && is) {
+      permits_[i]->starve_on(starved_since_, since);
+    } else if (was) {
+      permits_[i]->fed(starved_since_);
+    } else if (is) {
+      permits_[i]->starve(since);
+    }
+  }
+  starved_ = permits;
+  starved_since_ = since;
+}
+
+bool Pool::over_reserve() const {
+  for (const Permits* p : permits_) {
+    if (p->over_reserve(leaving_count_)) return true;
+  }
+  return false;
+}
+
+// An idle server, or one about to be, is of more use elsewhere. Only while the budget is full: the
+// one permit that is then given back shall be taken before the next is.
+bool Pool::spare(Time now) const {
+  for (const Permits* p : permits_) {
+    if (p->over_limit(leaving_count_)) return true;
+    const Time claim = p->claim();  // Time::max() when nobody starves
+    if (claim < now && now - claim >= kLendAfter && p->full(leaving_count_)) return true;
+  }
+  return false;
+}
+
+bool Pool::yields(Time now) const {
+  const base::Duration ours = now - wait_first_->since_;
+  for (const Permits* p : permits_) {
+    const Time claim = p->claim();
+    if (claim >= wait_first_->since_ || !p->full(leaving_count_)) continue;
+    if (now - claim > 2 * ours + kYieldSlack) return true;
+  }
+  return false;
+}
+
+std::uint64_t Pool::open_in_all_workers() const {
+  if (permits_.empty()) return std::uint64_t{idle_count_} + leased_count_ + opening_count_;
+  const std::uint32_t taken = permits_[0]->taken();
+  return taken > leaving_count_ ? taken - leaving_count_ : 0;
+}
+
+// --- lists ----------------------------------------------------------------------------------
+
+std::uint32_t& Pool::count_of(State state) {
+  switch (state) {
+    case State::kOpening:
+      return opening_count_;
+    case State::kIdle:
+      return idle_count_;
+    case State::kLeased:
+      return leased_count_;
+    case State::kLeaving:
+      return leaving_count_;
+    case State::kClosed:
+      break;
+  }
+  CHECK(false);
+  return leaving_count_;
+}
+
+void Pool::set_state(Server& server, State to) {
+  const State from = server.state_;
+  switch (to) {
+    case State::kOpening:
+      CHECK(from == State::kClosed);
+      break;
+    case State::kIdle:
+      CHECK(from == State::kOpening || from == State::kLeased);
+      break;
+    case State::kLeased:
+      CHECK(from == State::kOpening || from == State::kIdle || from == State::kLeased);
+      break;
+    case State::kLeaving:
+      CHECK(from == State::kOpening || from == State::kIdle || from == State::kLeased);
+      break;
+    case State::kClosed:
+      CHECK(from != State::kClosed);
+      break;
+  }
+  if (from == State::kIdle) unlink_idle(server);
+  if (from != State::kClosed) --count_of(from);
+  if (to != State::kClosed) ++count_of(to);
+  if (to == State::kIdle) push_idle(server);
+  server.state_ = to;
+  server.pool_ = to == State::kClosed ? nullptr : this;
+}
+
+void Pool::push_idle(Server& server) {
+  server.next_ = idle_first_;
+  server.prev_ = nullptr;
+  (idle_first_ != nullptr ? idle_first_->prev_ : idle_last_) = &server;
+  idle_first_ = &server;
+}
+
+void Pool::unlink_idle(Server& server) {
+  (server.prev_ != nullptr ? server.prev_->next_ : idle_first_) = server.next_;
+  (server.next_ != nullptr ? server.next_->prev_ : idle_last_) = server.prev_;
+  server.prev_ = server.next_ = nullptr;
+}
+
+void Pool::push_waiter(Waiter& waiter, Time now) {
+  waiter.pool_ = this;
+  // A worker's clock reading may be a cached one; the queue stays in order.
+  waiter.since_ = wait_last_ != nullptr ? std::max(now, wait_last_->since_) : now;
+  waiter.next_ = nullptr;
+  waiter.prev_ = wait_last_;
+  (wait_last_ != nullptr ? wait_last_->next_ : wait_first_) = &waiter;
+  wait_last_ = &waiter;
+  ++waiting_count_;
+}
+
+// Also keeps what the permits know of our longest waiter true: a claim that grew older than it
+// would take servers from others unduly.
+void Pool::unlink_waiter(Waiter& waiter) {
+  (waiter.prev_ != nullptr ? waiter.prev_->next_ : wait_first_) = waiter.next_;
+  (waiter.next_ != nullptr ? waiter.next_->prev_ : wait_last_) = waiter.prev_;
+  waiter.prev_ = waiter.next_ = nullptr;
+  waiter.pool_ = nullptr;
+  --waiting_count_;
+  state_starving(all_provided() ? 0 : starved_);
+}
+
+void Pool::invariants() const {
+  std::uint32_t n = 0;
+  const Server* last = nullptr;
+  for (const Server* s = idle_first_; s != nullptr; last = s, s = s->next_, ++n) {
+    CHECK(s->prev_ == last);
+    CHECK(s->state_ == State::kIdle && s->pool_ == this);
+    CHECK(n < idle_count_);  // no ring
+  }
+  CHECK(n == idle_count_ && idle_last_ == last);
+
+  n = 0;
+  const Waiter* last_waiter = nullptr;
+  for (const Waiter* w = wait_first_; w != nullptr; last_waiter = w, w = w->next_, ++n) {
+    CHECK(w->prev_ == last_waiter && w->pool_ == this);
+    CHECK(last_waiter == nullptr || last_waiter->since_ <= w->since_);  // FIFO
+    CHECK(n < waiting_count_);
+  }
+  CHECK(n == waiting_count_ && wait_last_ == last_waiter);
+
+  CHECK(idle_count_ == 0 || waiting_count_ == 0);  // nobody waits beside an idle server
+  CHECK(starved_ == 0 || (waiting_count_ != 0 && starved_since_ == wait_first_->since_));
+  const std::uint64_t ours =
+      std::uint64_t{idle_count_} + leased_count_ + opening_count_ + leaving_count_ + promised_;
+  for (const Permits* p : permits_) CHECK(p->taken() >= ours);
+}
+
+}  // namespace pool
