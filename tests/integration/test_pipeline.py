@@ -1,0 +1,194 @@
+"""Pipelines: many requests in flight, errors in the middle, both directions at once."""
+import threading
+
+import pytest
+
+from support import wire
+from support.wire import FLUSH, SYNC, bind, close, describe, execute, parse, query
+
+
+def types(messages):
+    return "".join(got.type for got in messages)
+
+
+FAILS = "SELECT 1/(random() * 0)::int"  # when it runs, not when it is planned
+
+
+def step(sql, values=()):
+    return parse("", sql) + bind("", "", values) + execute()
+
+
+def test_hundred_requests_in_one_write(target):
+    with target.connect() as client:
+        client.send(b"".join(step("SELECT $1::int", [n]) + SYNC for n in range(100)))
+        for n in range(100):
+            assert client.rows() == [[str(n)]]
+
+
+def test_requests_before_one_sync_are_one_transaction(target, table):
+    with target.connect() as client:
+        client.send(step(f"INSERT INTO {table} VALUES (1)"),
+                    step(f"INSERT INTO {table} VALUES (2)"), step(FAILS),
+                    step(f"INSERT INTO {table} VALUES (3)"), SYNC)
+        got = client.read_until_ready()
+        assert types(got) == "12C12C12EZ"
+        assert client.status == "I"
+        assert client.value(f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_an_error_spoils_only_its_own_segment(target, table):
+    with target.connect() as client:
+        client.send(step(f"INSERT INTO {table} VALUES (1)"), SYNC, step("SELECT * FROM nonesuch"),
+                    step(f"INSERT INTO {table} VALUES (2)"), SYNC,
+                    step(f"INSERT INTO {table} VALUES (3)"), SYNC)
+        assert types(client.read_until_ready()) == "12CZ"
+        failed = client.read_until_ready()
+        assert types(failed) == "EZ"
+        assert failed[0].fields()["C"] == "42P01"
+        assert types(client.read_until_ready()) == "12CZ"
+        assert client.query(f"SELECT id FROM {table} ORDER BY id") == [["1"], ["3"]]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_error_at_each_message(target, at):
+    """Whatever step fails, the rest up to Sync is skipped and the next request works."""
+    good = [parse("s", "SELECT $1::int"), describe("S", "s"), bind("p", "s", [1]),
+            describe("P", "p"), execute("p"), close("S", "s")]
+    bad = [parse("s", "SELEKT"), describe("S", "none"), bind("p", "none"), describe("P", "none"),
+           execute("none"), parse("t", "SELECT 1 +")]
+    answers = ["1", "tT", "2", "T", "DC", "3"]
+    with target.connect() as client:
+        client.send(b"".join(good[:at]), bad[at], b"".join(good[at + 1:]), SYNC)
+        assert types(client.read_until_ready()) == "".join(answers[:at]) + "EZ"
+        client.send(step("SELECT 9"), SYNC)
+        assert client.rows() == [["9"]]
+
+
+def test_error_after_flush(target):
+    """After an error, everything is ignored until Sync, whenever it comes."""
+    with target.connect() as client:
+        client.send(step(FAILS), FLUSH)
+        assert [client.read_noting().type for _ in range(3)] == ["1", "2", "E"]
+        client.send(step("SELECT 1"), FLUSH, step("SELECT 2"))
+        client.send(SYNC)
+        assert types(client.read_until_ready()) == "Z"
+        assert client.value("SELECT 3") == "3"
+
+
+def test_begin_in_a_pipeline(target, table):
+    with target.connect() as client:
+        client.send(step("BEGIN"), step(f"INSERT INTO {table} VALUES (1)"), SYNC,
+                    step(f"INSERT INTO {table} VALUES (2)"), step("COMMIT"), SYNC)
+        client.read_until_ready()
+        assert client.status == "T"
+        client.read_until_ready()
+        assert client.status == "I"
+        assert client.value(f"SELECT count(*) FROM {table}") == "2"
+
+
+def test_failed_transaction_in_a_pipeline(target, table):
+    with target.connect() as client:
+        client.send(step("BEGIN"), SYNC, step(f"INSERT INTO {table} VALUES (1)"), SYNC,
+                    step(FAILS), SYNC, step("SELECT 1"), SYNC, step("ROLLBACK"), SYNC)
+        statuses, errors = [], []
+        for _ in range(5):
+            errors += [got.fields()["C"] for got in client.read_until_ready() if got.type == "E"]
+            statuses.append(client.status)
+        assert statuses == ["T", "T", "E", "E", "I"]
+        assert errors == ["22012", "25P02"]
+        assert client.value(f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_reads_and_writes_in_turn(target, table):
+    """Requests of different routes in one pipeline are answered in order, each seeing the last."""
+    with target.connect() as client:
+        requests = []
+        for n in range(50):
+            requests += [step(f"INSERT INTO {table} VALUES ($1)", [n]), SYNC,
+                         step(f"SELECT count(*) FROM {table}"), SYNC]
+        client.send(*requests)
+        for n in range(50):
+            assert client.rows() == []
+            assert client.rows() == [[str(n + 1)]]
+
+
+def test_simple_and_extended_mixed(target):
+    with target.connect() as client:
+        client.send(step("SELECT 1"), SYNC, query("SELECT 2"), step("SELECT 3"), SYNC,
+                    query("SELECT 4; SELECT 5"))
+        assert [client.rows() for _ in range(4)] == [[["1"]], [["2"]], [["3"]], [["4"], ["5"]]]
+
+
+def test_query_ends_an_open_extended_request(target):
+    """Parse, Bind, Execute without Sync and then Query: legal, and one ReadyForQuery."""
+    with target.connect() as client:
+        client.send(step("SELECT 1"), query("SELECT 2"))
+        got = client.read_until_ready()
+        assert [part.values() for part in got if part.type == "D"] == [["1"], ["2"]]
+
+
+def test_both_directions_full(target):
+    """40 MB of parameters out while 40 MB of rows come back: neither side may wait for the other."""
+    count, size = 400, 100_000
+    with target.connect() as client:
+        def write():
+            for n in range(count):
+                client.send(step("SELECT $1::text || ''", [chr(65 + n % 26) * size]) + SYNC)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for n in range(count):
+            assert client.rows() == [[chr(65 + n % 26) * size]]
+        writer.join()
+
+
+def test_client_that_writes_all_before_it_reads(target):
+    """As libpq's pipeline mode in small sizes; the answers wait in buffers."""
+    with target.connect() as client:
+        client.send(b"".join(step("SELECT $1::int", [n]) for n in range(2000)), SYNC)
+        assert len(client.rows()) == 2000
+
+
+def test_bytes_one_at_a_time(target):
+    with target.connect() as client:
+        request = step("SELECT $1::text", ["slow"]) + SYNC
+        for at in range(len(request)):
+            client.send(request[at:at + 1])
+        assert client.rows() == [["slow"]]
+
+
+def test_psycopg_pipeline(target, table):
+    with target.psycopg(autocommit=False) as connection:
+        with connection.pipeline():
+            for n in range(200):
+                connection.execute(f"INSERT INTO {table} VALUES (%s, %s)", (n, f"v{n}"))
+            found = connection.execute(f"SELECT count(*), max(v) FROM {table}").fetchone()
+        assert found == (200, "v99")
+
+
+def test_psycopg_pipeline_error_in_the_middle(target, table):
+    import psycopg
+
+    with target.psycopg() as connection:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            with connection.pipeline() as pipeline:
+                connection.execute(f"INSERT INTO {table} VALUES (1)")
+                pipeline.sync()
+                connection.execute("SELECT 1/0")
+                connection.execute(f"INSERT INTO {table} VALUES (2)")
+        assert connection.execute(f"SELECT array_agg(id) FROM {table}").fetchone() == ([1],)
+
+
+def test_closed_in_the_middle_of_a_pipeline(target, table):
+    """A client that dies leaves nothing half done behind, and no answer for the next."""
+    for _ in range(20):
+        client = target.connect()
+        client.send(step("BEGIN"), SYNC, step(f"INSERT INTO {table} VALUES (1)"), SYNC,
+                    step("SELECT repeat('x', 100000) FROM generate_series(1, 20)"), SYNC)
+        client.drop()
+        with target.connect() as other:
+            assert other.query("SELECT 'mine'") == [["mine"]]
+            with pytest.raises(wire.ServerError):
+                other.query("SELECT 1/0")
+    with target.connect() as other:
+        assert other.value(f"SELECT count(*) FROM {table}") == "0"

@@ -1,0 +1,248 @@
+"""SET, RESET and startup parameters: they follow the client, and only the client."""
+import pytest
+
+from support import wire
+
+
+def show(client, name, primary=True):
+    """A setting as a statement sees it on the server (not as the proxy believes it to be)."""
+    where = "primary" if primary else "replica"
+    return client.value(f"/* weir: {where} */ SELECT current_setting('{name}')")
+
+
+def test_set_follows_the_client(target):
+    with target.connect() as one, target.connect() as two:
+        one.query("SET search_path TO one, public")
+        two.query("SET search_path TO two")
+        for _ in range(5):
+            assert show(one, "search_path") == "one, public"
+            assert show(two, "search_path") == "two"
+
+
+def test_settings_hold_on_replicas(target):
+    with target.connect() as client:
+        client.query("SET TimeZone TO 'Asia/Tokyo'")
+        for _ in range(10):
+            assert show(client, "TimeZone", primary=False) == "Asia/Tokyo"
+            assert client.value("SELECT current_setting('TimeZone')") == "Asia/Tokyo"
+
+
+def test_nothing_leaks_to_the_next_client(target):
+    for n in range(10):
+        with target.connect() as client:
+            assert show(client, "work_mem") == "4MB"
+            assert show(client, "application_name") == ""
+            client.query(f"SET work_mem TO '{n + 5}MB'; SET application_name TO 'app{n}'")
+            assert show(client, "work_mem") == f"{n + 5}MB"
+
+
+@pytest.mark.parametrize("reset", ["RESET work_mem", "SET work_mem TO DEFAULT", "RESET ALL",
+                                   "DISCARD ALL"])
+def test_reset(target, reset):
+    with target.connect() as client:
+        client.query("SET work_mem TO '9MB'")
+        assert show(client, "work_mem") == "9MB"
+        client.query(reset)
+        assert show(client, "work_mem") == "4MB"
+
+
+def test_reset_returns_to_the_startup_value(target):
+    with target.connect(options="-c work_mem=7MB") as client:
+        assert show(client, "work_mem") == "7MB"
+        client.query("SET work_mem TO '9MB'")
+        client.query("RESET ALL")
+        assert show(client, "work_mem") == "7MB"
+
+
+def test_set_local_ends_with_its_transaction(target):
+    with target.connect() as client:
+        client.query("BEGIN; SET LOCAL work_mem TO '8MB'")
+        assert client.value("SELECT current_setting('work_mem')") == "8MB"
+        client.query("COMMIT")
+        assert show(client, "work_mem") == "4MB"
+
+
+def test_rollback_undoes_set(target):
+    with target.connect() as client:
+        client.query("SET work_mem TO '5MB'")
+        client.query("BEGIN")
+        client.query("SET work_mem TO '6MB'")
+        assert client.value("SELECT current_setting('work_mem')") == "6MB"
+        client.query("ROLLBACK")
+        assert show(client, "work_mem") == "5MB"
+        client.query("BEGIN; SET work_mem TO '7MB'")
+        client.query("COMMIT")
+        assert show(client, "work_mem") == "7MB"
+
+
+def test_savepoint_undoes_set(target):
+    with target.connect() as client:
+        client.query("BEGIN; SET work_mem TO '5MB'")
+        client.query("SAVEPOINT s")
+        client.query("SET work_mem TO '6MB'")
+        client.query("ROLLBACK TO SAVEPOINT s")
+        client.query("COMMIT")
+        assert show(client, "work_mem") == "5MB"
+
+
+def test_set_in_a_failed_query_of_several_statements(target):
+    """One implicit transaction: the SET goes with the rest."""
+    with target.connect() as client:
+        with pytest.raises(wire.ServerError):
+            client.query("SET work_mem TO '6MB'; SELECT 1/0")
+        assert show(client, "work_mem") == "4MB"
+
+
+def test_failed_set_changes_nothing(target):
+    with target.connect() as client:
+        client.query("SET work_mem TO '6MB'")
+        with pytest.raises(wire.ServerError) as failed:
+            client.query("SET work_mem TO 'lots'")
+        assert failed.value.code == "22023"
+        assert show(client, "work_mem") == "6MB"
+
+
+def test_set_config(target):
+    with target.connect() as client:
+        assert client.value("SELECT set_config('work_mem', '6MB', false)") == "6MB"
+        assert show(client, "work_mem") == "6MB"
+        client.query("BEGIN")
+        client.query("SELECT set_config('work_mem', '7MB', true)")
+        client.query("COMMIT")
+        assert show(client, "work_mem") == "6MB"
+
+
+def test_set_config_by_parameters(target):
+    """What a text alone does not say: the value comes in a Bind."""
+    with target.connect() as client, target.connect() as other:
+        client.extended("SELECT set_config($1, $2, false)", ["work_mem", "6MB"])
+        for _ in range(5):
+            assert show(client, "work_mem") == "6MB"
+            assert show(other, "work_mem") == "4MB"
+
+
+def test_set_through_the_extended_protocol(target):
+    with target.connect() as client, target.connect() as other:
+        client.extended("SET work_mem TO '6MB'")
+        for _ in range(5):
+            assert show(client, "work_mem") == "6MB"
+            assert show(other, "work_mem") == "4MB"
+
+
+def test_custom_settings(target):
+    with target.connect() as client, target.connect() as other:
+        client.query("SET myapp.user_id TO '42'")
+        for _ in range(5):
+            assert show(client, "myapp.user_id") == "42"
+            got = other.value("/* weir: primary */ SELECT current_setting('myapp.user_id', true)")
+            assert got in (None, "")
+
+
+def test_quoting(target):
+    odd = "a'b\\c\"d"
+    with target.connect() as client:
+        client.query("SET application_name TO 'a''b\\c\"d'")
+        assert show(client, "application_name") == odd
+        client.query("""SET search_path TO "Mixed Case", 'quo"ted'""")
+        for _ in range(3):
+            assert show(client, "search_path") == '"Mixed Case", "quo""ted"'
+
+
+def test_time_zone_syntax(target):
+    with target.connect() as client, target.connect() as other:
+        client.query("SET TIME ZONE 'Europe/Rome'")
+        other.query("SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE")
+        for _ in range(3):
+            assert show(client, "TimeZone") == "Europe/Rome"
+            assert show(other, "TimeZone") == "<-08>+08"
+        other.query("SET TIME ZONE LOCAL")
+        assert show(other, "TimeZone") != "<-08>+08"
+
+
+def test_names_and_session_characteristics(target, table):
+    with target.connect() as client:
+        client.query("SET NAMES 'LATIN1'")
+        assert show(client, "client_encoding") == "LATIN1"
+        client.query("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        with pytest.raises(wire.ServerError) as failed:
+            client.query(f"INSERT INTO {table} VALUES (1)")
+        assert failed.value.code == "25006"
+        client.query("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+
+
+def test_default_isolation_follows(target):
+    with target.connect() as client, target.connect() as other:
+        client.query("SET default_transaction_isolation TO 'repeatable read'")
+        for wanted, who in (("repeatable read", client), ("read committed", other)) * 3:
+            who.query("BEGIN")
+            assert who.value("SHOW transaction_isolation") == wanted
+            who.query("COMMIT")
+
+
+def test_role_follows(target, cluster):
+    cluster.sql(0, "DROP ROLE IF EXISTS second_role; CREATE ROLE second_role; "
+                   "GRANT second_role TO app")
+    cluster.wait_replayed()
+    with target.connect() as client, target.connect() as other:
+        client.query("SET ROLE second_role")
+        for _ in range(5):
+            assert client.value("SELECT current_user") == "second_role"
+            assert other.value("SELECT current_user") == "app"
+        client.query("RESET ROLE")
+        assert client.value("SELECT current_user") == "app"
+    cluster.sql(0, "DROP ROLE second_role")
+
+
+def test_parameter_status_when_a_setting_changes(target):
+    with target.connect(application_name="first") as client:
+        assert client.parameters["application_name"] == "first"
+        client.query("SET application_name TO 'second'")
+        assert client.parameters["application_name"] == "second"
+        client.query("SET DateStyle TO 'German'")
+        assert client.parameters["DateStyle"] == "German, DMY"
+        client.query("BEGIN; SET TimeZone TO 'Asia/Tokyo'")
+        assert client.parameters["TimeZone"] == "Asia/Tokyo"
+        client.query("ROLLBACK")
+        assert client.parameters["TimeZone"] != "Asia/Tokyo"
+
+
+def test_parameter_status_of_others_is_not_ours(target):
+    """What a server connection says while it is fitted to this client stays unsaid."""
+    with target.connect(application_name="one") as one, \
+            target.connect(application_name="two") as two:
+        for _ in range(5):
+            one.query("SELECT 1")
+            two.query("SELECT 1")
+            assert one.parameters["application_name"] == "one"
+            assert two.parameters["application_name"] == "two"
+
+
+def test_client_encoding(target):
+    with target.connect(client_encoding="LATIN1") as client, target.connect() as other:
+        for _ in range(3):
+            client.send(wire.query("SELECT chr(233)"))
+            got = [part for part in client.read_until_ready() if part.type == "D"][0]
+            assert got.body.endswith(b"\xe9")
+            other.send(wire.query("SELECT chr(233)"))
+            got = [part for part in other.read_until_ready() if part.type == "D"][0]
+            assert got.body.endswith(b"\xc3\xa9")
+
+
+def test_statement_timeout_of_one_client(target):
+    with target.connect() as client, target.connect() as other:
+        client.query("SET statement_timeout TO '200ms'")
+        with pytest.raises(wire.ServerError) as failed:
+            client.query("SELECT pg_sleep(5)")
+        assert failed.value.code == "57014"
+        other.query("SELECT pg_sleep(0.4)")
+
+
+def test_settings_in_a_pipeline(target):
+    with target.connect() as client, target.connect() as other:
+        client.send(wire.query("SET work_mem TO '6MB'"),
+                    wire.query("/* weir: primary */ SELECT current_setting('work_mem')"),
+                    wire.query("RESET work_mem"),
+                    wire.query("/* weir: primary */ SELECT current_setting('work_mem')"))
+        assert [client.rows() for _ in range(4)] == [[], [["6MB"]], [], [["4MB"]]]
+        assert show(other, "work_mem") == "4MB"
