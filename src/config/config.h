@@ -38,7 +38,10 @@ enum class Consistency : std::uint8_t {
   kEventual,  // only the lag limits
   kSession,   // reads see everything that this session committed
 };
-enum class NoReplica : std::uint8_t { kPrimary, kError };  // what a read does when no replica is fit
+enum class NoReplica : std::uint8_t {
+  kPrimary,
+  kError
+};  // what a read does when no replica is fit
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kText, kJson };
 
@@ -47,12 +50,16 @@ struct Tls {
   SslMode mode = SslMode::kDisable;  // client side: allow and prefer both mean "if the client asks"
   std::string cert_file, key_file;   // PEM; client side: needed unless mode is disable
   std::string ca_file;               // PEM; verify-ca and verify-full need it
+
+  bool operator==(const Tls&) const = default;
 };
 
 struct Listener {
   std::string host = "127.0.0.1";  // an address; "" when this is a Unix socket
   std::uint16_t port = 6432;
   std::string unix_dir;  // directory of the socket ".s.PGSQL.<port>"; "" when this is TCP
+
+  bool operator==(const Listener&) const = default;
 };
 
 struct Host {
@@ -61,50 +68,60 @@ struct Host {
   std::uint16_t port = 5432;
   HostRole role = HostRole::kAuto;
   double weight = 1;  // > 0; share of reads under kRandom, divisor under kLeastConnections
+
+  bool operator==(const Host&) const = default;
 };
 
 struct Routing {
-  bool split_reads = true;                // false: everything goes to the primary
-  milliseconds lag_max{1000};             // a replica further behind gets no reads; 0 = no limit
+  bool split_reads = true;                  // false: everything goes to the primary
+  milliseconds lag_max{1000};               // a replica further behind gets no reads; 0 = no limit
   std::uint64_t lag_bytes_max = 64u << 20;  // the same in bytes of WAL; 0 = no limit
-  double lag_recover_ratio = 0.5;         // back in service below this share of the limits (0..1]
+  double lag_recover_ratio = 0.5;           // back in service below this share of the limits (0..1]
   Balancing balancing = Balancing::kLeastConnections;
   Consistency consistency = Consistency::kSession;
   NoReplica no_replica = NoReplica::kPrimary;
   std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
                                                 // lower case, "schema.name" or "name"
+
+  bool operator==(const Routing&) const = default;
 };
 
 struct Cluster {
   std::string name;
-  std::vector<Host> hosts;  // at least one
-  Tls tls;                  // towards these hosts
-  Routing routing;          // cluster's own table over the global one
+  std::vector<Host> hosts;             // at least one
+  Tls tls;                             // towards these hosts
+  Routing routing;                     // cluster's own table over the global one
   milliseconds monitor_interval{100};  // between two samples of a host; 20 ms .. 60 s
   milliseconds monitor_timeout{1000};  // a host silent for so long is down
-  std::string monitor_user;            // with monitor_password: reads positions (pg_monitor is enough,
-  std::string monitor_password;        // any login works); default: the first user with a password
+  std::string monitor_user;            // with monitor_password: reads positions; any login works.
+  std::string monitor_password;        // Default: a login that the config knows (see load.h)
   std::string monitor_database = "postgres";
+
+  bool operator==(const Cluster&) const = default;
 };
 
 struct PoolSizes {
   // Server connections of one (database, user) to one host, for the whole process.
-  std::uint32_t size = 20;
+  std::uint32_t size = 20;    // 0 = no limit
   std::uint32_t min = 0;      // kept open once the pool has been used
   std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
+
+  bool operator==(const PoolSizes&) const = default;
 };
 
 struct Database {
-  std::string name;     // what clients ask for; "*" = any other name
-  std::string cluster;  // a Cluster's name
-  std::string dbname;   // on the servers; "" = the name the client asked for
-  std::string user;     // log into servers as this user ("" = as the client's user)
+  std::string name;      // what clients ask for; "*" = any other name
+  std::string cluster;   // a Cluster's name
+  std::string dbname;    // on the servers; "" = the name the client asked for
+  std::string user;      // log into servers as this user ("" = as the client's user)
   std::string password;  // with `user`
   std::optional<PoolMode> pool_mode;
   std::optional<PoolSizes> pool;
   std::uint32_t max_connections = 0;         // server connections per host, all users; 0 = no limit
   std::uint32_t max_client_connections = 0;  // 0 = no limit
   std::string auth_user, auth_password, auth_query;  // overrides of Auth; "" = Auth's
+
+  bool operator==(const Database&) const = default;
 };
 
 struct User {
@@ -116,6 +133,8 @@ struct User {
   std::uint32_t max_client_connections = 0;  // 0 = no limit
   bool admin = false;                        // may command the console
   bool stats = false;                        // may only look (SHOW)
+
+  bool operator==(const User&) const = default;
 };
 
 struct Auth {
@@ -123,15 +142,17 @@ struct Auth {
   // Users that [users] does not list are looked up with auth_query, as auth_user, in the database
   // that the client asked for (or auth_database). "" auth_user = no lookups.
   std::string auth_user, auth_password, auth_database;
-  std::string auth_query;  // "" = kDefaultAuthQuery; returns (name, secret) for $1
+  std::string auth_query;                 // "" = kDefaultAuthQuery; returns (name, secret) for $1
   milliseconds auth_query_cache{30'000};  // how long a found secret is believed
+
+  bool operator==(const Auth&) const = default;
 };
 // Honours VALID UNTIL; schema-qualified so that no search_path can redirect it.
 inline constexpr const char* kDefaultAuthQuery =
     "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
     "FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
 
-struct Timeouts {  // 0 = never, unless said otherwise
+struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds login{60'000};         // client: from accept to its first ReadyForQuery
   milliseconds connect{15'000};       // server: from connect() to its first ReadyForQuery; not 0
   milliseconds query_wait{120'000};   // client waiting for a server connection
@@ -139,39 +160,48 @@ struct Timeouts {  // 0 = never, unless said otherwise
   milliseconds server_idle{600'000};  // idle server connection is closed
   milliseconds server_lifetime{3'600'000};
   double server_lifetime_jitter = 0.1;  // 0..1: share of the lifetime taken off at random
-  milliseconds server_retry{1'000};   // pause after a failed connect to a host; grows to 15x
+  milliseconds server_retry{1'000};     // pause after a failed connect to a host; grows to 15x
   milliseconds idle_in_transaction{0};
   milliseconds query{0};
   milliseconds client_idle{0};
-  milliseconds drain{30'000};         // SIGTERM: transactions may finish for so long; 0 = none may
+  milliseconds drain{30'000};  // SIGTERM: transactions may finish for so long; 0 = none may
+
+  bool operator==(const Timeouts&) const = default;
 };
 
 struct Limits {
-  std::uint32_t clients = 10'000;             // 53300 beyond
-  std::uint32_t message_bytes = 1u << 30;     // one message of a client or a server, at most 1 GiB
-  std::uint32_t startup_bytes = 10'000;       // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
-  std::uint32_t gather_bytes = 1u << 20;      // of a request kept until its Sync; beyond: primary
-  std::uint32_t buffer_bytes = 256u << 10;    // unsent bytes per direction before reading stops
-  std::uint32_t prepared_statements = 200;    // named, per server connection (LRU)
+  std::uint32_t clients = 10'000;           // 53300 beyond
+  std::uint32_t message_bytes = 1u << 30;   // one message of a client or a server, at most 1 GiB
+  std::uint32_t startup_bytes = 10'000;     // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
+  std::uint32_t gather_bytes = 1u << 20;    // of a request kept until its Sync; beyond: primary
+  std::uint32_t buffer_bytes = 256u << 10;  // unsent bytes per direction before reading stops
+  std::uint32_t prepared_statements = 200;  // named, per server connection (LRU)
   std::uint32_t client_prepared_bytes = 64u << 20;  // statement texts one session may keep
-  std::uint32_t analyze_bytes = 64u << 10;    // longer statements are not parsed: they go to the primary
+  std::uint32_t analyze_bytes = 64u
+                                << 10;  // longer statements are not parsed: they go to the primary
   std::uint32_t analyze_cache_bytes = 16u << 20;  // per worker
+
+  bool operator==(const Limits&) const = default;
 };
 
 struct Logging {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
-  std::string file;  // "" = standard error; reopened on SIGHUP
+  std::string file;          // "" = standard error; reopened on SIGHUP
   bool connections = false;  // client log-ins and -outs at info
+
+  bool operator==(const Logging&) const = default;
 };
 
 struct Admin {
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
+
+  bool operator==(const Admin&) const = default;
 };
 
 struct Config {
-  std::uint32_t workers = 0;  // event loops; 0 = one per core
+  std::uint32_t workers = 0;        // event loops; 0 = one per core
   std::vector<Listener> listeners;  // at least one
   std::vector<Cluster> clusters;    // at least one
   std::vector<Database> databases;
@@ -181,15 +211,20 @@ struct Config {
   Auth auth;
   Timeouts timeouts;
   Limits limits;
-  Tls client_tls;
+  Tls client_tls;   // [tls.client]: towards our clients
+  Tls server_tls;   // [tls.server]: what every Cluster::tls starts from; use the cluster's
+  Routing routing;  // [routing]: what every Cluster::routing starts from; use the cluster's
   Logging logging;
   Admin admin;
   std::string source;  // the file it came from; "" for the command line
+
+  bool operator==(const Config&) const = default;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;
 
 // What the config means for one (database, user) pair. Null when it names no such thing.
+// Where both the database and the user say something, the user's word counts (as in PgBouncer).
 const Database* find_database(const Config& config, std::string_view name);  // falls back to "*"
 const User* find_user(const Config& config, std::string_view name);
 const Cluster* find_cluster(const Config& config, std::string_view name);

@@ -1,0 +1,40 @@
+#include "config/config.h"
+
+#include <algorithm>
+
+namespace config {
+namespace {
+
+template <class Named>
+const Named* find_named(const std::vector<Named>& all, std::string_view name) {
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const Named& candidate) { return candidate.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+const Database* find_database(const Config& config, std::string_view name) {
+  const Database* exact = find_named(config.databases, name);
+  return exact != nullptr ? exact : find_named(config.databases, "*");
+}
+
+const User* find_user(const Config& config, std::string_view name) {
+  return find_named(config.users, name);
+}
+
+const Cluster* find_cluster(const Config& config, std::string_view name) {
+  return find_named(config.clusters, name);
+}
+
+PoolMode pool_mode(const Config& config, const Database& database, const User* user) {
+  if (user != nullptr && user->pool_mode) return *user->pool_mode;
+  return database.pool_mode.value_or(config.pool_mode);
+}
+
+PoolSizes pool_sizes(const Config& config, const Database& database, const User* user) {
+  if (user != nullptr && user->pool) return *user->pool;
+  return database.pool.value_or(config.pool);
+}
+
+}  // namespace config

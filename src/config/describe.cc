@@ -1,0 +1,146 @@
+#include "config/describe.h"
+
+#include <string_view>
+
+#include "absl/strings/str_join.h"
+#include "config/address.h"
+#include "config/concat.h"
+#include "config/units.h"
+#include "config/words.h"
+
+namespace config {
+namespace {
+
+std::string pool_text(const PoolSizes& pool) {
+  std::string text = pool.size == 0 ? "unlimited" : concat(pool.size);
+  if (pool.min > 0) append(text, ", at least ", pool.min);
+  if (pool.reserve > 0) append(text, ", reserve ", pool.reserve);
+  return text;
+}
+
+std::string mode_text(std::optional<PoolMode> mode) {
+  return mode ? concat(", ", word(*mode), " mode") : "";
+}
+
+std::string limits_text(const std::optional<PoolSizes>& pool, std::uint32_t connections,
+                        std::uint32_t clients) {
+  std::string text;
+  if (pool) append(text, ", pool ", pool_text(*pool));
+  if (connections > 0) append(text, ", at most ", connections, " connections to a host");
+  if (clients > 0) append(text, ", at most ", clients, " clients");
+  return text;
+}
+
+std::string lag_text(const Routing& routing) {
+  if (!routing.split_reads) return "all statements on the primary";
+  std::string limits;
+  if (routing.lag_max.count() > 0) limits = format_duration(routing.lag_max);
+  if (routing.lag_bytes_max > 0) {
+    append(limits, limits.empty() ? "" : " and ", format_size(routing.lag_bytes_max));
+  }
+  const std::string within = limits.empty() ? "at any lag" : "within " + limits;
+  return concat("reads on replicas ", within, ", ", word(routing.balancing), ", ",
+                word(routing.consistency), " consistency, with none left ",
+                routing.no_replica == NoReplica::kPrimary ? "on the primary" : "an error");
+}
+
+void describe_cluster(const Cluster& cluster, std::string& out) {
+  append(out, "cluster ", cluster.name, ": ", lag_text(cluster.routing), "\n");
+  for (const Host& host : cluster.hosts) {
+    const std::string endpoint = format_endpoint(host.host, host.port);
+    append(out, "  host ", endpoint, ", role ", word(host.role));
+    if (host.name != endpoint) append(out, ", named ", host.name);
+    if (host.weight != 1) append(out, ", weight ", host.weight);
+    append(out, "\n");
+  }
+  append(out, "  TLS ", word(cluster.tls.mode), "; watched every ",
+         format_duration(cluster.monitor_interval), " as ", cluster.monitor_user,
+         cluster.monitor_password.empty() ? " without a password" : "", " in database ",
+         cluster.monitor_database, "\n");
+}
+
+void describe_database(const Database& database, std::string& out) {
+  append(out, "database ", database.name, ": cluster ", database.cluster);
+  if (!database.dbname.empty()) append(out, ", there called ", database.dbname);
+  if (!database.user.empty()) append(out, ", always as ", database.user);
+  append(out, mode_text(database.pool_mode),
+         limits_text(database.pool, database.max_connections, database.max_client_connections));
+  if (!database.auth_user.empty()) {
+    append(out, ", users looked up as ", database.auth_user);
+  }
+  append(out, "\n");
+}
+
+std::string_view secret_text(std::string_view secret) {
+  if (secret.empty()) return "no password";
+  if (secret.starts_with("SCRAM-SHA-256$")) return "SCRAM verifier";
+  return secret.starts_with("md5") && secret.size() == 35 ? "md5 hash" : "password";
+}
+
+void describe_user(const User& user, std::string& out) {
+  append(out, "user ", user.name, ": ", secret_text(user.password), mode_text(user.pool_mode),
+         limits_text(user.pool, user.max_connections, user.max_client_connections));
+  if (user.admin) {
+    append(out, ", commands the console");
+  } else if (user.stats) {
+    append(out, ", reads the console");
+  }
+  append(out, "\n");
+}
+
+// What an operator may not have meant.
+void describe_warnings(const Config& config, std::string& out) {
+  bool open = false;
+  for (const Listener& listener : config.listeners) {
+    open |=
+        listener.unix_dir.empty() && !listener.host.starts_with("127.") && listener.host != "::1";
+  }
+  if (config.auth.method == AuthMethod::kTrust && open) {
+    append(out,
+           "note: auth.method is trust and an address can be reached from other "
+           "machines: anybody there may log in\n");
+  }
+  if (config.auth.method == AuthMethod::kPassword && config.client_tls.mode == SslMode::kDisable) {
+    append(out,
+           "note: auth.method is password without [tls.client]: only Unix sockets can "
+           "log in\n");
+  }
+  bool admin = false;
+  for (const User& user : config.users) admin |= user.admin || user.stats;
+  if (!admin) append(out, "note: no user has admin or stats: nobody may use the console\n");
+}
+
+bool belongs_to_a_name(std::string_view key) {
+  return key.starts_with("clusters.") || key.starts_with("databases.") || key.starts_with("users.");
+}
+
+}  // namespace
+
+std::string describe(const Config& config) {
+  std::string out =
+      concat("source: ", config.source.empty() ? "command line" : config.source, "\nlistens on ");
+  append(out,
+         absl::StrJoin(config.listeners, ", ",
+                       [](std::string* text, const Listener& listener) {
+                         text->append(format_listener(listener));
+                       }),
+         "\n");
+  append(out, "workers: ", config.workers == 0 ? "one for each core" : concat(config.workers),
+         "; pools: ", word(config.pool_mode), " mode, size ", pool_text(config.pool),
+         "; clients: ", word(config.auth.method), ", TLS ", word(config.client_tls.mode), "\n");
+  for (const Cluster& cluster : config.clusters) describe_cluster(cluster, out);
+  for (const Database& database : config.databases) describe_database(database, out);
+  for (const User& user : config.users) describe_user(user, out);
+
+  std::string changed;
+  for (const ConfigRow& row : explain(config)) {
+    if (belongs_to_a_name(row.key) || row.value == row.default_value) continue;
+    append(changed, "  ", row.key, " = ", row.value, " (default ",
+           row.default_value.empty() ? "none" : row.default_value, ")\n");
+  }
+  if (!changed.empty()) append(out, "not at their defaults:\n", changed);
+  describe_warnings(config, out);
+  return out;
+}
+
+}  // namespace config

@@ -1,0 +1,94 @@
+#include "config/diff.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+#include "absl/strings/str_join.h"
+#include "config/concat.h"
+#include "config/describe.h"
+
+namespace config {
+namespace {
+
+template <class Named>
+NamedChanges compare(const std::vector<Named>& before, const std::vector<Named>& after) {
+  std::map<std::string_view, const Named*> old;
+  for (const Named& one : before) old.emplace(one.name, &one);
+  NamedChanges changes;
+  for (const Named& one : after) {
+    const auto found = old.find(one.name);
+    if (found == old.end()) {
+      changes.added.push_back(one.name);
+      continue;
+    }
+    if (*found->second != one) changes.changed.push_back(one.name);
+    old.erase(found);
+  }
+  for (const Named& one : before) {
+    if (old.contains(one.name)) changes.removed.push_back(one.name);
+  }
+  return changes;
+}
+
+// The settings outside of clusters, databases and users.
+std::map<std::string, ConfigRow> global_rows(const Config& config) {
+  Config only_global = config;
+  only_global.clusters.clear();
+  only_global.databases.clear();
+  only_global.users.clear();
+  std::map<std::string, ConfigRow> rows;
+  for (ConfigRow& row : explain(only_global)) rows.emplace(row.key, row);
+  return rows;
+}
+
+void append_names(std::string& text, std::string_view what, const NamedChanges& changes) {
+  if (changes.empty()) return;
+  append(text, text.empty() ? "" : "; ", what, ":");
+  for (const std::string& name : changes.added) append(text, " +", name);
+  for (const std::string& name : changes.removed) append(text, " -", name);
+  for (const std::string& name : changes.changed) append(text, " ", name, " changed");
+}
+
+}  // namespace
+
+bool Diff::empty() const {
+  return needs_restart.empty() && clusters.empty() && databases.empty() && users.empty() &&
+         settings.empty();
+}
+
+Diff diff(const Config& before, const Config& after) {
+  Diff result;
+  result.clusters = compare(before.clusters, after.clusters);
+  result.databases = compare(before.databases, after.databases);
+  result.users = compare(before.users, after.users);
+  const std::map<std::string, ConfigRow> old = global_rows(before);
+  for (const auto& [key, row] : global_rows(after)) {
+    if (row.value == old.at(key).value) continue;
+    (row.changeable ? result.settings : result.needs_restart).push_back(key);
+  }
+  if (before.auth.auth_password != after.auth.auth_password) {
+    const std::string key = "auth.password";  // its row shows asterisks
+    if (std::find(result.settings.begin(), result.settings.end(), key) == result.settings.end()) {
+      result.settings.push_back(key);
+    }
+  }
+  return result;
+}
+
+std::string summary(const Diff& diff) {
+  std::string text;
+  append_names(text, "clusters", diff.clusters);
+  append_names(text, "databases", diff.databases);
+  append_names(text, "users", diff.users);
+  if (!diff.settings.empty()) {
+    append(text, text.empty() ? "" : "; ", absl::StrJoin(diff.settings, ", "));
+  }
+  if (!diff.needs_restart.empty()) {
+    append(text, text.empty() ? "" : "; ", absl::StrJoin(diff.needs_restart, ", "),
+           " (after a restart)");
+  }
+  return text;
+}
+
+}  // namespace config

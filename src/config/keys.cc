@@ -1,0 +1,78 @@
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/load.h"
+#include "config/settings.h"
+
+namespace config {
+namespace {
+
+// A visitor that only remembers the keys.
+class KeyLister {
+ public:
+  KeyLister(std::string prefix, std::vector<std::string>& keys)
+      : prefix_(std::move(prefix)), keys_(keys) {}
+
+  void whole(std::string_view key, const auto&, WholeRange) { add(key); }
+  void size(std::string_view key, const auto&, SizeRange) { add(key); }
+  void duration(std::string_view key, milliseconds, DurationRange) { add(key); }
+  void ratio(std::string_view key, double, RatioRange) { add(key); }
+  void flag(std::string_view key, bool) { add(key); }
+  void word(std::string_view key, const auto&) { add(key); }
+  void text(std::string_view key, const std::string&, TextKind) { add(key); }
+  void path(std::string_view key, const std::string&) { add(key); }
+  void secret(std::string_view key, const std::string&) {
+    add(key);
+    add(std::string(key) + "_file");
+  }
+  void functions(std::string_view key, const std::vector<std::string>&) { add(key); }
+  void listeners(std::string_view key, const std::vector<Listener>&) { add(key); }
+  void http(std::string_view key, const Admin&) { add(key); }
+  void host(std::string_view key, const Host&) { add(key); }
+  void hosts(std::string_view key, const std::vector<Host>&) {
+    add(key);
+    KeyLister inner = below(key);
+    const Host host;
+    visit_host(inner, host);
+  }
+  void section(std::string_view key, const auto& visit) {
+    KeyLister inner = below(key);
+    visit(inner);
+  }
+  template <class T>
+  void named(std::string_view key, const std::vector<T>&, const T& prototype, const auto& visit) {
+    KeyLister inner = below(std::string(key) + ".NAME");
+    visit(inner, prototype);
+  }
+  void pool(std::string_view key, const std::optional<PoolSizes>&, const PoolSizes& base) {
+    KeyLister inner = below(key);
+    visit_pool(inner, base);
+  }
+
+ private:
+  KeyLister below(std::string_view key) const {
+    return KeyLister(prefix_ + std::string(key) + ".", keys_);
+  }
+  void add(std::string_view key) { keys_.push_back(prefix_ + std::string(key)); }
+
+  std::string prefix_;
+  std::vector<std::string>& keys_;
+};
+
+}  // namespace
+
+const std::vector<std::string>& known_keys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> found;
+    KeyLister lister("", found);
+    const Config defaults;
+    visit_config(lister, defaults);
+    return found;
+  }();
+  return keys;
+}
+
+}  // namespace config

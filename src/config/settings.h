@@ -1,0 +1,213 @@
+// Every setting, once: its key in the file, its member in Config, its kind and its range.
+//
+// A visitor is called with each of them, in the order of the documentation, and reads, prints or
+// lists them: Reader (reader.h) fills a Config from TOML, explain.cc makes rows of it, keys.cc
+// the list of all keys. Defaults are the members' initialisers in config.h, nowhere else.
+//
+//   v.whole(key, integer, {min, max})        v.word(key, enumerator or optional enumerator)
+//   v.size(key, bytes, {min, max})           v.text(key, string, TextKind)
+//   v.duration(key, milliseconds, {min, max})  v.path(key, string)   relative to the file's folder
+//   v.ratio(key, double, {max, zero})        v.secret(key, string)   also reads `key`_file
+//   v.flag(key, bool)                        v.functions(key, strings)
+//   v.listeners / v.http / v.hosts           addresses, in their own forms
+//   v.section(key, visit)                    a table: visit(inner visitor)
+//   v.named(key, vector, prototype, visit)   a table of tables: visit(inner visitor, element)
+//   v.pool(key, optional pool, base)         a table that starts from `base`
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "config/config.h"
+
+namespace config {
+
+struct WholeRange {
+  std::uint64_t min, max;
+};
+struct SizeRange {
+  std::uint64_t min, max;
+};
+struct DurationRange {
+  milliseconds min, max;
+};
+enum class Zero : std::uint8_t { kRefused, kAllowed };
+struct RatioRange {  // greater than 0, or 0 where that is allowed
+  double max;
+  Zero zero;
+};
+enum class TextKind : std::uint8_t {
+  kName,  // an identifier on the servers: at most 63 bytes (NAMEDATALEN - 1)
+  kSql,   // at most 8 KiB, line breaks allowed
+};
+
+inline constexpr std::uint64_t kKiB = 1u << 10;
+inline constexpr std::uint64_t kMiB = 1u << 20;
+inline constexpr std::uint64_t kGiB = 1u << 30;
+inline constexpr milliseconds kDay = std::chrono::hours(24);
+inline constexpr milliseconds kYear = 365 * kDay;
+inline constexpr std::uint64_t kConnectionsMax = 100'000;
+inline constexpr std::uint64_t kClientsMax = 1'000'000;
+
+template <class Visitor, class T>
+void visit_pool(Visitor& v, T& pool) {
+  v.whole("size", pool.size, WholeRange{0, kConnectionsMax});
+  v.whole("min", pool.min, WholeRange{0, kConnectionsMax});
+  v.whole("reserve", pool.reserve, WholeRange{0, kConnectionsMax});
+}
+
+template <class Visitor, class T>
+void visit_tls(Visitor& v, T& tls) {
+  v.word("mode", tls.mode);
+  v.path("cert_file", tls.cert_file);
+  v.path("key_file", tls.key_file);
+  v.path("ca_file", tls.ca_file);
+}
+
+template <class Visitor, class T>
+void visit_routing(Visitor& v, T& routing) {
+  v.flag("split_reads", routing.split_reads);
+  v.duration("lag_max", routing.lag_max, DurationRange{milliseconds(0), kDay});
+  v.size("lag_bytes_max", routing.lag_bytes_max, SizeRange{0, 1024 * kGiB});
+  v.ratio("lag_recover_ratio", routing.lag_recover_ratio, RatioRange{1, Zero::kRefused});
+  v.word("balancing", routing.balancing);
+  v.word("consistency", routing.consistency);
+  v.word("no_replica", routing.no_replica);
+  v.functions("harmless_functions", routing.harmless_functions);
+}
+
+// One element of clusters.NAME.hosts in its long form.
+template <class Visitor, class T>
+void visit_host(Visitor& v, T& host) {
+  v.host("host", host);
+  v.whole("port", host.port, WholeRange{1, 65535});
+  v.text("name", host.name, TextKind::kName);
+  v.word("role", host.role);
+  v.ratio("weight", host.weight, RatioRange{1000, Zero::kRefused});
+}
+
+template <class Visitor, class T>
+void visit_cluster(Visitor& v, T& cluster) {
+  v.hosts("hosts", cluster.hosts);
+  v.section("monitor", [&](auto& inner) {
+    inner.duration("interval", cluster.monitor_interval,
+                   DurationRange{milliseconds(20), std::chrono::seconds(60)});
+    inner.duration("timeout", cluster.monitor_timeout,
+                   DurationRange{milliseconds(20), std::chrono::minutes(10)});
+    inner.text("user", cluster.monitor_user, TextKind::kName);
+    inner.secret("password", cluster.monitor_password);
+    inner.text("database", cluster.monitor_database, TextKind::kName);
+  });
+  v.section("routing", [&](auto& inner) { visit_routing(inner, cluster.routing); });
+  v.section("tls", [&](auto& inner) { visit_tls(inner, cluster.tls); });
+}
+
+template <class Visitor, class T>
+void visit_database(Visitor& v, T& database, const PoolSizes& pool) {
+  v.text("cluster", database.cluster, TextKind::kName);
+  v.text("dbname", database.dbname, TextKind::kName);
+  v.text("user", database.user, TextKind::kName);
+  v.secret("password", database.password);
+  v.word("pool_mode", database.pool_mode);
+  v.pool("pool", database.pool, pool);
+  v.whole("max_connections", database.max_connections, WholeRange{0, kConnectionsMax});
+  v.whole("max_client_connections", database.max_client_connections, WholeRange{0, kClientsMax});
+  v.text("auth_user", database.auth_user, TextKind::kName);
+  v.secret("auth_password", database.auth_password);
+  v.text("auth_query", database.auth_query, TextKind::kSql);
+}
+
+template <class Visitor, class T>
+void visit_user(Visitor& v, T& user, const PoolSizes& pool) {
+  v.secret("password", user.password);
+  v.word("pool_mode", user.pool_mode);
+  v.pool("pool", user.pool, pool);
+  v.whole("max_connections", user.max_connections, WholeRange{0, kConnectionsMax});
+  v.whole("max_client_connections", user.max_client_connections, WholeRange{0, kClientsMax});
+  v.flag("admin", user.admin);
+  v.flag("stats", user.stats);
+}
+
+template <class Visitor, class T>
+void visit_auth(Visitor& v, T& auth) {
+  v.word("method", auth.method);
+  v.text("user", auth.auth_user, TextKind::kName);
+  v.secret("password", auth.auth_password);
+  v.text("database", auth.auth_database, TextKind::kName);
+  v.text("query", auth.auth_query, TextKind::kSql);
+  v.duration("query_cache", auth.auth_query_cache, DurationRange{milliseconds(0), kDay});
+}
+
+template <class Visitor, class T>
+void visit_timeouts(Visitor& v, T& timeouts) {
+  const DurationRange day{milliseconds(0), kDay};
+  const DurationRange year{milliseconds(0), kYear};
+  v.duration("login", timeouts.login, day);
+  v.duration("connect", timeouts.connect, DurationRange{milliseconds(1), std::chrono::hours(1)});
+  v.duration("query_wait", timeouts.query_wait, day);
+  v.duration("reserve", timeouts.reserve, day);
+  v.duration("server_idle", timeouts.server_idle, year);
+  v.duration("server_lifetime", timeouts.server_lifetime, year);
+  v.ratio("server_lifetime_jitter", timeouts.server_lifetime_jitter, RatioRange{1, Zero::kAllowed});
+  v.duration("server_retry", timeouts.server_retry,
+             DurationRange{milliseconds(0), std::chrono::hours(1)});
+  v.duration("idle_in_transaction", timeouts.idle_in_transaction, year);
+  v.duration("query", timeouts.query, year);
+  v.duration("client_idle", timeouts.client_idle, year);
+  v.duration("drain", timeouts.drain, day);
+}
+
+template <class Visitor, class T>
+void visit_limits(Visitor& v, T& limits) {
+  v.whole("clients", limits.clients, WholeRange{1, kClientsMax});
+  v.size("message_bytes", limits.message_bytes, SizeRange{64 * kKiB, kGiB});
+  v.size("startup_bytes", limits.startup_bytes, SizeRange{kKiB, kMiB});
+  v.size("gather_bytes", limits.gather_bytes, SizeRange{8 * kKiB, kGiB});
+  v.size("buffer_bytes", limits.buffer_bytes, SizeRange{8 * kKiB, kGiB});
+  v.whole("prepared_statements", limits.prepared_statements, WholeRange{1, kConnectionsMax});
+  v.size("client_prepared_bytes", limits.client_prepared_bytes, SizeRange{64 * kKiB, kGiB});
+  v.size("analyze_bytes", limits.analyze_bytes, SizeRange{0, kMiB});
+  v.size("analyze_cache_bytes", limits.analyze_cache_bytes, SizeRange{0, kGiB});
+}
+
+template <class Visitor, class T>
+void visit_log(Visitor& v, T& log) {
+  v.word("level", log.level);
+  v.word("format", log.format);
+  v.path("file", log.file);
+  v.flag("connections", log.connections);
+}
+
+// The whole file. Sections that others start from come first.
+template <class Visitor, class T>
+void visit_config(Visitor& v, T& config) {
+  v.listeners("listen", config.listeners);
+  v.whole("workers", config.workers, WholeRange{0, 256});
+  v.word("pool_mode", config.pool_mode);
+  v.section("pool", [&](auto& inner) { visit_pool(inner, config.pool); });
+  v.section("routing", [&](auto& inner) { visit_routing(inner, config.routing); });
+  v.section("tls", [&](auto& tls) {
+    tls.section("client", [&](auto& inner) { visit_tls(inner, config.client_tls); });
+    tls.section("server", [&](auto& inner) { visit_tls(inner, config.server_tls); });
+  });
+  Cluster cluster;
+  cluster.routing = config.routing;
+  cluster.tls = config.server_tls;
+  v.named("clusters", config.clusters, cluster,
+          [](auto& inner, auto& element) { visit_cluster(inner, element); });
+  v.named("databases", config.databases, Database{},
+          [&](auto& inner, auto& element) { visit_database(inner, element, config.pool); });
+  v.named("users", config.users, User{},
+          [&](auto& inner, auto& element) { visit_user(inner, element, config.pool); });
+  v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
+  v.section("timeouts", [&](auto& inner) { visit_timeouts(inner, config.timeouts); });
+  v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });
+  v.section("log", [&](auto& inner) { visit_log(inner, config.logging); });
+  v.section("admin", [&](auto& inner) { inner.http("http", config.admin); });
+}
+
+// Settings that a reload cannot apply; all others it can.
+inline constexpr std::string_view kRestartKeys[] = {"listen", "workers", "admin.http"};
+
+}  // namespace config
