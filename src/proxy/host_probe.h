@@ -1,0 +1,38 @@
+// Asks one host, over a connection of its own, who it is and how far its WAL has come.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "base/time.h"
+#include "cluster/tracker.h"
+#include "proxy/libpq_connection.h"
+
+namespace proxy {
+
+// Used by one thread. Any role that may log in will do; a member of pg_monitor also sees a
+// replica's timeline (pg_stat_wal_receiver).
+class HostProbe {
+ public:
+  // timeout: for connecting, and again for each answer.
+  HostProbe(ServerLogin login, base::milliseconds timeout, const StopSignal& stop)
+      : login_(std::move(login)), timeout_(timeout), stop_(stop) {}
+
+  // Connects when there is no connection. One that broke since its last answer is replaced and the
+  // new one asked before that counts as a failure: a backend may be ended while its host is well.
+  absl::StatusOr<cluster::Sample> sample();
+
+ private:
+  absl::Status connect();
+  absl::StatusOr<cluster::Sample> ask();
+  base::Time deadline() const;
+
+  const ServerLogin login_;
+  const base::milliseconds timeout_;
+  const StopSignal& stop_;
+  std::optional<LibpqConnection> connection_;
+  std::uint64_t system_identifier_ = 0;  // of connection_'s server; 0 = may not be read
+};
+
+}  // namespace proxy

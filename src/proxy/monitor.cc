@@ -1,0 +1,245 @@
+#include "proxy/monitor.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/check.h"
+#include "net/loop.h"
+
+namespace proxy {
+namespace {
+
+using cluster::HostState;
+using cluster::Role;
+using cluster::Snapshot;
+using net::read_clock;
+
+// Between the beginnings of two samples, however many are wanted.
+constexpr base::Duration kSpacing = base::milliseconds(1);
+constexpr base::Duration kBackoffMax = base::seconds(1);
+
+const char* to_text(Role role) {
+  switch (role) {
+    case Role::kUnknown:
+      return "unknown";
+    case Role::kPrimary:
+      return "primary";
+    case Role::kReplica:
+      return "replica";
+  }
+  return "?";
+}
+
+const char* to_text(HostState state) {
+  switch (state) {
+    case HostState::kUnknown:
+      return "unknown";
+    case HostState::kUp:
+      return "up";
+    case HostState::kLagging:
+      return "lagging";
+    case HostState::kDown:
+      return "down";
+    case HostState::kRefused:
+      return "refused";
+  }
+  return "?";
+}
+
+bool same(const cluster::Host& a, const cluster::Host& b) {
+  return a.role == b.role && a.state == b.state && a.reads == b.reads;
+}
+
+bool same_roles(const Snapshot& a, const Snapshot& b) {
+  return a.primary == b.primary &&
+         std::equal(a.hosts.begin(), a.hosts.end(), b.hosts.begin(), b.hosts.end(), same);
+}
+
+ServerLogin login_to(const config::Cluster& cluster, const config::Host& host,
+                     const std::pair<std::string, std::string>& login) {
+  const bool own = !cluster.monitor_user.empty();
+  return {.host = host.host,
+          .port = host.port,
+          .tls = cluster.tls,
+          .dbname = cluster.monitor_database,
+          .user = own ? cluster.monitor_user : login.first,
+          .password = own ? cluster.monitor_password : login.second,
+          .application_name = "weir monitor"};
+}
+
+}  // namespace
+
+ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
+                               std::pair<std::string, std::string> login,
+                               std::function<void()> on_roles_changed)
+    : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
+  for (const config::Host& host : config_.hosts) {
+    watches_.push_back(std::make_unique<Watch>(
+        HostProbe(login_to(config_, host, login), config_.monitor_timeout, stop_)));
+  }
+  snapshot_ = tracker_.publish(read_clock());
+  version_ = snapshot_->version;
+}
+
+ClusterMonitor::~ClusterMonitor() { stop(); }
+
+void ClusterMonitor::start() {
+  CHECK(!ticker_.joinable() && !stop_.raised());
+  for (std::size_t i = 0; i < watches_.size(); ++i) {
+    watches_[i]->thread = std::thread([this, i] { run(i); });
+  }
+  ticker_ = std::thread([this] { run_ticks(); });
+}
+
+void ClusterMonitor::stop() {
+  {
+    std::lock_guard lock(wait_mutex_);
+    stop_.raise();
+  }
+  tick_.notify_all();
+  for (auto& watch : watches_) watch->wake.notify_all();
+  for (auto& watch : watches_) {
+    if (watch->thread.joinable()) watch->thread.join();
+  }
+  if (ticker_.joinable()) ticker_.join();
+}
+
+cluster::SnapshotPtr ClusterMonitor::snapshot() const {
+  std::lock_guard lock(snapshot_mutex_);
+  return snapshot_;
+}
+
+void ClusterMonitor::report_connect_failure(std::size_t host, std::string why) {
+  CHECK(host < watches_.size());
+  spdlog::debug("{}/{}: a worker could not connect why=\"{}\"", config_.name,
+                config_.hosts[host].name, why);
+  publish_after([&](base::Time now) {
+    tracker_.on_connect_failure(host, now, std::move(why));
+    // When a host dies, all of its clients find out: one snapshot is enough for them.
+    return snapshot()->hosts[host].state != HostState::kDown;
+  });
+  want(*watches_[host]);
+}
+
+void ClusterMonitor::sample_soon() {
+  if (const int primary = primary_.load(std::memory_order_relaxed); primary >= 0) {
+    want(*watches_[static_cast<std::size_t>(primary)]);
+  }
+}
+
+// `wanted` is taken back before a sample looks at the clock: whoever finds it set will be served
+// by a sample that is asked for later.
+void ClusterMonitor::want(Watch& watch) {
+  if (watch.wanted.exchange(true)) return;
+  {
+    std::lock_guard lock(wait_mutex_);
+  }  // not between the thread's look at `wanted` and its wait
+  watch.wake.notify_one();
+}
+
+void ClusterMonitor::run(std::size_t host) {
+  Watch& watch = *watches_[host];
+  while (!stop_.raised()) {
+    watch.wanted = false;
+    const absl::StatusOr<cluster::Sample> sample = watch.probe.sample();
+    if (stop_.raised()) return;
+    const auto [earliest, latest] =
+        sample.ok() ? on_sample(host, *sample) : on_failure(host, sample.status());
+    std::unique_lock lock(wait_mutex_);
+    watch.wake.wait_until(lock, earliest, [this] { return stop_.raised(); });
+    watch.wake.wait_until(lock, latest, [&] { return stop_.raised() || watch.wanted; });
+  }
+}
+
+std::pair<base::Time, base::Time> ClusterMonitor::on_sample(std::size_t host,
+                                                            const cluster::Sample& sample) {
+  Watch& watch = *watches_[host];
+  publish_after([&](base::Time) {
+    tracker_.on_sample(host, sample);
+    return true;
+  });
+  if (!watch.failure.empty()) {
+    spdlog::info("{}/{}: answers again", config_.name, config_.hosts[host].name);
+    watch.failure.clear();
+  }
+  watch.backoff = {};
+  return {sample.asked + kSpacing, sample.asked + config_.monitor_interval};
+}
+
+std::pair<base::Time, base::Time> ClusterMonitor::on_failure(std::size_t host,
+                                                             const absl::Status& status) {
+  Watch& watch = *watches_[host];
+  const std::string why =
+      absl::IsDeadlineExceeded(status)
+          ? "no answer within " + std::to_string(config_.monitor_timeout.count()) + " ms"
+          : std::string(status.message());
+  publish_after([&](base::Time now) {
+    tracker_.on_failure(host, now, why);
+    return true;
+  });
+  if (watch.failure != why) {
+    spdlog::warn("{}/{}: no sample why=\"{}\"", config_.name, config_.hosts[host].name, why);
+    watch.failure = why;
+  }
+  watch.backoff =
+      std::min(kBackoffMax, watch.backoff == base::Duration::zero() ? config_.monitor_interval
+                                                                    : 2 * watch.backoff);
+  const base::Time next = read_clock() + watch.backoff;
+  return {next, next};
+}
+
+void ClusterMonitor::run_ticks() {
+  while (true) {
+    {
+      std::unique_lock lock(wait_mutex_);
+      if (tick_.wait_for(lock, config_.monitor_interval, [this] { return stop_.raised(); })) return;
+    }
+    publish_after([](base::Time) { return true; });
+  }
+}
+
+// change: feeds the tracker, under its lock, and says whether to publish.
+template <class Change>
+void ClusterMonitor::publish_after(Change change) {
+  bool changed = false;
+  {
+    std::lock_guard lock(tracker_mutex_);
+    const base::Time now = read_clock();
+    if (!change(now)) return;
+    cluster::SnapshotPtr after = tracker_.publish(now);
+    cluster::SnapshotPtr before = after;
+    {
+      std::lock_guard snapshot_lock(snapshot_mutex_);
+      snapshot_.swap(before);
+    }
+    primary_.store(after->primary, std::memory_order_relaxed);
+    version_.store(after->version, std::memory_order_relaxed);
+    changed = !same_roles(*before, *after);
+    if (changed) log_changes(*before, *after);  // here, so that lines come in the order of events
+  }
+  if (changed && on_roles_changed_) on_roles_changed_();
+}
+
+void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) const {
+  for (std::size_t i = 0; i < after.hosts.size(); ++i) {
+    const cluster::Host& was = before.hosts[i];
+    const cluster::Host& is = after.hosts[i];
+    if (same(was, is)) continue;
+    const bool well = is.state == HostState::kUp || is.state == HostState::kUnknown;
+    spdlog::log(well ? spdlog::level::info : spdlog::level::warn,
+                "{}/{}: state={} was={} role={} reads={} timeline={} why=\"{}\"", config_.name,
+                is.name, to_text(is.state), to_text(was.state), to_text(is.role),
+                is.reads ? "yes" : "no", is.timeline, is.why);
+  }
+  if (before.primary == after.primary) return;
+  const auto name = [](const Snapshot& snapshot) {
+    return snapshot.primary < 0 ? std::string("none")
+                                : snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].name;
+  };
+  spdlog::log(after.primary < 0 ? spdlog::level::warn : spdlog::level::info,
+              "{}: primary={} was={}", config_.name, name(after), name(before));
+}
+
+}  // namespace proxy

@@ -1,0 +1,97 @@
+// Watches the hosts of one cluster: samples each several times a second, publishes what it means.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cluster/snapshot.h"
+#include "cluster/tracker.h"
+#include "config/config.h"
+#include "proxy/host_probe.h"
+
+namespace proxy {
+
+// One thread a host asks it (HostProbe), every monitor_interval and when told to; one more lets lag
+// and silence age when no host answers. All feed one cluster::Tracker, whose snapshots are
+// published here.
+//
+// Thread rule: start() and stop() from one thread, everything else from any.
+class ClusterMonitor {
+ public:
+  // login: (user, password), used when the cluster's monitor_user is "".
+  // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state or
+  // fitness for reads, is not that of the one before. Called without a lock held, by whichever
+  // thread published: a monitor's, or one that is in report_connect_failure().
+  ClusterMonitor(const config::Cluster& cluster, std::pair<std::string, std::string> login,
+                 std::function<void()> on_roles_changed);
+  ~ClusterMonitor();
+  ClusterMonitor(const ClusterMonitor&) = delete;
+  ClusterMonitor& operator=(const ClusterMonitor&) = delete;
+
+  void start();
+  // Interrupts what is under way and joins; a host name that is being looked up is waited for.
+  // It cannot be started again.
+  void stop();
+
+  // Never null: before the first sample all hosts are unknown.
+  cluster::SnapshotPtr snapshot() const;
+  // Of the latest snapshot; a snapshot() taken after it is at least that new. One atomic load.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+
+  // A worker could not connect to the host, or lost it. It is down in the snapshot when this
+  // returns, and is sampled at once to see whether it really is.
+  void report_connect_failure(std::size_t host, std::string why);
+
+  // A position of the primary that is asked for from now on is wanted soon. Cheap to repeat: all
+  // wishes until the next sample begins are one, and samples begin at least 1 ms apart. Nothing
+  // happens without a primary.
+  void sample_soon();
+
+ private:
+  struct Watch {
+    explicit Watch(HostProbe host_probe) : probe(std::move(host_probe)) {}
+    HostProbe probe;           // the thread's
+    std::string failure;       // the thread's: the last one logged; "" = answers
+    base::Duration backoff{};  // the thread's: the last pause after a failure
+    std::atomic<bool> wanted{false};
+    std::condition_variable wake;  // with wait_mutex_: wanted, or stop
+    std::thread thread;
+  };
+
+  void run(std::size_t host);
+  // Both answer when to sample next, at the earliest and at the latest.
+  std::pair<base::Time, base::Time> on_sample(std::size_t host, const cluster::Sample& sample);
+  std::pair<base::Time, base::Time> on_failure(std::size_t host, const absl::Status& status);
+  void run_ticks();
+  void want(Watch& watch);
+  template <class Change>
+  void publish_after(Change change);
+  void log_changes(const cluster::Snapshot& before, const cluster::Snapshot& after) const;
+
+  const config::Cluster config_;
+  const std::function<void()> on_roles_changed_;
+  StopSignal stop_;
+  std::vector<std::unique_ptr<Watch>> watches_;  // index as config_.hosts
+  std::thread ticker_;
+  std::mutex wait_mutex_;  // nothing but the condition variables' and the raising of stop_
+  std::condition_variable tick_;
+
+  std::mutex tracker_mutex_;  // before snapshot_mutex_
+  cluster::Tracker tracker_;
+
+  mutable std::mutex snapshot_mutex_;
+  cluster::SnapshotPtr snapshot_;
+  std::atomic<std::uint64_t> version_{0};
+  std::atomic<int> primary_{-1};  // of snapshot_
+};
+
+}  // namespace proxy
