@@ -1,0 +1,149 @@
+// SHOW HOSTS, HOST_POOLS, WORKERS: what PgBouncer has no table for.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "admin/names.h"
+#include "admin/table.h"
+#include "protocol/lsn.h"
+
+namespace admin {
+
+std::string_view role_name(cluster::Role role) {
+  switch (role) {
+    case cluster::Role::kUnknown:
+      return "unknown";
+    case cluster::Role::kPrimary:
+      return "primary";
+    case cluster::Role::kReplica:
+      return "replica";
+  }
+  return "";
+}
+
+std::string_view state_name(cluster::HostState state) {
+  switch (state) {
+    case cluster::HostState::kUnknown:
+      return "unknown";
+    case cluster::HostState::kUp:
+      return "up";
+    case cluster::HostState::kLagging:
+      return "lagging";
+    case cluster::HostState::kDown:
+      return "down";
+    case cluster::HostState::kRefused:
+      return "refused";
+  }
+  return "";
+}
+
+namespace {
+
+constexpr auto kHostColumns = std::to_array<ColumnDef>({
+    {"cluster"},
+    {"host"},
+    {"address"},
+    {"role"},
+    {"state"},
+    {"lag_ms", Type::kInt8},
+    {"lag_bytes", Type::kInt8},
+    {"lsn"},
+    {"received_lsn"},
+    {"timeline", Type::kInt8},
+    {"reads", Type::kInt4},
+    {"active", Type::kInt4},
+    {"open", Type::kInt4},
+    {"latency_us", Type::kInt8},
+    {"sampled_ms_ago", Type::kInt8},
+    {"why"},
+});
+
+template <typename T>
+Value at_or_null(const std::vector<T>& values, std::size_t index) {
+  return index < values.size() ? Value(static_cast<std::int64_t>(values[index])) : Value();
+}
+
+Value known(std::int64_t n) { return n < 0 ? Value() : Value(n); }
+Value lsn_text(protocol::Lsn lsn) { return lsn == 0 ? Value() : Value(protocol::format_lsn(lsn)); }
+
+void fill_hosts(const Source& source, Emit emit) {
+  for (const proxy::ClusterRow& row : source.inspection.clusters) {
+    if (row.snapshot == nullptr) continue;
+    for (std::size_t i = 0; i < row.snapshot->hosts.size(); ++i) {
+      const cluster::Host& host = row.snapshot->hosts[i];
+      Value latency;  // 0 = not measured
+      if (i < row.latency_us.size() && row.latency_us[i] > 0) {
+        latency = std::int64_t{std::llround(std::min(row.latency_us[i], 1e15))};
+      }
+      Value sampled;
+      if (host.sampled != base::Time{}) {
+        sampled = base::to_ms(source.inspection.taken - host.sampled);
+      }
+      emit({row.name, host.name, i < row.address.size() ? Value(row.address[i]) : Value(),
+            std::string(role_name(host.role)), std::string(state_name(host.state)),
+            known(host.lag_ms), known(host.lag_bytes), lsn_text(host.lsn),
+            lsn_text(host.received_lsn),
+            host.timeline == 0 ? Value() : Value(std::int64_t{host.timeline}),
+            std::int64_t{host.reads}, at_or_null(row.active, i), at_or_null(row.open, i), latency,
+            sampled, host.why});
+    }
+  }
+}
+
+constexpr auto kHostPoolColumns = std::to_array<ColumnDef>({
+    {"database"},
+    {"user"},
+    {"host"},
+    {"pool_mode"},
+    {"cl_active", Type::kInt4},
+    {"cl_waiting", Type::kInt4},
+    {"sv_active", Type::kInt4},
+    {"sv_idle", Type::kInt4},
+    {"sv_used", Type::kInt4},
+    {"sv_tested", Type::kInt4},
+    {"sv_login", Type::kInt4},
+    {"sv_active_cancel", Type::kInt4},
+    {"sv_being_canceled", Type::kInt4},
+    {"maxwait_us", Type::kInt8},
+});
+
+void fill_host_pools(const Source& source, Emit emit) {
+  for (const proxy::PoolRow& row : source.inspection.pools) {
+    emit({row.database, row.user, row.host, row.pool_mode, count(row.cl_active),
+          count(row.cl_waiting), count(row.sv_active), count(row.sv_idle), count(row.sv_used),
+          count(row.sv_tested), count(row.sv_login), count(row.sv_active_cancel),
+          count(row.sv_being_canceled), count(row.maxwait_us)});
+  }
+}
+
+constexpr auto kWorkerColumns = std::to_array<ColumnDef>({
+    {"worker", Type::kInt4},
+    {"clients", Type::kInt4},
+    {"servers", Type::kInt4},
+    {"loops", Type::kInt8},
+    {"analyzer_text_hits", Type::kInt8},
+    {"analyzer_shape_hits", Type::kInt8},
+    {"analyzer_misses", Type::kInt8},
+    {"analyzer_bytes", Type::kInt8},
+});
+
+void fill_workers(const Source& source, Emit emit) {
+  std::int64_t index = 0;
+  for (const proxy::WorkerRow& row : source.inspection.workers) {
+    emit({index++, count(row.clients), count(row.servers), count(row.loops),
+          count(row.analyzer_text_hits), count(row.analyzer_shape_hits), count(row.analyzer_misses),
+          count(row.analyzer_bytes)});
+  }
+}
+
+constexpr auto kTables = std::to_array<Table>({
+    {"hosts", "roles, lag, positions and load of every host", kHostColumns, fill_hosts},
+    {"host_pools", "pools by host", kHostPoolColumns, fill_host_pools},
+    {"workers", "event loops", kWorkerColumns, fill_workers},
+});
+
+}  // namespace
+
+std::span<const Table> cluster_tables() { return kTables; }
+
+}  // namespace admin

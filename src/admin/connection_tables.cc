@@ -1,0 +1,201 @@
+// SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS with PgBouncer's columns, and SHOW PINS.
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <string>
+
+#include "admin/table.h"
+#include "admin/text.h"
+
+namespace admin {
+namespace {
+
+// PgBouncer's `id` is an int4 that wraps; ours is an int8.
+#define WEIR_CONNECTION_COLUMNS                                                                  \
+  {"type"}, {"user"}, {"database"}, {"replication"}, {"state"}, {"addr"}, {"port", Type::kInt4}, \
+      {"local_addr"}, {"local_port", Type::kInt4}, {"connect_time"}, {"request_time"},           \
+      {"wait", Type::kInt4}, {"wait_us", Type::kInt4}, {"close_needed", Type::kInt4}, {"ptr"},   \
+      {"link"}, {"remote_pid", Type::kInt4}, {"tls"}, {"application_name"},                      \
+      {"prepared_statements", Type::kInt4}, {                                                    \
+    "id", Type::kInt8                                                                            \
+  }
+
+constexpr auto kConnectionColumns = std::to_array<ColumnDef>({WEIR_CONNECTION_COLUMNS});
+constexpr auto kSocketColumns = std::to_array<ColumnDef>({
+    WEIR_CONNECTION_COLUMNS,
+    {"recv_pos", Type::kInt4},
+    {"pkt_pos", Type::kInt4},
+    {"pkt_remain", Type::kInt4},
+    {"send_pos", Type::kInt4},
+    {"send_remain", Type::kInt4},
+    {"pkt_avail", Type::kInt4},
+    {"send_avail", Type::kInt4},
+});
+#undef WEIR_CONNECTION_COLUMNS
+
+std::string pointer(std::uint64_t id) {
+  if (id == 0) return "";
+  std::array<char, 16> hex{};
+  const auto end = std::to_chars(hex.begin(), hex.end(), id, 16).ptr;
+  return concat("0x", std::string_view(hex.data(), static_cast<std::size_t>(end - hex.data())));
+}
+
+struct ConnectionKind {
+  const char* type;
+  bool with_buffers;  // the columns of SHOW SOCKETS
+};
+
+void emit_connection(const proxy::ConnectionRow& row, ConnectionKind kind, Emit emit) {
+  const Value type = std::string(kind.type);
+  const Value replication = std::string(row.replication ? "database" : "none");
+  const Value wait = count(row.wait_us / 1'000'000), wait_us = count(row.wait_us % 1'000'000);
+  const Value null;
+  if (!kind.with_buffers) {
+    emit({type,
+          row.user,
+          row.database,
+          replication,
+          row.state,
+          row.addr,
+          std::int64_t{row.port},
+          row.local_addr,
+          std::int64_t{row.local_port},
+          timestamp(row.connect_time),
+          timestamp(row.request_time),
+          wait,
+          wait_us,
+          std::int64_t{row.close_needed},
+          pointer(row.id),
+          pointer(row.link),
+          count(row.remote_pid),
+          row.tls,
+          row.application_name,
+          count(row.prepared_statements),
+          count(row.id)});
+    return;
+  }
+  // Buffers are taken only while bytes are in them: there are no positions to tell.
+  emit({type,
+        row.user,
+        row.database,
+        replication,
+        row.state,
+        row.addr,
+        std::int64_t{row.port},
+        row.local_addr,
+        std::int64_t{row.local_port},
+        timestamp(row.connect_time),
+        timestamp(row.request_time),
+        wait,
+        wait_us,
+        std::int64_t{row.close_needed},
+        pointer(row.id),
+        pointer(row.link),
+        count(row.remote_pid),
+        row.tls,
+        row.application_name,
+        count(row.prepared_statements),
+        count(row.id),
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null});
+}
+
+void fill_clients(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.clients) {
+    emit_connection(row, {.type = "C", .with_buffers = false}, emit);
+  }
+}
+
+void fill_servers(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.servers) {
+    emit_connection(row, {.type = "S", .with_buffers = false}, emit);
+  }
+}
+
+void fill_sockets(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.clients) {
+    emit_connection(row, {.type = "C", .with_buffers = true}, emit);
+  }
+  for (const auto& row : source.inspection.servers) {
+    emit_connection(row, {.type = "S", .with_buffers = true}, emit);
+  }
+}
+
+void fill_active_sockets(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.clients) {
+    if (row.state == "active") {
+      emit_connection(row, {.type = "C", .with_buffers = true}, emit);
+    }
+  }
+  for (const auto& row : source.inspection.servers) {
+    if (row.state == "active") {
+      emit_connection(row, {.type = "S", .with_buffers = true}, emit);
+    }
+  }
+}
+
+constexpr auto kPinColumns = std::to_array<ColumnDef>({
+    {"client", Type::kInt8},
+    {"database"},
+    {"user"},
+    {"application_name"},
+    {"reason"},
+    {"since"},
+    {"age_ms", Type::kInt8},
+    {"server", Type::kInt8},
+    {"host"},
+    {"statement"},
+});
+
+void fill_pins(const Source& source, Emit emit) {
+  const proxy::Inspection& in = source.inspection;
+  for (const auto& row : in.clients) {
+    for (const session::Pin& pin : row.pins) {
+      const base::Duration age = in.taken - pin.since;
+      const auto since = in.taken_wall - std::chrono::duration_cast<base::WallTime::duration>(age);
+      emit({count(row.id), row.database, row.user, row.application_name,
+            std::string(session::reason_name(pin.reason)), timestamp(since), base::to_ms(age),
+            row.link == 0 ? Value() : count(row.link), text_or_null(row.host), pin.statement});
+    }
+  }
+}
+
+constexpr auto kMemoryColumns = std::to_array<ColumnDef>({
+    {"type"},
+    {"id", Type::kInt8},
+    {"database"},
+    {"user"},
+    {"worker", Type::kInt4},
+    {"bytes", Type::kInt8},
+});
+
+void fill_memory(const Source& source, Emit emit) {
+  const auto all = [&](const char* type, const std::vector<proxy::ConnectionRow>& rows) {
+    for (const auto& row : rows) {
+      emit({std::string(type), count(row.id), row.database, row.user, count(row.worker),
+            count(row.memory)});
+    }
+  };
+  all("C", source.inspection.clients);
+  all("S", source.inspection.servers);
+}
+
+constexpr auto kTables = std::to_array<Table>({
+    {"clients", "client connections", kConnectionColumns, fill_clients},
+    {"servers", "server connections", kConnectionColumns, fill_servers},
+    {"sockets", "client and server connections", kSocketColumns, fill_sockets},
+    {"active_sockets", "connections in use", kSocketColumns, fill_active_sockets},
+    {"pins", "clients that keep their server connection, and why", kPinColumns, fill_pins},
+    {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory},
+});
+
+}  // namespace
+
+std::span<const Table> connection_tables() { return kTables; }
+
+}  // namespace admin

@@ -1,0 +1,115 @@
+// One client's conversation with the console: the simple and the extended protocol.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "admin/engine.h"
+#include "admin/result.h"
+#include "admin/statement.h"
+#include "protocol/frontend.h"
+#include "proxy/control.h"
+
+namespace admin {
+
+// Fed one message at a time (see proxy::ConsoleSession). Owned by shared_ptr: whatever is under
+// way keeps it alive, and leave() ends its use of the Engine. Not locked: the next message comes
+// only after the reply to the last.
+class Conversation : public std::enable_shared_from_this<Conversation> {
+ public:
+  Conversation(std::weak_ptr<Engine> engine, proxy::ConsoleLogin login)
+      : engine_(std::move(engine)), login_(std::move(login)) {}
+
+  void on_message(char type, protocol::Bytes body, proxy::ConsoleReply reply);
+  // The client is gone. After this returns, nothing is asked of the Engine any more.
+  void leave();
+
+  // Limits of one session; 54000 beyond.
+  static constexpr std::size_t kStatementsMax = 200;
+  static constexpr std::size_t kStatementBytesMax = 8u << 20;  // texts, all together
+  static constexpr std::size_t kPortalsMax = 64;
+  static constexpr std::size_t kPortalBytesMax = 128u << 20;  // results, all together
+  static constexpr std::size_t kScriptMax = 1000;             // statements in one simple query
+
+ private:
+  struct Prepared {
+    Statement statement;
+    std::vector<std::uint32_t> parameters;  // OIDs
+    std::vector<ResultColumn> columns;      // kQuery, kSetting
+    std::size_t bytes = 0;                  // of its text
+    bool typed() const;                     // no column's type is open
+  };
+  struct Portal {
+    std::shared_ptr<Prepared> prepared;
+    std::vector<Value> parameters;
+    std::vector<std::int16_t> formats;
+    std::optional<Result> result;  // once described or executed
+    std::size_t next = 0;          // row to send
+  };
+  // What is under way for one message.
+  struct Turn {
+    proxy::ConsoleReply reply;
+    protocol::Buffer out;
+    bool close = false;
+    std::vector<Statement> script;  // a simple query's
+    std::size_t next = 0;
+  };
+  using TurnPtr = std::shared_ptr<Turn>;
+  using Done = absl::AnyInvocable<void(Result)>;
+
+  // The messages. Each ends with finish() now or later.
+  void on_query(const TurnPtr& turn, protocol::Bytes body);
+  void on_parse(const TurnPtr& turn, protocol::Bytes body);
+  void on_bind(const TurnPtr& turn, protocol::Bytes body);
+  void on_describe(const TurnPtr& turn, protocol::Bytes body);
+  void on_execute(const TurnPtr& turn, protocol::Bytes body);
+  void on_close(const TurnPtr& turn, protocol::Bytes body);
+  void on_sync(const TurnPtr& turn);
+
+  void run_script(const TurnPtr& turn);
+  bool take_script_result(const TurnPtr& turn, const Result& result);  // false: ended
+  void end_script(const TurnPtr& turn, const Result& result);
+  void add_prepared(const TurnPtr& turn, const std::string& name,
+                    std::shared_ptr<Prepared> prepared);
+  void describe_statement(const TurnPtr& turn, std::string_view name);
+  void write_statement(const TurnPtr& turn, const Prepared& prepared);
+  void describe_portal(const TurnPtr& turn, const std::string& name);
+  void send_rows(const TurnPtr& turn, const std::string& name, std::uint32_t max_rows);
+
+  // Runs a statement: here, or by the Engine.
+  void execute(const Statement& statement, Query query, Done done);
+  Result execute_here(const Statement& statement);
+  Result change_transaction(const Statement& statement);
+  // Runs the portal unless it has a result already, then `next`; an error ends the turn.
+  void need_result(const TurnPtr& turn, const std::string& name, absl::AnyInvocable<void()> next);
+  // Calls `use` with the Engine unless the client is gone; false = gone.
+  bool with_engine(absl::AnyInvocable<void(Engine&)> use);
+
+  std::optional<protocol::Error> not_allowed(const Statement& statement) const;
+  void fail(const TurnPtr& turn, const protocol::Error& error);  // extended: skip until Sync
+  void fail(const TurnPtr& turn, std::string_view code, std::string message);
+  void malformed(const TurnPtr& turn);
+  void finish(const TurnPtr& turn);
+  std::size_t portal_bytes() const;
+
+  const std::weak_ptr<Engine> engine_;
+  const proxy::ConsoleLogin login_;
+  std::mutex gate_;  // gone_, and every call of the Engine
+  bool gone_ = false;
+
+  char status_ = 'I';      // of ReadyForQuery
+  bool skipping_ = false;  // until Sync, after an error
+  std::map<std::string, std::shared_ptr<Prepared>, std::less<>> statements_;
+  std::map<std::string, Portal, std::less<>> portals_;
+  std::size_t statement_bytes_ = 0;
+};
+
+}  // namespace admin
