@@ -1,0 +1,222 @@
+#include "route/router.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "fixture.h"
+
+using namespace route;
+using sql::Access;
+using sql::Hint;
+
+namespace {
+std::size_t allocations = 0;
+}
+
+// Counted: decide() must not allocate.
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
+  std::abort();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+
+namespace {
+
+struct Case {
+  Scene scene;
+  SessionView session;
+
+  explicit Case(std::size_t replicas = 2) : scene(replicas) {}
+  Decision decide(Access access, Hint hint = Hint::kNone) {
+    Router router(scene.config, 7);
+    return router.decide(access, hint, session, scene.snapshot, {});
+  }
+  void no_replica_fit() {
+    for (auto& host : scene.snapshot.hosts) host.reads = false;
+  }
+};
+
+void check(const Decision& d, Target target, const char* reason) {
+  CHECK(d.target == target);
+  CHECK(std::string(d.reason) == reason);
+  if (target == Target::kPrimary) CHECK(d.host == 0);
+  if (target == Target::kReplica) CHECK(d.host >= 1);
+  if (target == Target::kNoPrimary || target == Target::kNoReplica) CHECK(d.host == -1);
+}
+
+}  // namespace
+
+TEST_CASE("router: reads to replicas, writes to the primary") {
+  Case c;
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  check(c.decide(Access::kNone), Target::kReplica, "no data");
+  check(c.decide(Access::kWrite), Target::kPrimary, "write");
+}
+
+TEST_CASE("router: a read-only transaction may go to a replica, whatever it says") {
+  Case c;
+  c.session.read_only_transaction = true;
+  check(c.decide(Access::kWrite), Target::kReplica, "read-only transaction");
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  c.session.route = Hint::kPrimary;
+  check(c.decide(Access::kWrite), Target::kPrimary, "weir.route");
+}
+
+TEST_CASE("router: the statement's hint is above all, the session's route above the rules") {
+  Case c;
+  for (const Access access : {Access::kNone, Access::kRead, Access::kWrite}) {
+    check(c.decide(access, Hint::kPrimary), Target::kPrimary, "hint");
+    check(c.decide(access, Hint::kReplica), Target::kReplica, "hint");
+  }
+  c.session.route = Hint::kReplica;
+  check(c.decide(Access::kRead), Target::kReplica, "weir.route");
+  check(c.decide(Access::kWrite), Target::kPrimary, "write");  // a route does not move writes
+  check(c.decide(Access::kRead, Hint::kPrimary), Target::kPrimary, "hint");
+  c.session.route = Hint::kPrimary;
+  check(c.decide(Access::kRead), Target::kPrimary, "weir.route");
+  check(c.decide(Access::kNone), Target::kPrimary, "weir.route");
+  check(c.decide(Access::kRead, Hint::kReplica), Target::kReplica, "hint");
+}
+
+TEST_CASE("router: split_reads off") {
+  Case c;
+  c.scene.config.routing.split_reads = false;
+  check(c.decide(Access::kRead), Target::kPrimary, "split_reads is off");
+  check(c.decide(Access::kNone), Target::kPrimary, "split_reads is off");
+  check(c.decide(Access::kRead, Hint::kReplica), Target::kReplica, "hint");
+  c.session.route = Hint::kReplica;
+  check(c.decide(Access::kRead), Target::kReplica, "weir.route");
+}
+
+TEST_CASE("router: a session reads what it wrote") {
+  Case c;
+  c.session.last_commit = at(50);  // the sample asked for at 100 said 800
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  c.scene.snapshot.hosts[1].lsn = 799;
+  c.scene.snapshot.hosts[2].lsn = 800;
+  for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
+  c.scene.snapshot.hosts[2].lsn = 799;
+  check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  check(c.decide(Access::kNone), Target::kPrimary, "own writes");  // BEGIN: reads will follow
+  check(c.decide(Access::kRead, Hint::kReplica), Target::kPrimary, "own writes");
+
+  SUBCASE("no sample since: the primary, however far the replicas are") {
+    c.session.last_commit = at(201);
+    c.scene.snapshot.hosts[1].lsn = 99'999;
+    check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  }
+  SUBCASE("unless consistency is eventual") {
+    c.scene.config.routing.consistency = config::Consistency::kEventual;
+    check(c.decide(Access::kRead), Target::kReplica, "read");
+  }
+  SUBCASE("not an error, although no_replica says so: replicas are fit, only not for this") {
+    c.scene.config.routing.no_replica = config::NoReplica::kError;
+    check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  }
+  SUBCASE("without a primary it waits for one") {
+    c.scene.snapshot.primary = -1;
+    check(c.decide(Access::kRead), Target::kNoPrimary, "own writes");
+  }
+}
+
+TEST_CASE("router: min_lsn, whatever the consistency") {
+  Case c;
+  c.scene.config.routing.consistency = config::Consistency::kEventual;
+  c.session.min_lsn = 1000;
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  c.scene.snapshot.hosts[2].lsn = 999;
+  for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 1);
+  c.session.min_lsn = 1001;
+  check(c.decide(Access::kRead), Target::kPrimary, "weir.min_lsn");
+
+  // Of both, the reason is the one that asks for more.
+  c.scene.config.routing.consistency = config::Consistency::kSession;
+  c.session.last_commit = at(50);  // 800
+  check(c.decide(Access::kRead), Target::kPrimary, "weir.min_lsn");
+  c.session.min_lsn = 700;
+  c.scene.snapshot.hosts[1].lsn = c.scene.snapshot.hosts[2].lsn = 750;
+  check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+}
+
+TEST_CASE("router: no replica is fit") {
+  Case c;
+  c.no_replica_fit();
+  check(c.decide(Access::kRead), Target::kPrimary, "no replica is fit");
+  check(c.decide(Access::kRead, Hint::kReplica), Target::kPrimary, "no replica is fit");
+  c.session.last_commit = at(50);
+  check(c.decide(Access::kRead), Target::kPrimary, "no replica is fit");
+  c.scene.config.routing.no_replica = config::NoReplica::kError;
+  check(c.decide(Access::kRead), Target::kNoReplica, "no replica is fit");
+  check(c.decide(Access::kNone), Target::kPrimary, "no replica is fit");
+  check(c.decide(Access::kWrite), Target::kPrimary, "write");
+}
+
+TEST_CASE("router: no replica is configured") {
+  Case c(0);
+  c.scene.config.routing.no_replica = config::NoReplica::kError;
+  check(c.decide(Access::kRead), Target::kPrimary, "no replica is configured");
+  check(c.decide(Access::kNone), Target::kPrimary, "no replica is configured");
+  c.scene.snapshot.primary = -1;
+  check(c.decide(Access::kRead), Target::kNoPrimary, "no replica is configured");
+  // A lone host that is a replica serves reads all the same.
+  c.scene.snapshot.hosts[0].reads = true;
+  const Decision d = c.decide(Access::kRead);
+  CHECK(d.target == Target::kReplica);
+  CHECK(d.host == 0);
+  // Said to be one and not fit: that is an error, as configured.
+  c.scene.snapshot.hosts[0].reads = false;
+  c.scene.config.hosts[0].role = config::HostRole::kReplica;
+  check(c.decide(Access::kRead), Target::kNoReplica, "no replica is fit");
+}
+
+TEST_CASE("router: no primary") {
+  Case c;
+  c.scene.snapshot.primary = -1;
+  check(c.decide(Access::kWrite), Target::kNoPrimary, "write");
+  check(c.decide(Access::kRead, Hint::kPrimary), Target::kNoPrimary, "hint");
+  check(c.decide(Access::kRead), Target::kReplica, "read");  // reads go on
+  c.no_replica_fit();
+  check(c.decide(Access::kRead), Target::kNoPrimary, "no replica is fit");
+  const cluster::Snapshot nothing;
+  Router router(c.scene.config, 1);
+  check(router.decide(Access::kRead, Hint::kNone, {}, nothing, {}), Target::kNoPrimary,
+        "no replica is fit");
+}
+
+TEST_CASE("router: reads of many sessions are spread over the replicas") {
+  Case c(2);
+  Router router(c.scene.config, 3);
+  int counts[3] = {};
+  for (int i = 0; i < 1000; ++i) {
+    ++counts[router.decide(Access::kRead, Hint::kNone, {}, c.scene.snapshot, {}).host];
+  }
+  CHECK(counts[0] == 0);
+  CHECK(counts[1] == 500);
+  CHECK(counts[2] == 500);
+}
+
+TEST_CASE("router: deciding does not allocate") {
+  using config::Balancing;
+  for (const Balancing balancing :
+       {Balancing::kLeastConnections, Balancing::kRoundRobin, Balancing::kRandom,
+        Balancing::kLeastLatency, Balancing::kClientAddressHash}) {
+    Case c(5);
+    c.scene.config.routing.balancing = balancing;
+    c.session.last_commit = at(50);
+    Router router(c.scene.config, 3);
+    const std::size_t before = allocations;
+    int sum = 0;
+    for (int i = 0; i < 200; ++i) {
+      const auto access = static_cast<Access>(i % 3);
+      sum += router.decide(access, Hint::kNone, c.session, c.scene.snapshot, {}).host;
+    }
+    const std::size_t after = allocations;
+    CHECK(after == before);
+    CHECK(sum > 0);
+  }
+}
