@@ -128,7 +128,7 @@ def test_query_ends_an_open_extended_request(target):
 
 
 def test_both_directions_full(target):
-    """40 MB of parameters out while 40 MB of rows come back: neither side may wait for the other."""
+    """40 MB of parameters out while 40 MB of rows come back: neither waits for the other."""
     count, size = 400, 100_000
     with target.connect() as client:
         def write():

@@ -1,0 +1,130 @@
+"""Large messages and slow readers: the data goes through, the memory stays small."""
+import time
+
+import pytest
+
+from support import SLOW
+from support.wire import SYNC, bind, describe, execute, parse, query
+
+MB = 1 << 20
+
+
+@pytest.mark.parametrize("size", [100_000, 1 * MB, 20 * MB])
+def test_large_parameter(target, size):
+    with target.connect() as client:
+        assert client.extended("SELECT length($1::text)", ["a" * size]) == [[str(size)]]
+
+
+@pytest.mark.parametrize("size", [100_000, 1 * MB, 20 * MB])
+def test_large_query_text(target, size):
+    with target.connect() as client:
+        assert client.query(f"SELECT length('{'a' * size}')") == [[str(size)]]
+        assert client.value("SELECT 1") == "1"
+
+
+def test_large_statement_text_in_parse(target):
+    size = 5 * MB
+    with target.connect() as client:
+        client.send(parse("s", f"SELECT length('{'a' * size}'), $1::int"), SYNC)
+        client.read_until_ready()
+        for n in range(3):
+            client.send(bind("", "s", [n]), execute(), SYNC)
+            assert client.rows() == [[str(size), str(n)]]
+
+
+def test_large_row(target):
+    with target.connect() as client:
+        assert len(client.value(f"SELECT repeat('x', {50 * MB})")) == 50 * MB
+
+
+def test_large_write(target, table):
+    size = 30 * MB
+    with target.connect() as client:
+        client.extended(f"INSERT INTO {table} VALUES (1, $1)", ["b" * size])
+        assert client.value(f"SELECT length(v) FROM {table}") == str(size)
+
+
+def test_memory_stays_small_with_large_parameters(weir):
+    """200 MB in one Bind; what is kept is a buffer, not the message."""
+    size = 200 * MB
+    with weir.connect() as client:
+        client.query("SELECT 1")
+        before = weir.memory_kib()
+        client.send(parse("", "SELECT length($1::text)"))
+        client.send(bind("", "", ["c" * size]), execute(), SYNC)
+        assert client.rows() == [[str(size)]]
+        assert weir.memory_kib() - before < 20_000
+
+
+def test_memory_stays_small_with_a_slow_reader(weir):
+    """1 GB of rows that nobody reads waits on the server, not in the proxy."""
+    with weir.connect() as client:
+        client.query("SELECT 1")
+        before = weir.memory_kib()
+        client.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)"))
+        time.sleep(1.5 * SLOW)
+        assert weir.memory_kib() - before < 20_000
+        client.drop()
+
+
+def test_memory_stays_small_with_a_large_row(weir):
+    with weir.connect() as client:
+        client.query("SELECT 1")
+        before = weir.memory_kib()
+        client.send(query(f"SELECT repeat('x', {200 * MB})"))
+        got = client.read_until_ready()
+        assert len(got[1].body) == 200 * MB + 6
+        assert weir.memory_kib() - before < 20_000
+
+
+def test_message_beyond_the_limit(start_weir):
+    weir = start_weir({"limits": {"message_bytes": 1 * MB}})
+    with weir.connect() as client:
+        client.send(query(f"SELECT length('{'a' * (2 * MB)}')")[:300_000])
+        errors = [got.fields() for got in client.expect_closed() if got.type == "E"]
+        assert errors and errors[0]["S"] == "FATAL"
+    with weir.connect() as client:
+        assert client.value("SELECT 1") == "1"
+
+
+def test_client_prepared_bytes_are_bounded(start_weir):
+    weir = start_weir({"limits": {"client_prepared_bytes": 1 * MB}})
+    with weir.connect() as client:
+        codes = []
+        for n in range(40):
+            client.send(parse(f"s{n}", f"SELECT '{'a' * 100_000}'"), SYNC)
+            codes += [got.fields()["C"] for got in client.read_until_ready() if got.type == "E"]
+        assert codes and set(codes) <= {"53200", "54000", "53400"}
+        assert client.value("SELECT 1") == "1"
+
+
+def test_many_small_rows(target):
+    with target.connect() as client:
+        client.send(query("SELECT g FROM generate_series(1, 500000) g"))
+        total = 0
+        for got in client.read_until_ready():
+            if got.type == "D":
+                total += int(got.values()[0])
+        assert total == 500000 * 500001 // 2
+
+
+def test_many_columns(target):
+    columns = ", ".join(f"{n} AS c{n}" for n in range(1600))
+    with target.connect() as client:
+        assert client.query(f"SELECT {columns}") == [[str(n) for n in range(1600)]]
+
+
+def test_many_parameters(target):
+    count = 65535
+    with target.connect() as client:
+        texts = ", ".join(f"(${n + 1}::int)" for n in range(count))
+        client.send(parse("", f"SELECT count(*) FROM (VALUES {texts}) v"), describe("S"),
+                    bind("", "", range(count)), execute(), SYNC)
+        assert client.rows() == [[str(count)]]
+
+
+def test_long_names(target):
+    name = "n" * 5000
+    with target.connect() as client:
+        client.send(parse(name, "SELECT 1"), bind(name, name), execute(name), SYNC)
+        assert client.rows() == [["1"]]
