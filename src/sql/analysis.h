@@ -20,25 +20,37 @@ enum class Access : std::uint8_t {
 enum class Verb : std::uint8_t {  // of one statement; only what someone acts upon has its own
   kOther,
   kSelect,
-  kBegin,             // BEGIN, START TRANSACTION
-  kCommit,            // COMMIT, END (also AND CHAIN)
-  kRollback,          // ROLLBACK, ABORT (also AND CHAIN)
-  kSavepoint, kRelease, kRollbackTo,
+  kBegin,     // BEGIN, START TRANSACTION
+  kCommit,    // COMMIT, END (also AND CHAIN)
+  kRollback,  // ROLLBACK, ABORT (also AND CHAIN)
+  kSavepoint,
+  kRelease,
+  kRollbackTo,
   kPrepareTransaction,
-  kSetTransaction,    // SET TRANSACTION, SET SESSION CHARACTERISTICS
-  kSet,               // SET name TO value; also SET TIME ZONE, SET NAMES, SET ROLE ...
-  kReset, kResetAll, kShow,
-  kDiscardAll, kDiscardOther,  // DISCARD PLANS | SEQUENCES | TEMP
-  kPrepare, kExecute,          // SQL level
-  kDeallocate, kDeallocateAll,
-  kDeclareHold,       // DECLARE ... WITH HOLD
-  kCloseCursor, kCloseAllCursors,
-  kListen, kUnlisten, kUnlistenAll, kNotify,
-  kCopyIn, kCopyOut,
-  kCreateTemp,        // temporary table, view, sequence; SELECT INTO TEMP
+  kSetTransaction,  // SET TRANSACTION, SET SESSION CHARACTERISTICS
+  kSet,             // SET name TO value; also SET TIME ZONE, SET NAMES, SET ROLE ...
+  kReset,
+  kResetAll,
+  kShow,
+  kDiscardAll,
+  kDiscardOther,  // DISCARD PLANS | SEQUENCES | TEMP
+  kPrepare,
+  kExecute,  // SQL level
+  kDeallocate,
+  kDeallocateAll,
+  kDeclareHold,  // DECLARE ... WITH HOLD
+  kCloseCursor,
+  kCloseAllCursors,
+  kListen,
+  kUnlisten,
+  kUnlistenAll,
+  kNotify,
+  kCopyIn,
+  kCopyOut,
+  kCreateTemp,  // temporary table, view, sequence; SELECT INTO TEMP
   kLoad,
-  kDdl,               // CREATE, ALTER, DROP ...: catalogs change
-  kVacuumLike,        // cannot run inside a transaction block (VACUUM, CREATE DATABASE, ...)
+  kDdl,         // CREATE, ALTER, DROP ...: catalogs change
+  kVacuumLike,  // cannot run inside a transaction block (VACUUM, CREATE DATABASE, ...)
 };
 
 // State that a statement may leave behind on its server connection beyond its transaction, and
@@ -46,7 +58,7 @@ enum class Verb : std::uint8_t {  // of one statement; only what someone acts up
 enum Residue : std::uint16_t {
   kNoResidue = 0,
   kTempObject = 1 << 0,
-  kAdvisoryLock = 1 << 1,   // session level: pg_advisory_lock and friends
+  kAdvisoryLock = 1 << 1,  // session level: pg_advisory_lock and friends
   kHoldCursor = 1 << 2,
   kListening = 1 << 3,
   kSqlPrepared = 1 << 4,    // PREPARE
@@ -58,9 +70,9 @@ enum Residue : std::uint16_t {
 };
 
 struct SetStatement {
-  std::string name;      // lower case; "role", "session_authorization", "timezone" ...
-  bool local = false;    // SET LOCAL, set_config(..., true)
-  bool reset = false;    // RESET name, SET name TO DEFAULT
+  std::string name;    // lower case; "role", "session_authorization", "timezone" ...
+  bool local = false;  // SET LOCAL, set_config(..., true)
+  bool reset = false;  // RESET name, SET name TO DEFAULT
   // What sets it again on another connection: the text behind "SET name", e.g.
   // "TO 'a', b" or "FROM CURRENT" never (that is residue kOpaque). Quoted so that it can be
   // replayed as it stands: "SET <quoted name> <value_sql>". "" when reset.
@@ -73,23 +85,23 @@ struct Statement {
   Verb verb = Verb::kOther;
   Access access = Access::kWrite;
   std::uint16_t residue = kNoResidue;
-  std::string name;            // DEALLOCATE, PREPARE, EXECUTE, DECLARE, CLOSE, LISTEN, SAVEPOINT...
+  std::string name;  // DEALLOCATE, PREPARE, EXECUTE, DECLARE, CLOSE, LISTEN, SAVEPOINT...
   std::vector<SetStatement> sets;  // SET, RESET, or SELECT set_config('a', 'b', false)
   // BEGIN, SET TRANSACTION: what they say; nullopt = not said.
   std::optional<bool> read_only, deferrable;
   std::optional<std::string> isolation;  // lower case: "serializable" ...
-  bool chain = false;          // COMMIT AND CHAIN
+  bool chain = false;                    // COMMIT AND CHAIN
 };
 
 enum class Hint : std::uint8_t { kNone, kPrimary, kReplica };  // /* weir: primary */
 
 struct Analysis {
-  Access access = Access::kWrite;    // of the whole text
+  Access access = Access::kWrite;      // of the whole text
   std::uint16_t residue = kNoResidue;  // of the whole text, joined
   Hint hint = Hint::kNone;
-  bool parsed = false;               // libpg_query understood it
-  std::uint64_t shape = 0;           // equal for texts that differ in literals only; never 0
-  std::string why;                   // for people: "INSERT", "function nextval may write" ...
+  bool parsed = false;                // libpg_query understood it
+  std::uint64_t shape = 0;            // equal for texts that differ in literals only; never 0
+  std::string why;                    // for people: "INSERT", "function nextval may write" ...
   std::vector<Statement> statements;  // as written; empty for an empty text
   // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
   // the hot path needs to look at nothing else.

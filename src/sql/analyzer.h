@@ -13,8 +13,8 @@
 namespace sql {
 
 struct AnalyzerOptions {
-  std::size_t cache_bytes = 16u << 20;   // all memory of the cache, keys and analyses
-  std::size_t analyze_bytes = 64u << 10;  // longer texts are scanned for words, not parsed
+  std::size_t cache_bytes = 16u << 20;          // all memory of the cache, keys and analyses
+  std::size_t analyze_bytes = 64u << 10;        // longer texts are scanned for words, not parsed
   std::vector<std::string> harmless_functions;  // user functions that a replica may run
 };
 
@@ -29,7 +29,9 @@ class Analyzer {
   // Never touches more than O(text) memory, never recurses deeper than a fixed bound.
   AnalysisPtr analyze(std::string_view text);
 
-  struct Stats { std::uint64_t text_hits = 0, shape_hits = 0, misses = 0, too_large = 0, bytes = 0; };
+  struct Stats {
+    std::uint64_t text_hits = 0, shape_hits = 0, misses = 0, too_large = 0, bytes = 0;
+  };
   const Stats& stats() const { return stats_; }
 
  private:

@@ -1,0 +1,138 @@
+#include "sql/analyzer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sql/cache.h"
+#include "sql/classify.h"
+#include "sql/parse_tree.h"
+#include "sql/shape.h"
+#include "sql/words.h"
+
+namespace sql {
+namespace {
+
+constexpr std::size_t kTextKeyMax = 4096;  // longer texts are one-offs: known by shape only
+
+struct Result {
+  Analysis analysis;
+  bool literals_matter = true;
+};
+
+// What nobody can read is a write; its session is kept apart if its words hint at state.
+Analysis unreadable(const char* why, bool state) {
+  Analysis analysis;
+  analysis.why = why;
+  analysis.residue = state ? kUnreadable : kNoResidue;
+  analysis.statements.push_back({.residue = analysis.residue});
+  return analysis;
+}
+
+bool is_plain(const Analysis& analysis) {
+  if (!analysis.parsed || analysis.residue != kNoResidue) return false;
+  return std::all_of(analysis.statements.begin(), analysis.statements.end(),
+                     [](const Statement& s) {
+                       return (s.verb == Verb::kOther || s.verb == Verb::kSelect) && s.sets.empty();
+                     });
+}
+
+Result parse_and_classify(std::string_view text, const Shape& shape,
+                          const AnalyzerOptions& options) {
+  Result result;
+  Analysis& analysis = result.analysis;
+  const char* refused = shape.unparseable;
+  if (refused == nullptr) {
+    const std::string parsed_text(shape.reduced.empty() ? text : shape.reduced);
+    if (const ParseTree tree = parse(parsed_text)) {
+      result.literals_matter = false;
+      analysis.parsed = true;
+      analysis.access = Access::kNone;
+      analysis.statements.reserve(tree->n_stmts);
+      for (std::size_t i = 0; i < tree->n_stmts; ++i) {
+        Classified each = classify(*tree->stmts[i], parsed_text, options);
+        if (each.statement.access > analysis.access || analysis.why.empty())
+          analysis.why = std::move(each.why);
+        analysis.access = std::max(analysis.access, each.statement.access);
+        analysis.residue |= each.statement.residue;
+        result.literals_matter = result.literals_matter || each.literals_matter;
+        analysis.statements.push_back(std::move(each.statement));
+      }
+      analysis.plain = is_plain(analysis);
+    } else {
+      refused = "not understood by the parser";
+    }
+  }
+  if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
+  analysis.shape = shape.hash;
+  analysis.hint = shape.hint;
+  return result;
+}
+
+// A text too long to be parsed: one pass over it, or over as much as a worker has time for.
+Analysis scan_only(std::string_view text, Shaper& shaper) {
+  const Shape& shape = shaper.shape(text, {.state_words = true});
+  Analysis analysis =
+      unreadable("too long to be analysed", shape.mentions_state || !shape.complete);
+  analysis.shape = shape.hash;
+  analysis.hint = shape.hint;
+  return analysis;
+}
+
+}  // namespace
+
+struct Analyzer::Cache {
+  explicit Cache(std::size_t bytes) : analyses(bytes) {}
+  AnalysisCache analyses;
+  Shaper shaper;
+  std::string shape_key;  // kept for its memory
+};
+
+Analyzer::Analyzer(AnalyzerOptions options)
+    : cache_(std::make_unique<Cache>(options.cache_bytes)), options_(std::move(options)) {}
+
+Analyzer::~Analyzer() = default;
+
+AnalysisPtr Analyzer::analyze(std::string_view text) {
+  using Level = AnalysisCache::Level;
+  AnalysisCache& cache = cache_->analyses;
+  const bool by_text = text.size() <= kTextKeyMax;
+  if (by_text) {
+    if (const AnalysisPtr* found = cache.find(Level::kText, text)) {
+      ++stats_.text_hits;
+      return *found;
+    }
+  }
+  if (text.size() > options_.analyze_bytes) {
+    ++stats_.too_large;
+    return std::make_shared<const Analysis>(scan_only(text, cache_->shaper));
+  }
+
+  const Shape& shape = cache_->shaper.shape(text, {});
+  // Hints are comments, and so not part of the shape.
+  std::string& key = cache_->shape_key;
+  key = shape.text;
+  if (!key.empty()) key += static_cast<char>('0' + static_cast<int>(shape.hint));
+  AnalysisPtr analysis;
+  bool by_shape = false;
+  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, key)) {
+    ++stats_.shape_hits;
+    analysis = *found;
+  } else {
+    ++stats_.misses;
+    Result result = parse_and_classify(text, shape, options_);
+    by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
+    analysis = std::make_shared<const Analysis>(std::move(result.analysis));
+  }
+  if (by_shape) cache.put(Level::kShape, key, analysis);
+  if (by_text) cache.put(Level::kText, text, analysis);
+  stats_.bytes = cache.bytes();
+  return analysis;
+}
+
+Analysis analyze_once(std::string_view text, const AnalyzerOptions& options) {
+  Shaper shaper;
+  if (text.size() > options.analyze_bytes) return scan_only(text, shaper);
+  return parse_and_classify(text, shaper.shape(text, {}), options).analysis;
+}
+
+}  // namespace sql

@@ -1,0 +1,54 @@
+// Analyses by text and by shape, bounded in bytes; the least used go first (CLOCK).
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sql/analysis.h"
+
+namespace sql {
+
+class AnalysisCache {
+ public:
+  enum class Level : std::uint8_t { kText, kShape };
+
+  explicit AnalysisCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  AnalysisCache(const AnalysisCache&) = delete;
+  AnalysisCache& operator=(const AnalysisCache&) = delete;
+
+  // nullptr when unknown. The pointer is valid until the next put().
+  const AnalysisPtr* find(Level level, std::string_view key);
+  // Keeps nothing that would take more than an eighth of the whole. A key must not be in yet.
+  void put(Level level, std::string_view key, AnalysisPtr analysis);
+
+  // Keys, analyses and the tables' own memory. An analysis that several entries share counts for
+  // each of them, since any may be the last to hold it.
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Entry {
+    std::string key;
+    AnalysisPtr analysis;
+    std::size_t bytes = 0;
+    Level level = Level::kText;
+    bool used = false;  // since the hand passed
+  };
+
+  void evict_one();
+  auto& table(Level level) { return tables_[static_cast<std::size_t>(level)]; }
+
+  const std::size_t bytes_max_;
+  std::size_t bytes_ = 0;
+  std::size_t hand_ = 0;  // index into ring_
+  std::vector<std::unique_ptr<Entry>> ring_;
+  std::array<absl::flat_hash_map<std::string_view, Entry*>, 2> tables_;  // keys are Entry::key
+};
+
+}  // namespace sql

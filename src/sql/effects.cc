@@ -1,0 +1,173 @@
+#include "sql/effects.h"
+
+#include <cstring>
+
+#include "sql/functions.h"
+#include "sql/settings.h"
+
+namespace sql {
+namespace {
+
+class Walk {
+ public:
+  explicit Walk(const std::vector<std::string>& harmless) : harmless_(harmless) {}
+
+  Effects run(const PgQuery__Node* root) {
+    push(root);
+    while (!pending_.empty()) {
+      const PgQuery__Node* node = pending_.back().node;
+      const ProtobufCMessage* message = pending_.back().message;
+      pending_.pop_back();
+      // A Node is a union of some 240 pointers at one address: don't look at each of its fields.
+      if (node != nullptr) {
+        if (node->node_case == PG_QUERY__NODE__NODE__NOT_SET) continue;
+        visit(node);
+        message = &node->alias->base;
+      }
+      push_fields(message);
+    }
+    return std::move(effects_);
+  }
+
+ private:
+  struct Pending {
+    const PgQuery__Node* node;  // or
+    const ProtobufCMessage* message;
+  };
+
+  void push(const PgQuery__Node* node) {
+    if (node != nullptr) pending_.push_back({node, nullptr});
+  }
+
+  void push_message(const ProtobufCMessage* message) {
+    if (message == nullptr) return;
+    if (message->descriptor == &pg_query__node__descriptor) {
+      push(reinterpret_cast<const PgQuery__Node*>(message));
+    } else {
+      visit_message(message);
+      pending_.push_back({nullptr, message});
+    }
+  }
+
+  void push_fields(const ProtobufCMessage* message) {
+    // Constants have no children, and the only other union.
+    if (message->descriptor == &pg_query__a__const__descriptor) return;
+    const auto* bytes = reinterpret_cast<const char*>(message);
+    for (unsigned i = 0; i < message->descriptor->n_fields; ++i) {
+      const ProtobufCFieldDescriptor& field = message->descriptor->fields[i];
+      if (field.type != PROTOBUF_C_TYPE_MESSAGE) continue;
+      if (field.label == PROTOBUF_C_LABEL_REPEATED) {
+        std::size_t count = 0;
+        ProtobufCMessage** elements = nullptr;
+        std::memcpy(&count, bytes + field.quantifier_offset, sizeof count);
+        std::memcpy(&elements, bytes + field.offset, sizeof elements);
+        for (std::size_t k = 0; k < count; ++k) push_message(elements[k]);
+      } else {
+        ProtobufCMessage* child = nullptr;
+        std::memcpy(&child, bytes + field.offset, sizeof child);
+        push_message(child);
+      }
+    }
+  }
+
+  void writes(std::string why, std::uint16_t residue = kNoResidue) {
+    effects_.access = Access::kWrite;
+    effects_.residue |= residue;
+    if (effects_.why.empty()) effects_.why = std::move(why);
+  }
+
+  void visit(const PgQuery__Node* node) {
+    // 240 kinds of node: those that are not named here only hold others.
+    switch (node->node_case) {
+      case PG_QUERY__NODE__NODE_INSERT_STMT:
+        return writes("INSERT");
+      case PG_QUERY__NODE__NODE_UPDATE_STMT:
+        return writes("UPDATE");
+      case PG_QUERY__NODE__NODE_DELETE_STMT:
+        return writes("DELETE");
+      case PG_QUERY__NODE__NODE_MERGE_STMT:
+        return writes("MERGE");
+      case PG_QUERY__NODE__NODE_FUNC_CALL:
+        return call(*node->func_call);
+      case PG_QUERY__NODE__NODE_A_EXPR:
+        return oper(nodes(node->a_expr->n_name, node->a_expr->name));
+      case PG_QUERY__NODE__NODE_SUB_LINK:
+        return oper(nodes(node->sub_link->n_oper_name, node->sub_link->oper_name));
+      case PG_QUERY__NODE__NODE_SORT_BY:
+        return oper(nodes(node->sort_by->n_use_op, node->sort_by->use_op));
+      case PG_QUERY__NODE__NODE_RANGE_TABLE_SAMPLE:
+        return sample(nodes(node->range_table_sample->n_method, node->range_table_sample->method));
+      case PG_QUERY__NODE__NODE_LOCKING_CLAUSE:
+        return writes("FOR UPDATE or FOR SHARE");
+      case PG_QUERY__NODE__NODE_INTO_CLAUSE:
+        return into(*node->into_clause);
+      case PG_QUERY__NODE__NODE_RANGE_VAR:
+        return relation(*node->range_var);
+      case PG_QUERY__NODE__NODE_STRING:
+        if (is_temp_schema(node->string->sval)) effects_.names_pg_temp = true;
+        return;
+      default:
+        return;
+    }
+  }
+
+  // Messages that a field holds without a Node around them.
+  void visit_message(const ProtobufCMessage* message) {
+    if (message->descriptor == &pg_query__into_clause__descriptor)
+      into(*reinterpret_cast<const PgQuery__IntoClause*>(message));
+    else if (message->descriptor == &pg_query__range_var__descriptor)
+      relation(*reinterpret_cast<const PgQuery__RangeVar*>(message));
+    else if (message->descriptor == &pg_query__func_call__descriptor)
+      call(*reinterpret_cast<const PgQuery__FuncCall*>(message));
+  }
+
+  void into(const PgQuery__IntoClause& clause) {
+    effects_.into = &clause;
+    writes("SELECT INTO");
+  }
+
+  void relation(const PgQuery__RangeVar& range) {
+    if (is_temp_schema(range.schemaname)) effects_.names_pg_temp = true;
+  }
+
+  void call(const PgQuery__FuncCall& call) {
+    const QualifiedName name = qualified_name(nodes(call.n_funcname, call.funcname));
+    const FunctionEffect effect = function_effect(name.schema, name.name, harmless_);
+    if (effect.access == Access::kRead) return;
+    std::string why("function ");
+    why.append(name.name).append(" may write");
+    if (!effect.sets_setting) return writes(std::move(why), effect.residue);
+    writes(std::move(why));
+    ++(is_local_set_config(call) ? effects_.local_set_configs : effects_.session_set_configs);
+  }
+
+  // Operators written without a schema are taken for built-in ones (and those of extensions,
+  // whose functions read); OPERATOR(schema.+) names a user's on purpose.
+  void oper(Nodes name) {
+    if (name.count < 2 || qualified_name(name).schema == "pg_catalog") return;
+    std::string why("operator ");
+    why.append(qualified_name(name).name).append(" may write");
+    writes(std::move(why), kOpaque);
+  }
+
+  void sample(Nodes method) {
+    const auto [schema, name] = qualified_name(method);
+    const bool builtin = schema.empty() || schema == "pg_catalog";
+    if (builtin && (name == "system" || name == "bernoulli")) return;
+    std::string why("sampling method ");
+    why.append(name).append(" may write");
+    writes(std::move(why), kOpaque);
+  }
+
+  const std::vector<std::string>& harmless_;
+  std::vector<Pending> pending_;
+  Effects effects_;
+};
+
+}  // namespace
+
+Effects effects_of(const PgQuery__Node* root, const std::vector<std::string>& harmless_functions) {
+  return Walk(harmless_functions).run(root);
+}
+
+}  // namespace sql

@@ -1,0 +1,30 @@
+// What a query may do, from a walk over its whole parse tree.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sql/analysis.h"
+#include "sql/parse_tree.h"
+
+namespace sql {
+
+struct Effects {
+  Access access = Access::kRead;
+  std::uint16_t residue = kNoResidue;
+  std::string why;  // the first thing found that makes it a write; "" for a read
+  // set_config(..., true) lasts as long as its transaction; others are not in `residue`, since the
+  // caller may know what they set.
+  int local_set_configs = 0, session_set_configs = 0;
+  const PgQuery__IntoClause* into = nullptr;  // SELECT INTO
+  bool names_pg_temp = false;                 // as a schema, anywhere
+};
+
+// Iterative: the depth of the tree costs no stack.
+Effects effects_of(const PgQuery__Node* root, const std::vector<std::string>& harmless_functions);
+
+inline bool is_temp_schema(std::string_view schema) { return schema.starts_with("pg_temp"); }
+
+}  // namespace sql

@@ -1,0 +1,99 @@
+#include "sql/functions.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+namespace sql {
+namespace {
+
+#include "sql/builtin_functions.inc"
+
+// Volatile in pg_proc, yet they change nothing and run on a replica. Sizes and WAL positions are
+// the replica's own, as they would be on any host that the session had connected to.
+constexpr std::array<std::string_view, 26> kHarmless = {
+    "clock_timestamp",
+    "gen_random_uuid",
+    "pg_blocking_pids",
+    "pg_collation_actual_version",
+    "pg_database_collation_actual_version",
+    "pg_database_size",
+    "pg_get_wal_replay_pause_state",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_jit_available",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_lock_status",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_relation_size",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "random",
+    "timeofday",
+};
+
+struct Effect {
+  std::string_view name;
+  std::uint16_t residue;
+};
+
+// Of the other built-in functions, those that leave something behind on their connection, and
+// (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
+constexpr std::array<Effect, 18> kEffects = {{
+    {"nextval", kSequenceState},
+    {"pg_advisory_lock", kAdvisoryLock},
+    {"pg_advisory_lock_shared", kAdvisoryLock},
+    {"pg_backup_start", kOpaque},        // the backup ends with its session
+    {"pg_current_xact_id", kNoResidue},  // assigns a transaction id
+    {"pg_replication_origin_session_setup", kOpaque},
+    {"pg_try_advisory_lock", kAdvisoryLock},
+    {"pg_try_advisory_lock_shared", kAdvisoryLock},
+    {"plpgsql_call_handler", kOpaque},
+    {"plpgsql_inline_handler", kOpaque},
+    {"query_to_xml", kOpaque},  // these run SQL given as a string
+    {"query_to_xml_and_xmlschema", kOpaque},
+    {"query_to_xmlschema", kOpaque},
+    {"setseed", kRandomSeed},
+    {"setval", kSequenceState},
+    {"ts_rewrite", kOpaque},
+    {"ts_stat", kOpaque},
+    {"txid_current", kNoResidue},
+}};
+
+template <typename Names>
+bool contains(const Names& sorted, std::string_view name) {
+  return std::binary_search(std::begin(sorted), std::end(sorted), name);
+}
+
+}  // namespace
+
+FunctionEffect function_effect(std::string_view schema, std::string_view name,
+                               const std::vector<std::string>& harmless) {
+  if (schema.empty() || schema == "pg_catalog") {
+    if (name == "set_config") return {.residue = kOpaque, .sets_setting = true};
+    const auto effect =
+        std::lower_bound(kEffects.begin(), kEffects.end(), name,
+                         [](const Effect& e, std::string_view wanted) { return e.name < wanted; });
+    if (effect != kEffects.end() && effect->name == name) return {.residue = effect->residue};
+    if (contains(kHarmless, name) || contains(kNotVolatile, name)) return {.access = Access::kRead};
+    if (contains(kVolatile, name)) return {};
+  }
+  // Helpers of the standard's views, none volatile; drivers call them (JDBC's getPrimaryKeys).
+  if (schema == "information_schema" && name.starts_with("_pg_")) return {.access = Access::kRead};
+  std::string full(schema);
+  if (!full.empty()) full += '.';
+  full += name;
+  if (std::find(harmless.begin(), harmless.end(), full) != harmless.end())
+    return {.access = Access::kRead};
+  return {.residue = kOpaque};
+}
+
+}  // namespace sql

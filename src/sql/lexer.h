@@ -1,0 +1,88 @@
+// PostgreSQL's tokens: where each begins and ends, and of which kind it is.
+//
+// Follows src/backend/parser/scan.l of PostgreSQL 15 with standard_conforming_strings on, and
+// https://www.postgresql.org/docs/current/sql-syntax-lexical.html. Allocates nothing, copies
+// nothing, never fails: what scan.l calls an error is a token of kind kInvalid. Copying a Lexer is
+// cheap, which is how callers look ahead.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace sql {
+
+enum class TokenKind : std::uint8_t {
+  kEnd,
+  kWord,        // identifier or keyword without quotes
+  kQuotedName,  // "name", U&"name"
+  kString,      // 'x' (continued ones as a whole), E'x', B'x', X'x', U&'x', $tag$x$tag$
+  kNumber,
+  kParameter,  // $1
+  kOperator,   // anything out of +-*/<>=~!@#%^&|`? and also :: := ..
+  kSelf,       // one of , ( ) [ ] . ; :
+  kInvalid,    // unterminated string, name or comment; a byte that begins no token
+};
+
+struct Token {
+  TokenKind kind = TokenKind::kEnd;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+
+  std::size_t size() const { return end - begin; }
+};
+
+class Lexer {
+ public:
+  // `text` must outlive the lexer.
+  explicit Lexer(std::string_view text) : text_(text) {}
+
+  // The next token; white space and comments are skipped. kEnd at the end, again and again.
+  Token next();
+
+  std::string_view text(const Token& token) const {
+    return text_.substr(token.begin, token.size());
+  }
+  // True if `token` is the word, which must be given in lower case.
+  bool is(const Token& token, std::string_view word) const;
+  bool is(const Token& token, char self) const {
+    return token.kind == TokenKind::kSelf && text_[token.begin] == self;
+  }
+
+  // From now on, the insides of skipped block comments are appended to `comments`.
+  void collect_comments(std::vector<std::string_view>* comments) { comments_ = comments; }
+  // Bytes looked at one by one, that is, everything but the insides of strings.
+  std::size_t work() const { return work_; }
+
+ private:
+  bool skip_space();  // false: a comment that does not end
+  bool skip_block_comment();
+  Token lex(std::size_t begin);
+  Token lex_letter(std::size_t begin);
+  Token lex_number(std::size_t begin);
+  Token lex_dollar(std::size_t begin);
+  Token lex_operator(std::size_t begin);
+  // `open` is the position of the opening quote.
+  Token quoted(TokenKind kind, std::size_t begin, std::size_t open);
+  enum class Style : std::uint8_t {
+    kPlain,    // '' is a quote
+    kEscapes,  // and so is \'
+    kBits,     // neither: B'' and X''
+  };
+  Token string(std::size_t begin, std::size_t open, Style style);
+  // The position of the quote that closes the string at `open`, or npos.
+  std::size_t close_of(std::size_t open, Style style);
+  // Behind a closing quote: the position of a quote that continues the string, or npos.
+  std::size_t continuation(std::size_t after) const;
+
+  char at(std::size_t i) const { return i < text_.size() ? text_[i] : '\0'; }
+  Token token(TokenKind kind, std::size_t begin, std::size_t end);
+
+  std::string_view text_;
+  std::vector<std::string_view>* comments_ = nullptr;
+  std::size_t at_ = 0;
+  std::size_t work_ = 0;
+};
+
+}  // namespace sql

@@ -1,0 +1,31 @@
+// SET, RESET, set_config(): from the parse tree to what sets the same again elsewhere.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sql/analysis.h"
+#include "sql/parse_tree.h"
+
+namespace sql {
+
+// 'text' with quotes doubled; E'text' when there are backslashes, so that it means the same
+// whatever standard_conforming_strings says.
+std::string quote_literal(std::string_view text);
+
+// Fills verb, sets, residue and the transaction's properties of SET and RESET in all their forms.
+void read_set(const PgQuery__VariableSetStmt& set, Statement& statement);
+
+// BEGIN's and SET TRANSACTION's ISOLATION LEVEL, READ ONLY, DEFERRABLE.
+void read_transaction_modes(Nodes modes, Statement& statement);
+
+// Whether the third argument is the constant true.
+bool is_local_set_config(const PgQuery__FuncCall& call);
+
+// SELECT set_config(...), ... and nothing else that could keep the calls from being made: adds
+// them to statement.sets. Returns how many calls that last longer than the transaction it
+// accounted for.
+int read_set_configs(const PgQuery__SelectStmt& select, Statement& statement);
+
+}  // namespace sql

@@ -1,0 +1,288 @@
+#include "sql/shape.h"
+
+#include <cstring>
+
+#include "sql/hint.h"
+
+namespace sql {
+namespace {
+
+bool is_constant_word(const Lexer& lexer, const Token& token) {
+  return lexer.is(token, "null") || lexer.is(token, "true") || lexer.is(token, "false") ||
+         lexer.is(token, "default");
+}
+
+bool is_operator(const Lexer& lexer, const Token& token, std::string_view op) {
+  return token.kind == TokenKind::kOperator && lexer.text(token) == op;
+}
+
+bool is_sign(const Lexer& lexer, const Token& token) {
+  return is_operator(lexer, token, "-") || is_operator(lexer, token, "+");
+}
+
+// Behind a type's name: DOUBLE PRECISION, CHARACTER VARYING, TIMESTAMP WITH TIME ZONE.
+bool continues_type(const Lexer& lexer, const Token& token) {
+  for (const std::string_view word : {"precision", "varying", "with", "without", "time", "zone"})
+    if (lexer.is(token, word)) return true;
+  return false;
+}
+
+// (12), (10, 2): a type's modifiers; `lexer` stands behind the opening parenthesis.
+bool skip_modifiers(Lexer& lexer) {
+  for (;;) {
+    if (lexer.next().kind != TokenKind::kNumber) return false;
+    const Token token = lexer.next();
+    if (lexer.is(token, ')')) return true;
+    if (!lexer.is(token, ',')) return false;
+  }
+}
+
+// ::name, ::schema.name(12)[] ... any number of them. Nothing that could be a function call.
+void skip_casts(Lexer& lexer) {
+  for (;;) {
+    Lexer ahead = lexer;
+    if (!is_operator(ahead, ahead.next(), "::")) return;
+    Token name;
+    do {
+      name = ahead.next();
+      if (name.kind != TokenKind::kWord && name.kind != TokenKind::kQuotedName) return;
+      lexer = ahead;
+      name = ahead.next();
+    } while (lexer.is(name, '.'));
+    for (;;) {
+      if (continues_type(lexer, name)) {
+        lexer = ahead;
+      } else if (lexer.is(name, '(')) {
+        if (!skip_modifiers(ahead)) return;
+        lexer = ahead;
+      } else if (lexer.is(name, '[')) {
+        Token bound = ahead.next();
+        if (bound.kind == TokenKind::kNumber) bound = ahead.next();
+        if (!lexer.is(bound, ']')) return;
+        lexer = ahead;
+      } else {
+        break;
+      }
+      name = ahead.next();
+    }
+  }
+}
+
+bool skip_constant(Lexer& lexer) {
+  Token token = lexer.next();
+  if (is_sign(lexer, token)) {
+    token = lexer.next();
+    if (token.kind != TokenKind::kNumber) return false;
+  }
+  if (token.kind != TokenKind::kString && token.kind != TokenKind::kNumber &&
+      token.kind != TokenKind::kParameter && !is_constant_word(lexer, token))
+    return false;
+  skip_casts(lexer);
+  return true;
+}
+
+}  // namespace
+
+const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
+  text_ = text;
+  lexer_ = Lexer(text);
+  options_ = options;
+  out_.text.clear();
+  out_.reduced.clear();
+  out_.hash = 0;
+  out_.unparseable = nullptr;
+  out_.complete = true;
+  bounds_.reset();
+  words_ = {};
+  last_ = {};
+  rows_ = {};
+  depth_ = 0;
+  copied_ = 0;
+  folded_ = false;
+
+  for (Token token = lexer_.next(); token.kind != TokenKind::kEnd; token = lexer_.next()) {
+    step(token);
+    if (lexer_.work() > options_.work_max) {
+      out_.complete = false;
+      break;
+    }
+  }
+  if (copied_ > 0) out_.reduced += text_.substr(copied_);
+  if (out_.unparseable == nullptr) out_.unparseable = bounds_.exceeded();
+  out_.hint = find_hint(text_);
+  out_.mentions_state = words_.found();
+  hash_in(out_.text);
+  if (folded_) out_.text.clear();
+  if (out_.hash == 0) out_.hash = 1;
+  return out_;
+}
+
+void Shaper::step(const Token& token) {
+  if (token.kind == TokenKind::kInvalid) out_.unparseable = "unterminated or not SQL";
+  if (options_.state_words) words_.see(lexer_, token);
+  bounds_.see(lexer_, token);
+  values_state(token);
+  if (!folds_sign(token)) write_token(token);
+  if (token.kind == TokenKind::kSelf) bracket(token);
+  if (out_.text.size() > Shape::kKeyMax && !rows_.active) {
+    hash_in(out_.text);
+    out_.text.clear();
+    folded_ = true;
+  }
+}
+
+// Before `token` is written: may it begin or end rows of VALUES?
+void Shaper::values_state(const Token& token) {
+  const bool opens = lexer_.is(token, '(');
+  if (rows_.active && !rows_.row_open && depth_ == rows_.depth) {
+    // VALUES ( and ) , ( go on; anything else ends the rows.
+    const bool starts = last_.kind == TokenKind::kWord || lexer_.is(last_, ',');
+    if (opens && starts) {
+      rows_.row_open = true;
+      rows_.begin = out_.text.size();
+      rows_.reduced = out_.reduced.size();
+      rows_.copied = copied_;
+      return;
+    }
+    if (lexer_.is(token, ',') && lexer_.is(last_, ')')) return;
+    rows_.active = false;
+  }
+  if (!rows_.active && lexer_.is(token, "values")) {
+    rows_ = {};
+    rows_.active = true;
+    rows_.depth = depth_;
+  }
+}
+
+// Behind the writing of a bracket (or another kSelf).
+void Shaper::bracket(const Token& token) {
+  if (lexer_.is(token, ')') || lexer_.is(token, ']')) {
+    if (depth_ > 0) --depth_;
+    if (rows_.active && rows_.row_open && depth_ == rows_.depth) row_closed(token);
+    return;
+  }
+  if (!lexer_.is(token, '(') && !lexer_.is(token, '[')) return;
+  const bool row = rows_.active && rows_.row_open && depth_ == rows_.depth;
+  ++depth_;
+  // `last_` is this bracket by now: what stood before it is at the shape's end, "in ( ".
+  const std::string_view written = out_.text;
+  const bool list = written.ends_with(" in ( ") || written.ends_with("array [ ");
+  if (!row && !list) return;
+  Lexer ahead = lexer_;
+  std::size_t first_end = 0;
+  if (!constants_follow(ahead, first_end)) return;
+  // The bounds see the first element, which the parser will see too.
+  for (Lexer first = lexer_;;) {
+    const Token piece = first.next();
+    if (piece.begin >= first_end) break;
+    bounds_.see(first, piece);
+    last_ = piece;
+  }
+  write("$");
+  lexer_ = ahead;
+  drop(first_end, ahead.next().begin);
+}
+
+// Whether only constants, with commas between, follow up to a closing bracket. Then `ahead`
+// stands before that bracket, and `first_end` is where the first constant ends.
+bool Shaper::constants_follow(Lexer& ahead, std::size_t& first_end) const {
+  for (bool first = true;; first = false) {
+    Lexer item = ahead;
+    if (!skip_constant(item)) return false;
+    ahead = item;
+    const Token separator = item.next();
+    // White space behind the element belongs to it; that is as good.
+    if (first) first_end = separator.begin;
+    if (lexer_.is(separator, ')') || lexer_.is(separator, ']')) return true;
+    if (!lexer_.is(separator, ',')) return false;
+    ahead = item;
+    if (ahead.work() > options_.work_max) return false;
+  }
+}
+
+void Shaper::row_closed(const Token& token) {
+  rows_.row_open = false;
+  const std::string_view written = out_.text;
+  const bool again = rows_.last_end != kNowhere &&
+                     written.substr(rows_.begin) ==
+                         written.substr(rows_.last_begin, rows_.last_end - rows_.last_begin);
+  if (again) {
+    out_.text.resize(rows_.last_end);
+    out_.reduced.resize(rows_.reduced);
+    copied_ = rows_.copied;
+    drop(rows_.last_text_end, token.end);
+    bounds_.set_tokens(rows_.tokens);
+  } else {
+    rows_.last_begin = rows_.begin;
+    rows_.last_end = out_.text.size();
+    rows_.tokens = bounds_.tokens();
+  }
+  rows_.last_text_end = token.end;
+}
+
+void Shaper::drop(std::size_t from, std::size_t to) {
+  if (to <= from) return;
+  out_.reduced += text_.substr(copied_, from - copied_);
+  copied_ = to;
+}
+
+bool Shaper::folds_sign(const Token& token) const {
+  if (!is_sign(lexer_, token)) return false;
+  const bool prefix = last_.kind == TokenKind::kOperator || lexer_.is(last_, '(') ||
+                      lexer_.is(last_, ',') || lexer_.is(last_, '[');
+  if (!prefix) return false;
+  Lexer ahead = lexer_;
+  return ahead.next().kind == TokenKind::kNumber;
+}
+
+void Shaper::write(std::string_view piece) {
+  out_.text += piece;
+  out_.text += ' ';
+}
+
+void Shaper::write_token(const Token& token) {
+  last_ = token;
+  switch (token.kind) {
+    case TokenKind::kWord:
+      for (const char c : lexer_.text(token))
+        out_.text += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+      out_.text += ' ';
+      return;
+    case TokenKind::kString:
+    case TokenKind::kNumber:
+    case TokenKind::kParameter:
+      return write("$");  // which alone is no token of PostgreSQL's
+    case TokenKind::kQuotedName:
+    case TokenKind::kOperator:
+    case TokenKind::kSelf:
+      return write(lexer_.text(token));
+    case TokenKind::kInvalid:
+      return write("\\");  // its text may be a literal that lacks its end
+    case TokenKind::kEnd:
+      return;
+  }
+}
+
+// Multiply and fold, eight bytes at a time, after wyhash (public domain).
+void Shaper::hash_in(std::string_view bytes) {
+  __extension__ using Wide = unsigned __int128;
+  constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15u;
+  std::uint64_t h = out_.hash + bytes.size() + 1;
+  const auto mix = [&](std::uint64_t word) {
+    const auto wide = static_cast<Wide>(h ^ word ^ 0xA0761D6478BD642Fu) * kFactor;
+    h = static_cast<std::uint64_t>(wide) ^ static_cast<std::uint64_t>(wide >> 64) ^ (h << 1);
+  };
+  while (bytes.size() >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), sizeof word);
+    mix(word);
+    bytes.remove_prefix(8);
+  }
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes.data(), bytes.size());
+  mix(word);
+  mix(0);
+  out_.hash = h;
+}
+
+}  // namespace sql
