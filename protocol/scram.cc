@@ -6,6 +6,7 @@
 #include "protocol/base64.h"
 #include "protocol/bytes.h"
 #include "protocol/crypto.h"
+#include "protocol/saslprep.h"
 
 namespace protocol {
 namespace {
@@ -139,7 +140,7 @@ std::optional<std::string> ScramServer::final(std::string_view client_final) {
 }
 
 ScramClient::ScramClient(std::string_view password, std::string_view nonce)
-    : password_(password), nonce_(printable_nonce(nonce)) {}
+    : password_(saslprep(password)), nonce_(printable_nonce(nonce)) {}
 
 ScramClient::ScramClient(const ScramKeys& keys, std::string_view nonce)
     : nonce_(printable_nonce(nonce)), keys_(keys) {}

@@ -4,6 +4,7 @@
 
 #include "protocol/base64.h"
 #include "protocol/crypto.h"
+#include "protocol/saslprep.h"
 #include "protocol/scram.h"
 
 namespace protocol {
@@ -61,7 +62,7 @@ std::string format_scram_verifier(const ScramVerifier& verifier) {
 
 ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt,
                                   std::uint32_t iterations) {
-  const ScramKey salted = pbkdf2_sha256(password, salt, iterations);
+  const ScramKey salted = pbkdf2_sha256(saslprep(password), salt, iterations);
   ScramVerifier verifier;
   verifier.iterations = std::max<std::uint32_t>(iterations, 1);
   verifier.salt = salt;

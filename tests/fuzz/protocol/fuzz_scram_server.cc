@@ -28,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   talk(protocol::kScram, "", first, second);
   talk(protocol::kScram, "hash", first, second);
   talk(protocol::kScramPlus, "hash", first, second);
+  (void)protocol::make_scram_verifier(text, "salt", 1);  // prepares the text as a password
   if (const auto verifier = protocol::parse_scram_verifier(text)) {
     if (protocol::format_scram_verifier(*verifier).empty()) std::abort();
   }
