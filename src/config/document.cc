@@ -191,7 +191,8 @@ void apply_override(toml::table& root, std::string_view text, Problems& problems
   const std::string_view value = trimmed(text.substr(length + 1));
 
   Parsed parsed = parse(key + " = " + std::string(value), kOverrideSource);
-  const bool means_toml = value.find_first_of("\"'[{") == 0;
+  const bool means_toml = !value.empty() && (value.front() == '"' || value.front() == '\'' ||
+                                             value.back() == ']' || value.back() == '}');
   if (std::holds_alternative<Failure>(parsed) && !means_toml) {
     parsed = parse(key + " = " + toml_string(value), kOverrideSource);
   }

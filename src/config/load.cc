@@ -35,7 +35,8 @@ void report_at(const toml::table& root, const std::vector<std::string>& path, st
     if (node != nullptr) nearest = node;
     key = segment.starts_with('[') ? key + segment : key_below(key, segment);
   }
-  if (problems.touches(key)) return;  // it could not be read: one complaint is enough
+  // It could not be read: one complaint is enough.
+  if (problems.touches(key) || problems.touches(key + "_file")) return;
   static const toml::source_region nowhere{};
   add_at(problems, nearest == nullptr ? nowhere : nearest->source(), std::move(key),
          std::move(message));

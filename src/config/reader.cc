@@ -195,8 +195,8 @@ void Reader::read_password_file(const toml::node& node, const std::string& path,
     return expected(node, path, "the name of a file");
   }
   const std::string file = resolve(problems_.source_name(), name->get());
-  absl::StatusOr<std::string> text = readable(file);
-  if (text.ok()) text = read_file(file, kSecretBytesMax + 2);
+  const absl::Status status = readable(file);
+  auto text = status.ok() ? read_file(file, kSecretBytesMax + 2) : status;
   if (!text.ok()) {
     return add_at(problems_, node.source(), path,
                   concat("expected a file with a password, found ", quoted(file), ": ",
