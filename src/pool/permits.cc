@@ -55,21 +55,28 @@ std::uint32_t Permits::free(bool with_reserve) const {
   return static_cast<std::uint32_t>(most > used ? std::min(most - used, kMany) : 0);
 }
 
-void Permits::claim_if_older(std::int64_t mine) {
+void Permits::set_share(const Claim& claim) {
+  claim_share_.store(std::uint64_t{claim.open} << 32 | claim.need, kRelaxed);
+}
+
+void Permits::claim_if_older(const Claim& claim) {
+  const std::int64_t mine = claim.since.time_since_epoch().count();
   std::int64_t current = claim_.load(kRelaxed);
-  while (mine < current && !claim_.compare_exchange_weak(current, mine, kRelaxed)) {
+  while (mine < current) {
+    if (claim_.compare_exchange_weak(current, mine, kRelaxed)) return set_share(claim);
   }
 }
 
-void Permits::starve(base::Time since) {
+void Permits::starve(const Claim& claim) {
   starving_.fetch_add(1, kRelaxed);
-  claim_if_older(since.time_since_epoch().count());
+  claim_if_older(claim);
 }
 
-void Permits::starve_on(base::Time from, base::Time since) {
+void Permits::starve_on(base::Time from, const Claim& claim) {
   std::int64_t mine = from.time_since_epoch().count();
-  const std::int64_t next = since.time_since_epoch().count();
-  if (!claim_.compare_exchange_strong(mine, next, kRelaxed)) claim_if_older(next);
+  const std::int64_t next = claim.since.time_since_epoch().count();
+  if (!claim_.compare_exchange_strong(mine, next, kRelaxed)) return claim_if_older(claim);
+  set_share(claim);
 }
 
 void Permits::fed(base::Time since) {
@@ -81,7 +88,13 @@ void Permits::fed(base::Time since) {
   claim_.compare_exchange_strong(mine, kNoClaim, kRelaxed);
 }
 
-base::Time Permits::claim() const { return base::Time(base::Duration(claim_.load(kRelaxed))); }
+std::optional<Claim> Permits::claim() const {
+  const std::int64_t since = claim_.load(kRelaxed);
+  if (since == kNoClaim) return std::nullopt;
+  const std::uint64_t share = claim_share_.load(kRelaxed);
+  return Claim{base::Time(base::Duration(since)), static_cast<std::uint32_t>(share >> 32),
+               static_cast<std::uint32_t>(share)};
+}
 
 bool take_all(std::span<Permits* const> permits, bool with_reserve) {
   for (std::size_t i = 0; i < permits.size(); ++i) {

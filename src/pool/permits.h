@@ -5,16 +5,24 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 
 #include "base/time.h"
 
 namespace pool {
 
+// What a pool that starves says of itself.
+struct Claim {
+  base::Time since{};      // when its longest wait began
+  std::uint32_t open = 0;  // servers it has
+  std::uint32_t need = 0;  // clients that have or want one
+};
+
 // One budget: of a pool on one host, of a database on one host, of a user on one host.
 //
-// A pool whose clients wait and that found no permit starves: it says since when its longest
-// waiter waits. The longest of all, the claim, is first in line for what becomes free.
+// A pool whose clients wait and that found no permit starves, and claims. The claim with the
+// longest wait is the one that is kept: it is first in line for what becomes free.
 class Permits {
  public:
   // limit, reserve: as config::PoolSizes; limit 0 = unlimited.
@@ -32,23 +40,25 @@ class Permits {
   bool full(std::uint32_t leaving) const;          // the limit is reached
   std::uint32_t free(bool with_reserve) const;     // how many may be taken; many when unlimited
 
-  // A pool starves, once; its longest waiter changed, or its claim was displaced by an older one
-  // that may be gone; it starves no more. `since` and `from`: as last given.
-  void starve(base::Time since);
-  void starve_on(base::Time from, base::Time since);
+  // A pool starves, once; its longest wait changed, or its claim was displaced by one that may be
+  // gone; it starves no more. `from`, `since`: as last given.
+  void starve(const Claim& claim);
+  void starve_on(base::Time from, const Claim& claim);
   void fed(base::Time since);
   std::uint32_t starving_count() const { return starving_.load(std::memory_order_relaxed); }
   bool starving() const { return starving_count() != 0; }
-  // Since when the longest waiter of those that starve waits; Time::max() = nobody claims.
-  base::Time claim() const;
+  // The parts may be of two claims when it is just being changed: a hint, no more.
+  std::optional<Claim> claim() const;
 
  private:
   static constexpr std::int64_t kNoClaim = std::numeric_limits<std::int64_t>::max();
-  void claim_if_older(std::int64_t mine);
+  void claim_if_older(const Claim& claim);
+  void set_share(const Claim& claim);
 
   // Counts that guard no other memory: relaxed everywhere.
   std::atomic<std::uint32_t> taken_{0}, limit_, reserve_, starving_{0};
   std::atomic<std::int64_t> claim_{kNoClaim};  // ticks of base::Time
+  std::atomic<std::uint64_t> claim_share_{0};  // open, need: the halves
 };
 
 // Takes one of each or none.

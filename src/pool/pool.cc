@@ -37,9 +37,11 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
       break;
     }
     set_state(*best, State::kLeased);
+    note_need(now);
     return {Kind::kLease, best};
   }
   push_waiter(waiter, now);
+  note_need(now);
   return {may_open(now) ? Kind::kOpen : Kind::kWait};
 }
 
@@ -61,7 +63,8 @@ Pool::Grant Pool::ready(Server& server, Time now, bool& close_it) {
   CHECK(server.state_ == State::kOpening || server.state_ == State::kLeased);
   // A server that was just opened for a waiter of ours is not closed for one of others.
   const bool released = server.state_ == State::kLeased;
-  close_it = over_reserve() || (wait_first_ == nullptr ? spare(now) : released && yields(now));
+  close_it = over_reserve() || (wait_first_ == nullptr && over_limit()) ||
+             ((released || wait_first_ == nullptr) && yields(now));
   if (close_it) {
     set_state(server, State::kLeaving);
     return {};
@@ -112,7 +115,7 @@ Server* Pool::surplus(Time now, base::milliseconds idle_max) {
   if (oldest == nullptr) return nullptr;
   const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
                      open_in_all_workers() > sizes_.min;
-  if (!idled && !spare(now)) return nullptr;
+  if (!idled && !over_limit() && !yields(now)) return nullptr;
   set_state(*oldest, State::kLeaving);
   return oldest;
 }
@@ -159,7 +162,9 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
     const Permits& p = *permits_[i];
     const std::uint32_t free = p.free(with_reserve);
     const std::uint32_t ours = (starved_ >> i) & 1u;
-    const bool others_first = p.claim() < wait_first_->since_ && p.starving_count() >= free + ours;
+    const auto claim = p.claim();
+    const bool others_first =
+        claim && claim->since < wait_first_->since_ && p.starving_count() >= free + ours;
     if (free == 0 || (free != UINT32_MAX && others_first)) result |= 1u << i;
   }
   return result;
@@ -168,14 +173,15 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
 void Pool::state_starving(std::uint32_t permits) {
   if (permits == 0 && starved_ == 0) return;
   const Time since = wait_first_ == nullptr ? starved_since_ : wait_first_->since_;
+  const Claim claim{since, open(), need()};
   for (std::size_t i = 0; i < permits_.size(); ++i) {
     const bool was = (starved_ >> i) & 1u, is = (permits >> i) & 1u;
     if (was && is) {
-      permits_[i]->starve_on(starved_since_, since);
+      permits_[i]->starve_on(starved_since_, claim);
     } else if (was) {
       permits_[i]->fed(starved_since_);
     } else if (is) {
-      permits_[i]->starve(since);
+      permits_[i]->starve(claim);
     }
   }
   starved_ = permits;
@@ -189,25 +195,47 @@ bool Pool::over_reserve() const {
   return false;
 }
 
-// An idle server, or one about to be, is of more use elsewhere. Only while the budget is full: the
-// one permit that is then given back shall be taken before the next is.
-bool Pool::spare(Time now) const {
+bool Pool::over_limit() const {
   for (const Permits* p : permits_) {
     if (p->over_limit(leaving_count_)) return true;
-    const Time claim = p->claim();  // Time::max() when nobody starves
-    if (claim < now && now - claim >= kLendAfter && p->full(leaving_count_)) return true;
   }
   return false;
 }
 
-bool Pool::yields(Time now) const {
-  const base::Duration ours = now - wait_first_->since_;
-  for (const Permits* p : permits_) {
-    const Time claim = p->claim();
-    if (claim >= wait_first_->since_ || !p->full(leaving_count_)) continue;
-    if (now - claim > 2 * ours + kYieldSlack) return true;
+void Pool::note_need(Time now) {
+  const base::Duration age = now - peak_since_;
+  if (age >= kPeakWindow) {
+    last_peak_ = age < 2 * kPeakWindow ? peak_ : 0;
+    peak_ = 0;
+    peak_since_ = now;
+  }
+  peak_ = std::max(peak_, need());
+}
+
+// Only while a budget is full: the one permit that is then given back shall be taken before the
+// next one is.
+bool Pool::yields(Time now) {
+  for (std::size_t i = 0; i < permits_.size(); ++i) {
+    const Permits& p = *permits_[i];
+    if (!p.starving() || !p.full(leaving_count_)) continue;
+    const auto claim = p.claim();
+    if (claim && yields_to(*claim, now)) return true;
   }
   return false;
+}
+
+bool Pool::yields_to(const Claim& claim, Time now) {
+  if (wait_first_ != nullptr && claim.since >= wait_first_->since_) return false;
+  const base::Duration theirs = now - claim.since;
+  if (theirs < kLendAfter) return false;
+  note_need(now);
+  const std::uint32_t most = std::max(peak_, last_peak_);
+  if (most == 0) return true;
+  // (open - 1) / most > claim.open / claim.need
+  const std::uint64_t left = std::max(open(), 1u) - 1;
+  if (left * claim.need > std::uint64_t{claim.open} * most) return true;
+  const base::Duration ours = wait_first_ == nullptr ? base::Duration{} : now - wait_first_->since_;
+  return claim.open == 0 && theirs > 2 * ours + kYieldSlack;
 }
 
 std::uint64_t Pool::open_in_all_workers() const {

@@ -72,15 +72,20 @@ class Waiter {
   Waiter *prev_ = nullptr, *next_ = nullptr;
 };
 
-// Fairness between workers: permits go where they are needed, one at a time. A pool in which
-// nobody waits closes a server when another one starves for a permit of a full budget, for at least
-// kLendAfter: a shorter wait most often ends by itself, sooner than a new connection is there. A
-// pool whose own clients wait does so too once the claim has waited more than twice as long as the
-// longest of them, and kYieldSlack. A permit that has become free is left to older claims.
+// Fairness between workers: permits go where they are needed, one at a time. When a budget is full
+// and a pool starves for a permit of it, for at least kLendAfter (a shorter wait most often ends
+// by itself, sooner than a new connection is there), a pool closes an idle or released server
+// - if it was not used of late (kPeakWindow), or
+// - if with one less it still has more servers for its clients than the claim's pool has. After
+//   that the reverse does not hold: permits do not go to and fro; or
+// - if the claim has waited for kYieldSlack and more than twice as long as the longest wait here,
+//   and the claim's pool has no server at all: fewer permits than pools take turns.
+// A permit that has become free is left to older claims.
 class Pool {
  public:
   static constexpr base::milliseconds kLendAfter{10};
   static constexpr base::milliseconds kYieldSlack{100};
+  static constexpr base::milliseconds kPeakWindow{100};
   static constexpr int kHashLook = 4;  // idle servers looked at for equal settings
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
@@ -153,8 +158,12 @@ class Pool {
   std::uint32_t blocked(bool with_reserve) const;  // bits: indexes of permits_
   void state_starving(std::uint32_t permits);      // bits
   bool over_reserve() const;
-  bool spare(base::Time now) const;
-  bool yields(base::Time now) const;
+  bool over_limit() const;
+  bool yields(base::Time now);
+  bool yields_to(const Claim& claim, base::Time now);
+  void note_need(base::Time now);
+  std::uint32_t need() const { return leased_count_ + waiting_count_; }
+  std::uint32_t open() const { return idle_count_ + leased_count_ + opening_count_ + promised_; }
   std::uint64_t open_in_all_workers() const;
 
   // Fixed after construction, but for resize().
@@ -169,6 +178,10 @@ class Pool {
                 waiting_count_ = 0;
   std::uint32_t promised_ = 0;  // permits taken whose opening() is still to come
   bool used_ = false;
+
+  // The most clients that had or wanted a server in this kPeakWindow and in the last one.
+  base::Time peak_since_{};
+  std::uint32_t peak_ = 0, last_peak_ = 0;
 
   // What our permits have been told.
   std::uint32_t starved_ = 0;  // bits: indexes of permits_

@@ -1,0 +1,342 @@
+// Permits between the pools of several workers: who gives, who gets, and nobody waits for ever.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <deque>
+#include <random>
+
+#include "fixture.h"
+
+using namespace pool;
+using Kind = Pool::Kind;
+
+TEST_CASE("fairness: a worker with an idle server gives its permit to one that waits") {
+  Permits permits(2, 0);
+  Rig a({&permits}), b({&permits});
+  TestServer& s1 = a.lease(at(0));
+  TestServer& s2 = a.lease(at(0));
+  a.release(s1, at(0));
+  TestWaiter w;
+  CHECK(b.pool.acquire(w, 0, at(10)).kind == Kind::kWait);
+  CHECK(b.pool.starving());
+  CHECK(a.pool.others_starve());
+  CHECK_FALSE(b.pool.others_starve());
+  // A short wait most often ends by itself.
+  CHECK(a.pool.surplus(at(19), milliseconds(0)) == nullptr);
+  CHECK(a.pool.surplus(at(20), milliseconds(0)) == &s1);
+  // One is enough, also before it is closed, and before the other worker has noticed.
+  CHECK_FALSE(a.release(s2, at(21)));
+  CHECK(a.pool.surplus(at(21), milliseconds(0)) == nullptr);
+  a.pool.closed(s1);
+  CHECK(a.pool.surplus(at(22), milliseconds(0)) == nullptr);
+
+  CHECK(b.pool.may_open(at(23)));
+  CHECK_FALSE(b.pool.starving());
+  CHECK_FALSE(permits.starving());
+  TestServer& s3 = b.open(at(23));
+  bool close_it = false;
+  CHECK(b.pool.ready(s3, at(24), close_it).waiter == &w);
+  a.pool.invariants();
+  b.pool.invariants();
+}
+
+TEST_CASE("fairness: the last server goes only when the others have none and wait long") {
+  Permits permits(1, 0);
+  Rig a({&permits}), b({&permits});
+  TestServer& s = a.lease(at(0));
+  TestWaiter w;
+  CHECK(b.pool.acquire(w, 0, at(10)).kind == Kind::kWait);
+  CHECK_FALSE(a.release(s, at(30)));
+  CHECK(a.pool.surplus(at(110), milliseconds(0)) == nullptr);
+  CHECK(a.pool.surplus(at(111), milliseconds(0)) == &s);
+  a.pool.closed(s);
+  // What is free now is not taken by a younger wait.
+  TestWaiter late;
+  CHECK(a.pool.acquire(late, 0, at(112)).kind == Kind::kWait);
+  CHECK(b.pool.may_open(at(113)));
+  b.open(at(113));
+  CHECK_FALSE(a.pool.may_open(at(114)));
+  a.pool.cancel(late);
+  b.pool.cancel(w);
+}
+
+TEST_CASE("fairness: a server that was not used of late goes soon") {
+  Permits permits(1, 0);
+  Rig a({&permits}), b({&permits});
+  a.release(a.lease(at(0)), at(1));
+  TestWaiter w;
+  CHECK(b.pool.acquire(w, 0, at(250)).kind == Kind::kWait);
+  CHECK(a.pool.surplus(at(259), milliseconds(0)) == nullptr);
+  Server* s = a.pool.surplus(at(260), milliseconds(0));
+  REQUIRE(s != nullptr);
+  a.pool.closed(*s);
+  CHECK(b.pool.may_open(at(261)));
+  b.open(at(261));
+  b.pool.cancel(w);
+}
+
+TEST_CASE("fairness: servers for clients: evened out, not turned over") {
+  Permits permits(4, 0);
+  Rig a({&permits}), b({&permits});
+  TestServer* s[4];
+  for (auto& server : s) server = &a.lease(at(0));
+  TestWaiter in_a[4], in_b[8];
+  for (auto& w : in_a) a.pool.acquire(w, 0, at(0));  // 8 clients, 4 servers
+  for (auto& w : in_b) b.pool.acquire(w, 0, at(0) - milliseconds(1));
+  const auto give = [&](TestServer& from, base::Time now) {
+    bool close_it = false;
+    const auto grant = a.pool.ready(from, now, close_it);
+    if (grant.waiter != nullptr) {
+      // As busy as before.
+      a.pool.acquire(static_cast<TestWaiter&>(*grant.waiter), 0, now);
+      return false;
+    }
+    CHECK(close_it);
+    a.pool.closed(from);
+    CHECK(b.pool.may_open(now));
+    bool also_close = false;
+    auto& opened = b.open(now);
+    const auto got = b.pool.ready(opened, now, also_close);
+    CHECK_FALSE(also_close);
+    CHECK(got.waiter != nullptr);
+    CHECK_FALSE(b.pool.may_open(now));
+    return true;
+  };
+  CHECK(give(*s[0], at(20)));        // 3/8 > 0/8
+  CHECK(give(*s[1], at(40)));        // 2/7 > 1/8
+  CHECK_FALSE(give(*s[2], at(60)));  // 1/6 < 2/8
+  while (a.pool.first_waiter() != nullptr) a.pool.cancel(*a.pool.first_waiter());
+  while (b.pool.first_waiter() != nullptr) b.pool.cancel(*b.pool.first_waiter());
+}
+
+TEST_CASE("fairness: with enough permits free an older claim keeps nobody waiting") {
+  Permits permits(1, 0);
+  Rig a({&permits}), b({&permits});
+  a.lease(at(0));
+  TestWaiter w, late;
+  CHECK(b.pool.acquire(w, 0, at(10)).kind == Kind::kWait);
+  permits.resize(3, 0);
+  CHECK(a.pool.acquire(late, 0, at(11)).kind == Kind::kOpen);  // one is left for b
+  a.open(at(11));
+  CHECK(b.pool.may_open(at(12)));
+  b.open(at(12));
+  a.pool.cancel(late);
+  b.pool.cancel(w);
+}
+
+TEST_CASE("fairness: a worker whose own clients wait gives when others wait far longer") {
+  Permits permits(1, 0);
+  Rig a({&permits}), b({&permits});
+  TestServer& s = a.lease(at(0));
+  TestWaiter other, mine[3];
+  CHECK(b.pool.acquire(other, 0, at(0)).kind == Kind::kWait);
+  CHECK(a.pool.acquire(mine[0], 0, at(10)).kind == Kind::kWait);
+  bool close_it = false;
+  CHECK(a.pool.ready(s, at(80), close_it).waiter == &mine[0]);  // 80 against 70
+  CHECK(a.pool.acquire(mine[1], 0, at(200)).kind == Kind::kWait);
+  CHECK(a.pool.acquire(mine[2], 0, at(201)).kind == Kind::kWait);
+  CHECK(a.pool.ready(s, at(230), close_it).waiter == nullptr);  // 230 against 30
+  CHECK(close_it);
+  a.pool.closed(s);
+  CHECK_FALSE(a.pool.may_open(at(231)));  // does not take back what it gave
+  CHECK(a.pool.starving());
+  CHECK(b.pool.may_open(at(232)));
+  TestServer& s2 = b.open(at(232));
+  CHECK(b.pool.ready(s2, at(240), close_it).waiter == &other);
+  // And back, in its turn.
+  CHECK_FALSE(a.pool.may_open(at(241)));
+  CHECK(b.release(s2, at(301)));
+  CHECK(a.pool.may_open(at(302)));
+  a.open(at(302));
+  a.pool.cancel(mine[1]);
+  a.pool.cancel(mine[2]);
+}
+
+TEST_CASE("fairness: pools that need several budgets do not block each other") {
+  Permits p1(1, 0), p2(1, 0);
+  Rig x({&p1, &p2}), y({&p2, &p1}), hold1({&p1}), hold2({&p2});
+  TestServer& h1 = hold1.lease(at(0));
+  TestServer& h2 = hold2.lease(at(0));
+  TestWaiter wx, wy;
+  CHECK(x.pool.acquire(wx, 0, at(1)).kind == Kind::kWait);
+  CHECK(y.pool.acquire(wy, 0, at(2)).kind == Kind::kWait);
+  hold1.pool.closed(h1);
+  CHECK_FALSE(y.pool.may_open(at(3)));
+  CHECK_FALSE(x.pool.may_open(at(3)));
+  hold2.pool.closed(h2);
+  CHECK_FALSE(y.pool.may_open(at(4)));
+  CHECK(x.pool.may_open(at(4)));
+  x.open(at(4));
+  x.pool.cancel(wx);
+  y.pool.cancel(wy);
+}
+
+namespace {
+
+// One worker with `clients` that each want a server again 1 ms after they gave it back.
+struct Worker {
+  struct Client : Waiter {
+    base::Time wants{};
+    base::Time done{};
+    Server* server = nullptr;
+    int served = 0;
+    base::Duration longest{};
+  };
+  Rig rig;
+  std::deque<Client> clients;
+  std::deque<std::pair<base::Time, TestServer*>> logging_in;
+  int opened = 0;
+
+  Worker(std::vector<Permits*> permits, std::size_t n) : rig(std::move(permits)), clients(n) {}
+
+  void serve(Client& c, Server* s, base::Time now, base::Time asked) {
+    c.server = s;
+    c.done = now + milliseconds(2);
+    c.longest = std::max(c.longest, now - asked);
+    ++c.served;
+  }
+  void open(base::Time now) {
+    ++opened;
+    logging_in.emplace_back(now + milliseconds(5), &rig.open(now));
+  }
+  void became_ready(Server& s, base::Time now) {
+    bool close_it = false;
+    const auto grant = rig.pool.ready(s, now, close_it);
+    if (close_it) rig.pool.closed(s);
+    if (grant.waiter == nullptr) return;
+    auto& c = static_cast<Client&>(*grant.waiter);
+    serve(c, grant.server, now, c.waiting_since());
+  }
+  void step(base::Time now, bool sweep) {
+    while (!logging_in.empty() && logging_in.front().first <= now) {
+      TestServer* s = logging_in.front().second;
+      logging_in.pop_front();
+      became_ready(*s, now);
+    }
+    for (Client& c : clients) {
+      if (c.server != nullptr && c.done <= now) {
+        Server* s = c.server;
+        c.server = nullptr;
+        c.wants = now + milliseconds(1);
+        became_ready(*s, now);
+      }
+      if (c.server == nullptr && !c.waiting() && c.wants <= now) {
+        const auto a = rig.pool.acquire(c, 0, now);
+        if (a.kind == Kind::kLease) serve(c, a.server, now, now);
+        if (a.kind == Kind::kOpen) open(now);
+      }
+    }
+    if (sweep) {
+      while (Server* s = rig.pool.surplus(now, milliseconds(0))) rig.pool.closed(*s);
+      while (rig.pool.may_open(now)) open(now);
+    }
+    rig.pool.invariants();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("fairness: saturated workers share, whoever came first") {
+  struct {
+    std::uint32_t limit;
+    std::size_t clients[3];
+    bool wake;             // the others are told that a permit was given back
+    std::int64_t wait_ms;  // nobody may wait longer
+    int moves;             // connections opened in the time
+    double share;          // of what one worker could serve
+  } const cases[] = {
+      {1, {20, 20, 20}, true, 700, 350, 0.8},   {1, {20, 20, 20}, false, 900, 350, 0.4},
+      {4, {50, 50, 50}, true, 700, 60, 0.9},    {4, {50, 50, 50}, false, 700, 60, 0.9},
+      {10, {100, 100, 10}, true, 500, 60, 0.9}, {9, {60, 20, 20}, true, 500, 60, 0.9},
+  };
+  for (const auto& c : cases) {
+    CAPTURE(c.limit);
+    Permits permits(c.limit, 0);
+    std::deque<Worker> workers;
+    int served = 0, opened = 0;
+    {
+      for (const std::size_t n : c.clients) workers.emplace_back(std::vector{&permits}, n);
+      const std::int64_t end = 20'000;
+      bool wake = false;
+      for (std::int64_t ms = 0; ms < end; ++ms) {
+        const bool sweep = ms % 50 == 0 || wake;
+        const std::uint32_t before = permits.taken();
+        // The first worker has a second for itself, and all permits.
+        for (auto& w : workers) {
+          if (&w == &workers[0] || ms >= 1000) w.step(at(ms), sweep);
+        }
+        wake = c.wake && permits.taken() < before;
+        CHECK(permits.taken() <= c.limit);
+      }
+      base::Duration longest{};
+      for (auto& w : workers) {
+        opened += w.opened;
+        for (auto& client : w.clients) {
+          served += client.served;
+          longest = std::max(longest, client.longest);
+          CHECK(client.served > 10);
+        }
+      }
+      CHECK(base::to_ms(longest) < c.wait_ms);
+      CHECK(opened < c.moves);
+      // A lease lasts 2 ms.
+      CHECK(served > static_cast<double>(end) * c.limit / 2 * c.share);
+      MESSAGE("limit ", c.limit, ": served ", served, ", opened ", opened, ", longest wait ",
+              base::to_ms(longest), " ms");
+    }
+    for (auto& w : workers) {
+      while (w.rig.pool.first_waiter() != nullptr) w.rig.pool.cancel(*w.rig.pool.first_waiter());
+    }
+  }
+}
+
+TEST_CASE("fairness: random use of shared budgets keeps every count, and ends") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 rng(seed);
+    const auto below = [&](std::uint64_t n) { return static_cast<std::size_t>(rng() % n); };
+    Permits own_a(static_cast<std::uint32_t>(1 + below(4)), 1), own_b(3, 0);
+    Permits database(static_cast<std::uint32_t>(1 + below(5)), 0);
+    std::deque<Worker> workers;
+    // Two workers, two pools each.
+    for (int i = 0; i < 2; ++i) {
+      workers.emplace_back(std::vector{&own_a, &database}, 1 + below(8));
+      workers.emplace_back(std::vector{&own_b, &database}, 1 + below(8));
+    }
+    for (std::int64_t ms = 0; ms < 3000; ++ms) {
+      for (auto& w : workers) {
+        if (below(3) != 0) w.step(at(ms), below(20) == 0);
+        // Clients leave, servers break, both while they are used.
+        auto& c = w.clients[below(w.clients.size())];
+        if (below(50) == 0 && c.waiting()) {
+          w.rig.pool.cancel(c);
+          c.wants = at(ms + 5);
+        }
+        if (below(50) == 0 && c.server != nullptr) {
+          w.rig.pool.closed(*c.server);
+          c.server = nullptr;
+          c.wants = at(ms);
+        }
+        if (below(80) == 0 && w.rig.pool.any_idle() != nullptr) {
+          w.rig.pool.closed(*w.rig.pool.any_idle());
+        }
+      }
+      if (below(500) == 0) database.resize(static_cast<std::uint32_t>(1 + below(6)), 0);
+      std::uint32_t open = 0;
+      for (auto& w : workers) {
+        w.rig.pool.invariants();
+        open += w.rig.pool.idle() + w.rig.pool.leased() + w.rig.pool.opening_count();
+      }
+      CHECK(database.taken() == open);
+      CHECK(own_a.taken() + own_b.taken() == open);
+    }
+    for (auto& w : workers) {
+      for (auto& c : w.clients) CHECK(c.served > 3);
+      while (w.rig.pool.first_waiter() != nullptr) w.rig.pool.cancel(*w.rig.pool.first_waiter());
+    }
+    workers.clear();
+    CHECK(database.taken() + own_a.taken() + own_b.taken() == 0);
+    CHECK_FALSE(database.starving());
+    CHECK_FALSE(database.claim());
+  }
+}
