@@ -73,9 +73,14 @@ bool Exchange::expect(Entry entry) {
   if (entry.what == Expect::kSync) {
     // A batch that the server has begun only ends when the server is sent the Sync.
     CHECK(sent || !batch_open_);
-    skipping_ = false;
+    skip_ = Skip::kNothing;
   }
-  if (skipping_) return false;
+  if (skip_ == Skip::kByUs) return false;
+  if (skip_ == Skip::kByServer) {
+    if (!uncertain() || !sent || entry.what == Expect::kCopyEnd) return false;
+    lost_ = true;
+    return true;
+  }
   switch (entry.what) {
     case Expect::kParse:
     case Expect::kBind:
@@ -83,7 +88,7 @@ bool Exchange::expect(Entry entry) {
     case Expect::kExecute:
     case Expect::kClose:
       if (sent) batch_open_ = true;
-      if (!sent && entry.error) skipping_ = true;
+      if (!sent && entry.error) skip_ = Skip::kByUs;
       break;
     case Expect::kSync:
     case Expect::kQuery:
@@ -138,7 +143,7 @@ Step Exchange::on_server(char type, protocol::Bytes body) {
 }
 
 Exchange::Answer Exchange::classify(char type) const {
-  if (count_ == 0) return Answer::kWrong;
+  if (count_ == 0 || lost_) return Answer::kWrong;
   const Entry& head = at(0);
   CHECK(head.fate != Fate::kMakeUp);  // else take_made_up was not called
   const auto when = [](bool right, Answer answer) { return right ? answer : Answer::kWrong; };
@@ -232,11 +237,18 @@ bool Exchange::ends_batch() const {
 void Exchange::fail_copy_in() {
   copy_in_ = false;
   const std::size_t syncs = copy_syncs();
-  const bool last = 1 + syncs == count_;
-  // Had it read up to anything else, the connection would be lost; so it has read none of them.
-  if (!last && at(1 + syncs).what != Expect::kCopyEnd) return;
+  if (syncs == 0) return;
+  const auto is = [&](std::size_t i, Expect what) { return i < count_ && at(i).what == what; };
+  std::size_t next = 1 + syncs;
+  const bool end_sent = is(next, Expect::kCopyEnd);
+  if (end_sent) ++next;
+  // What was sent behind those Syncs is skipped up to the next one if the COPY had read them,
+  // and answered if it had not. A Query's end is ReadyForQuery either way, nothing is skipped.
+  const bool batch = at(0).what == Expect::kExecute;
+  const bool known = next == count_ || (batch ? is(next, Expect::kSync) : end_sent);
+  if (!known) lost_ = true;
   maybe_ready_ += syncs;
-  remove_behind_head(syncs + (last ? 0 : 1));
+  remove_behind_head(next - 1);
 }
 
 void Exchange::fail_batch() {
@@ -246,13 +258,16 @@ void Exchange::fail_batch() {
     --count_;
     start_head();
   }
-  if (count_ == 0) skipping_ = batch_open_ = true;
+  if (count_ > 0) return;
+  skip_ = Skip::kByServer;
+  batch_open_ = true;
 }
 
 Step Exchange::on_error() {
   Step step{.forward = true, .failed = true};
   if (dropped_.capacity() > kKeptCapacity) dropped_ = {};
   dropped_.clear();
+  step.unexpected = lost_;
   if (count_ == 0) return step;
   CHECK(at(0).fate != Fate::kMakeUp);
   step.forward = at(0).fate == Fate::kForward;
@@ -262,6 +277,7 @@ Step Exchange::on_error() {
   }
   if (phase_ != Phase::kFailed) maybe_ready_ = 0;
   if (phase_ == Phase::kCopyIn) fail_copy_in();
+  step.unexpected = lost_;
   if (is_extended(at(0).what)) {
     pop();
     fail_batch();
@@ -285,7 +301,7 @@ Step Exchange::on_ready(protocol::Bytes body) {
     owed = what == Expect::kSync ||
            (ended && (what == Expect::kQuery || what == Expect::kFunctionCall));
   }
-  if (!valid || (!owed && maybe_ready_ == 0)) {
+  if (!valid || lost_ || (!owed && maybe_ready_ == 0)) {
     step.unexpected = true;
     return step;
   }
@@ -301,7 +317,10 @@ Step Exchange::on_ready(protocol::Bytes body) {
   // The failed COPY had not read that Sync after all.
   --maybe_ready_;
   step.forward = true;
-  if (count_ == 0 && batch_open_ && skipping_) batch_open_ = skipping_ = false;
+  if (skip_ == Skip::kByServer) {
+    skip_ = Skip::kNothing;
+    batch_open_ = false;
+  }
   return step;
 }
 
@@ -319,7 +338,7 @@ std::optional<Entry> Exchange::take_made_up() {
 }
 
 bool Exchange::releasable() const {
-  return count_ == 0 && !batch_open() && !uncertain() && status_ == 'I';
+  return count_ == 0 && !batch_open() && !uncertain() && !lost_ && status_ == 'I';
 }
 
 bool Exchange::swallowing() const { return count_ > 0 && at(0).fate == Fate::kSwallow; }
@@ -333,8 +352,9 @@ void Exchange::invariants() const {
   CHECK(is_status(status_));
   CHECK(count_ > 0 || phase_ == Phase::kFresh);
   CHECK(count_ == 0 || at(0).what != Expect::kCopyEnd);
+  CHECK(skip_ != Skip::kByServer || (batch_open_ && count_ == 0));
   CHECK(!copy_in_ || phase_ == Phase::kCopyIn);
-  CHECK(!releasable() || (!copy_in_ && !skipping_ && count_ == 0));
+  CHECK(!releasable() || (!copy_in_ && !skipping() && count_ == 0));
 }
 
 }  // namespace session

@@ -13,7 +13,9 @@
 //   the Execute of a COPY therefore gets no ReadyForQuery for it.
 // - CopyData, CopyDone and CopyFail outside of a COPY are ignored.
 // - If such a COPY fails, whether it had read the Syncs sent so far cannot be known from outside:
-//   each may or may not be answered. Until that shows itself the exchange is uncertain().
+//   each may or may not be answered. Until that shows itself the exchange is uncertain(). With
+//   other messages behind them (which would have cost the client its connection, had the COPY not
+//   failed) even what is owed for those is unknown, and the connection is given up.
 // Replication (CopyBothResponse) is not for this ledger.
 #pragma once
 
@@ -64,7 +66,9 @@ struct Step {
   // It was an ErrorResponse; dropped() holds what it cancelled. With no entry: the server says
   // why it is going to close (a timeout while idle in a transaction, a shutdown).
   bool failed = false;
-  bool unexpected = false;  // nothing owed could be answered by this: close the server
+  // Nothing owed could be answered by this, or what is owed cannot be known any more: close the
+  // server (an error may still be the client's: forward).
+  bool unexpected = false;
   // A CommandComplete, EmptyQueryResponse or PortalSuspended that ended statement number
   // `statement_index` of entry's text (0 for an Execute); -1 for all other messages.
   int statement_index = -1;
@@ -78,6 +82,8 @@ class Exchange {
  public:
   // False: a failure before it has already cancelled it, do not send the message. Always true
   // for a kSync. (A kCopyEnd when nothing is owed is refused too: the server would ignore it.)
+  // Behind a failed COPY it may be unknown whether the server skips what precedes the client's
+  // next Sync. To send it then costs the connection: the next answer is unexpected.
   bool expect(Entry entry);
 
   // type and body of a server's message. The body is looked at for ReadyForQuery only; DataRow
@@ -97,14 +103,17 @@ class Exchange {
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }  // bounded by the caller: it stops reading
   // From a failure (seen, or to be made up) in a batch until its kSync is expected.
-  bool skipping() const { return skipping_; }
+  bool skipping() const { return skip_ != Skip::kNothing; }
   // Messages of a batch were sent and no Sync behind them yet.
-  bool batch_open() const { return batch_open_ || skipping_; }
+  bool batch_open() const { return batch_open_ || skipping(); }
   // Nothing owed, no batch open, not in a transaction: the server may serve another client.
   bool releasable() const;
   // Up to so many more ReadyForQuery than owed may come. Any answer to a later message settles
-  // it; to settle it at once send an empty Query and expect it with Fate::kSwallow.
+  // it; to settle it at once send an empty Query and expect it with Fate::kSwallow. Make nothing
+  // up meanwhile: its turn is not known.
   bool uncertain() const { return maybe_ready_ > 0; }
+  // What is owed is not known any more: the next answer will be unexpected, close the server.
+  bool lost() const { return lost_; }
   // True while what is at the head of the ledger is swallowed: the client did not ask for it.
   bool swallowing() const;
   void reset();  // as new; for a server that was lost
@@ -117,6 +126,11 @@ class Exchange {
     kCopyIn,    // CopyInResponse was its last word: the server reads copy data
     kCopyOut,   // CopyOutResponse was its last word
     kFailed,    // a kQuery or kFunctionCall of which only ReadyForQuery is left
+  };
+  enum class Skip : std::uint8_t {
+    kNothing,
+    kByServer,  // it failed: it ignores all up to the next Sync
+    kByUs,      // an error of ours is in the ledger, or was taken from it
   };
   enum class Answer : std::uint8_t { kWrong, kMore, kStatementEnd, kEntryEnd };
 
@@ -150,7 +164,9 @@ class Exchange {
   int statement_index_ = 0;  // statements of it that have ended
 
   char status_ = 'I';
-  bool batch_open_ = false, copy_in_ = false, skipping_ = false;
+  bool batch_open_ = false, copy_in_ = false;
+  Skip skip_ = Skip::kNothing;
+  bool lost_ = false;  // what is owed is unknown: the connection must be closed
 };
 
 }  // namespace session
