@@ -37,8 +37,14 @@ void Tracker::on_sample(std::size_t host, const Sample& sample) {
   CHECK(host < hosts_.size());
   HostRecord& record = hosts_[host];
   if (record.answered && sample.asked < record.last.asked) return;
+  // A standby that receives nothing cannot say its timeline; it is where it was. One that could not
+  // follow a promotion is in just this state, and must not pass for one that did.
+  const bool keeps_timeline =
+      record.answered && record.last.in_recovery && sample.in_recovery && sample.timeline == 0;
+  const std::uint32_t timeline = keeps_timeline ? record.last.timeline : sample.timeline;
   record.answered = true;
   record.last = sample;
+  record.last.timeline = timeline;
   if (record.failed && sample.asked >= record.failed_at) record.failed = false;
   // More samples than publications may come, and each one makes reads after a commit cheaper.
   if (static_cast<int>(host) == primary_ && !sample.in_recovery && belongs(record) &&

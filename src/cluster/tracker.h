@@ -37,7 +37,8 @@ struct Sample {
   Time answered{};
   bool in_recovery = false;
   // The timeline being written, or received in recovery. Not the control file's, which follows
-  // only with a later checkpoint. 0 = not known: never compared as newer.
+  // only with a later checkpoint. 0 = not known: of a host that stays in recovery the last one
+  // known counts; else it is never compared as newer.
   std::uint32_t timeline = 0;
   std::uint64_t system_identifier = 0;  // 0 = not known: not compared
   Lsn lsn = 0;           // pg_current_wal_lsn(), or pg_last_wal_replay_lsn() in recovery

@@ -144,6 +144,11 @@ TEST_CASE("tracker: a promoted host wins over the old primary") {
   CHECK(s->hosts[2].state == HostState::kRefused);
   CHECK(s->hosts[2].why == "still on timeline 1: the primary is on 2");
   CHECK_FALSE(s->hosts[2].reads);
+  // Cut off from the old primary it cannot say where it is: still there.
+  t.on_sample(2, replica(150, 1400, {.timeline = 0}));
+  s = t.publish(at(152));
+  CHECK(s->hosts[2].timeline == 1);
+  CHECK_FALSE(s->hosts[2].reads);
 
   t.on_sample(2, replica(200, 1010, {.timeline = 2}));
   CHECK(t.publish(at(202))->hosts[2].reads);
