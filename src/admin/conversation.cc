@@ -115,6 +115,7 @@ void Conversation::finish(const TurnPtr& turn) { turn->reply(std::move(turn->out
 void Conversation::fail(const TurnPtr& turn, const protocol::Error& error) {
   protocol::write_error(turn->out, error);
   skipping_ = true;
+  portals_.clear();
   if (status_ == 'T') status_ = 'E';
   finish(turn);
 }
@@ -159,6 +160,7 @@ void Conversation::run_script(const TurnPtr& turn) {
         });
     if (!result || !take_script_result(turn, *result)) return;
   }
+  if (status_ == 'I') portals_.clear();  // they end with their transaction
   protocol::write_ready_for_query(turn->out, status_);
   finish(turn);
 }
@@ -174,6 +176,7 @@ bool Conversation::take_script_result(const TurnPtr& turn, const Result& result)
 
 void Conversation::end_script(const TurnPtr& turn, const Result& result) {
   write_result(turn->out, result, {});
+  portals_.clear();
   if (status_ == 'T') status_ = 'E';
   protocol::write_ready_for_query(turn->out, status_);
   finish(turn);
@@ -184,7 +187,7 @@ void Conversation::end_script(const TurnPtr& turn, const Result& result) {
 std::optional<protocol::Error> Conversation::not_allowed(const Statement& statement) const {
   if (statement.action == Action::kInvalid) return statement.error;
   if (status_ == 'E' && statement.action != Action::kCommit &&
-      statement.action != Action::kRollback) {
+      statement.action != Action::kRollback && statement.action != Action::kNone) {
     return make_error(
         sqlstate::kInFailedTransaction,
         "current transaction is aborted, commands ignored until end of transaction block");

@@ -90,7 +90,7 @@ class Database {
 
   const QueryLimits& limits_;
   // Steps alone do not bound the time: one step may call a function that takes milliseconds.
-  base::Time deadline_ = std::chrono::steady_clock::now() + limits_.time;
+  base::Time deadline_{};  // set by the first step(); filling is bounded by what there is
   std::unique_ptr<sqlite3, CloseDatabase> db_;
   Mode mode_ = Mode::kBuild;
   std::set<std::string, std::less<>> read_;
@@ -118,7 +118,7 @@ std::optional<Error> Database::open() {
   // asyncpg resets a pooled connection with it.
   sqlite3_create_function(db_.get(), "pg_advisory_unlock_all", 0, kFlags, nullptr, null_function,
                           nullptr, nullptr);
-  std::string schema;
+  std::string schema = "PRAGMA temp_store = MEMORY;";  // no files, whatever is sorted
   for (const Table& table : tables()) {
     append(schema, "CREATE TABLE \"", table.name, "\" (");
     for (const ColumnDef& column : table.columns) {
@@ -169,6 +169,7 @@ int Database::progress(void* self) {
   auto* database = static_cast<Database*>(self);
   if (database->mode_ == Mode::kBuild) return 0;
   database->steps_ += kStepsPerCall;
+  if (database->deadline_ == base::Time{}) return 0;  // compiling
   const bool late = std::chrono::steady_clock::now() > database->deadline_;
   return database->steps_ > database->limits_.steps || late ? 1 : 0;
 }
@@ -252,6 +253,7 @@ std::optional<Error> Database::fill(const Table& table, const Source& source) {
 }
 
 int Database::step(sqlite3_stmt* statement) {
+  if (deadline_ == base::Time{}) deadline_ = std::chrono::steady_clock::now() + limits_.time;
   mode_ = Mode::kRead;
   const int stepped = sqlite3_step(statement);
   mode_ = Mode::kBuild;

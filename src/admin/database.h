@@ -18,7 +18,7 @@ namespace admin {
 // the process.
 struct QueryLimits {
   std::int64_t steps = 50'000'000;  // of SQLite's virtual machine
-  base::milliseconds time{2000};
+  base::milliseconds time{5000};
   std::size_t result_bytes = 64u << 20;
   int text_bytes = 256 << 10;           // of a statement
   int value_bytes = 64 << 10;           // of one value

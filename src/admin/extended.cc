@@ -218,7 +218,6 @@ void Conversation::need_result(const TurnPtr& turn, const std::string& name,
     // DEALLOCATE and COMMIT take no portal away that is being executed: it is still there.
     self->portals_.find(name)->second.result = std::move(result);
     if (self->portal_bytes() > kPortalBytesMax) {
-      self->portals_.erase(name);
       return self->fail(turn, sqlstate::kOutOfMemory, "the open portals hold too many rows");
     }
     (*go_on)();

@@ -1,0 +1,212 @@
+#include "admin/http.h"
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+
+#include "fake_control.h"
+
+namespace {
+
+using admin_test::FakeControl;
+
+class Socket {
+ public:
+  explicit Socket(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket() { close(fd_); }
+  bool connected() const { return connected_; }
+  void write(std::string_view text) {
+    CHECK(send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+  }
+  // Until the peer closes, or `until` has come, or five seconds passed.
+  std::string read(std::string_view until = "") {
+    std::string all;
+    std::array<char, 4096> part{};
+    pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
+    while (poll(&ready, 1, 5000) == 1) {
+      const ssize_t size = recv(fd_, part.data(), part.size(), 0);
+      if (size <= 0) return all;
+      all.append(part.data(), static_cast<std::size_t>(size));
+      if (!until.empty() && all.find(until) != std::string::npos) return all;
+    }
+    return all + "<timeout>";
+  }
+
+ private:
+  int fd_;
+  bool connected_ = false;
+};
+
+struct Server {
+  FakeControl control;
+  std::unique_ptr<admin::HttpServer> http;
+  explicit Server(admin::HttpLimits limits = {}) {
+    auto started = admin::HttpServer::start("127.0.0.1", 0, control, limits);
+    REQUIRE(started.ok());
+    http = *std::move(started);
+    REQUIRE(http->port() != 0);
+  }
+  std::string get(std::string_view path, std::string_view method = "GET") {
+    Socket socket(http->port());
+    socket.write(std::string(method) + " " + std::string(path) +
+                 " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    return socket.read();
+  }
+};
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST_CASE("paths and methods") {
+  Server server;
+  const std::string health = server.get("/healthz");
+  CHECK(health.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(health.ends_with("\r\n\r\nok\n"));
+  CHECK(server.get("/healthz?probe=1").starts_with("HTTP/1.1 200"));
+  CHECK(server.get("/").starts_with("HTTP/1.1 404"));
+  CHECK(server.get("/metrics/x").starts_with("HTTP/1.1 404"));
+  const std::string post = server.get("/metrics", "POST");
+  CHECK(post.starts_with("HTTP/1.1 405"));
+  CHECK(has(post, "Allow: GET, HEAD\r\n"));
+  CHECK(server.get("/readyz", "DELETE").starts_with("HTTP/1.1 405"));
+  const std::string head = server.get("/healthz", "HEAD");
+  CHECK(head.starts_with("HTTP/1.1 200"));
+  CHECK(has(head, "Content-Length: 3\r\n"));
+  CHECK(head.ends_with("\r\n\r\n"));
+}
+
+TEST_CASE("metrics in Prometheus's text format") {
+  Server server;
+  server.control.inspection.pools[0].user = "bad\xff\"\n\\user";
+  const std::string text = server.get("/metrics");
+  CHECK(text.starts_with("HTTP/1.1 200"));
+  CHECK(has(text, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  CHECK(has(text, "# TYPE weir_queries_total counter\n"));
+  CHECK(has(text, "# HELP weir_queries_total "));
+  CHECK(has(text, "weir_queries_total{database=\"shop\"} 4000\n"));
+  CHECK(has(text, "weir_received_bytes_total{database=\"shop\"} 12345678901\n"));
+  CHECK(has(text, "weir_requests_total{database=\"shop\",route=\"replica_read\"} 30\n"));
+  CHECK(has(text,
+            "weir_pool_servers{database=\"blog\",user=\"bob\",host=\"alpha\",state=\"idle\"} 7"));
+  CHECK(has(text, "user=\"bad\xef\xbf\xbd\\\"\\n\\\\user\""));
+  CHECK(has(text, "weir_host_lag_seconds{cluster=\"main\",host=\"beta\"} 1.5\n"));
+  CHECK(has(text, "weir_host_role{cluster=\"main\",host=\"alpha\",role=\"primary\"} 1\n"));
+  CHECK(has(text, "weir_pins{reason=\"advisory lock\"} 1\n"));
+  // Buckets are cumulative, in seconds; +Inf equals the count.
+  CHECK(has(text, "weir_query_duration_seconds_bucket{le=\"0.0001\"} 2\n"));
+  CHECK(has(text, "weir_query_duration_seconds_bucket{le=\"0.001\"} 3\n"));
+  CHECK(has(text, "weir_query_duration_seconds_bucket{le=\"30\"} 3\n"));
+  CHECK(has(text, "weir_query_duration_seconds_bucket{le=\"+Inf\"} 4\n"));
+  CHECK(has(text, "weir_query_duration_seconds_count 4\n"));
+  CHECK(has(text, "weir_query_duration_seconds_sum 40.0009"));
+  CHECK_FALSE(has(text, "nan"));
+}
+
+TEST_CASE("readiness") {
+  Server server;
+  CHECK(server.get("/readyz").starts_with("HTTP/1.1 200"));
+  auto snapshot =
+      std::make_shared<cluster::Snapshot>(*server.control.inspection.clusters[0].snapshot);
+  snapshot->primary = -1;
+  server.control.inspection.clusters[0].snapshot = snapshot;
+  std::string text = server.get("/readyz");
+  CHECK(text.starts_with("HTTP/1.1 503"));
+  CHECK(text.ends_with("cluster main: no primary and no fit replica\n"));
+  CHECK(server.get("/healthz").starts_with("HTTP/1.1 200"));
+  snapshot->hosts[1].reads = true;  // reads can still be served
+  CHECK(server.get("/readyz").starts_with("HTTP/1.1 200"));
+  server.control.is_draining = true;
+  CHECK(server.get("/readyz").ends_with("\r\n\r\ndraining\n"));
+  server.control.is_draining = false;
+  server.control.inspection.clusters[0].snapshot = nullptr;
+  CHECK(server.get("/readyz").ends_with("cluster main: not measured yet\n"));
+}
+
+TEST_CASE("requests follow each other on one connection") {
+  Server server;
+  Socket socket(server.http->port());
+  for (int i = 0; i < 3; ++i) {
+    socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(socket.read("ok\n").starts_with("HTTP/1.1 200"));
+    socket.write("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(socket.read("ok\n").starts_with("HTTP/1.1 200"));
+  }
+  // Two in one packet.
+  socket.write("GET /healthz HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+  const std::string both = socket.read();
+  CHECK(has(both, "HTTP/1.1 200"));
+  CHECK(has(both, "HTTP/1.1 404"));
+}
+
+TEST_CASE("a proxy that does not answer is a 503") {
+  Server server({.inspect = std::chrono::milliseconds(50)});
+  server.control.answer = FakeControl::Answer::kNever;
+  CHECK(server.get("/metrics").starts_with("HTTP/1.1 503"));
+  CHECK(server.get("/healthz").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("what is too long, wrong or slow") {
+  Server server({.header_bytes = 500, .idle = std::chrono::milliseconds(100)});
+  Socket big(server.http->port());
+  big.write("GET /healthz HTTP/1.1\r\nX: " + std::string(1000, 'x') + "\r\n\r\n");
+  CHECK(big.read().starts_with("HTTP/1.1 431"));
+  Socket body(server.http->port());
+  body.write("GET /healthz HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789");
+  CHECK_FALSE(body.read().starts_with("HTTP/1.1 2"));
+  Socket wrong(server.http->port());
+  wrong.write("\x16\x03\x01 TLS is not spoken here\r\n\r\n");
+  CHECK(wrong.read().starts_with("HTTP/1.1 400"));
+  Socket slow(server.http->port());
+  slow.write("GET /heal");
+  CHECK(slow.read() == "");  // closed
+  CHECK(server.get("/healthz").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("no more connections than allowed") {
+  Server server({.connections = 2});
+  Socket one(server.http->port()), two(server.http->port()), three(server.http->port());
+  CHECK(three.read() == "");
+  one.write("GET /healthz HTTP/1.1\r\n\r\n");
+  CHECK(one.read("ok\n").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("it stops with requests under way") {
+  for (int round = 0; round < 10; ++round) {
+    FakeControl control;
+    auto http = admin::HttpServer::start("127.0.0.1", 0, control);
+    REQUIRE(http.ok());
+    Socket waiting((*http)->port()), idle((*http)->port());
+    waiting.write("GET /metrics HTTP/1.1\r\n\r\n");
+    if (round % 2 == 0) waiting.read("weir_info");
+    http->reset();
+  }
+}
+
+TEST_CASE("an address that cannot be had is an error that says which") {
+  FakeControl control;
+  auto first = admin::HttpServer::start("127.0.0.1", 0, control);
+  REQUIRE(first.ok());
+  const auto port = (*first)->port();
+  const auto second = admin::HttpServer::start("127.0.0.1", port, control);
+  CHECK_FALSE(second.ok());
+  CHECK(has(std::string(second.status().message()), std::to_string(port)));
+  CHECK_FALSE(admin::HttpServer::start("not an address", 0, control).ok());
+}
+
+}  // namespace
