@@ -1,0 +1,134 @@
+"""Hosts that die and come back."""
+import os
+import signal
+import time
+
+import pytest
+
+from support import SLOW, wire
+from support.cluster import wait_until
+from support.load import Repeated
+
+READ = "SELECT inet_server_port()"
+
+
+def test_a_dead_replica_costs_reads_nothing(start_weir, cluster):
+    """Reads go on without an error while a replica dies, is away, and returns."""
+    weir = start_weir({"timeouts": {"server_retry": "200ms"}})
+    seen = []
+
+    def read(client):
+        seen.append(cluster.number_of(client.value(READ)))
+
+    with Repeated(weir.connect(), read), Repeated(weir.connect(), read):
+        time.sleep(0.5)
+        with cluster.killed(1):
+            time.sleep(1.5)
+            seen.clear()
+            time.sleep(0.5)
+            assert set(seen) == {2}
+        wait_until(lambda: 1 in seen, "the replica serves again", 10 * SLOW)
+
+
+def test_both_replicas_dead(start_weir, cluster):
+    weir = start_weir({"timeouts": {"server_retry": "200ms"}})
+    with Repeated(weir.connect(), lambda client: client.query(READ)) as reader:
+        with cluster.killed(1), cluster.killed(2):
+            time.sleep(1)
+            count = reader.count
+            time.sleep(0.5)
+            assert reader.count > count
+
+
+def test_frozen_replica(start_weir, cluster):
+    """A host that accepts but never answers is found out by its silence."""
+    weir = start_weir({"clusters": {"main": {"monitor": {"timeout": "500ms"}}}})
+    pid = int((cluster.dir / "host1" / "postmaster.pid").read_text().split("\n")[0])
+    children = [int(word) for word in
+                open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split()]
+    with weir.connect() as client:
+        try:
+            for process in [pid, *children]:
+                os.kill(process, signal.SIGSTOP)
+            wait_until(lambda: any(row["state"] not in ("up", "ok") for row in weir.show("HOSTS")),
+                       "the host is called down", 10 * SLOW, every=0.1)
+            with weir.connect() as other:
+                assert {cluster.number_of(other.value(READ)) for _ in range(10)} == {2}
+        finally:
+            for process in [*children, pid]:
+                try:
+                    os.kill(process, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+        assert client.status == "I"
+
+
+def test_reads_go_on_without_the_primary(start_weir, cluster):
+    weir = start_weir({"timeouts": {"server_retry": "200ms"}})
+    with weir.connect() as client:
+        client.query(READ)
+        with cluster.killed(0):
+            for _ in range(20):
+                assert cluster.number_of(client.value(READ)) in (1, 2)
+                time.sleep(0.05)
+
+
+def test_writes_wait_for_the_primary(start_weir, cluster, table):
+    """A restart of the primary delays a write that had not begun; it does not fail it."""
+    weir = start_weir({"timeouts": {"server_retry": "200ms", "query_wait": "30s"}})
+    with weir.connect() as client:
+        client.socket.settimeout(40)
+        client.query("SELECT 1")
+        with cluster.killed(0):
+            time.sleep(1)
+            client.send(wire.query(f"INSERT INTO {table} VALUES (1)"))
+            time.sleep(0.5)
+        assert client.rows() == []
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == "1"
+
+
+def test_primary_dies_inside_a_transaction(start_weir, cluster, table):
+    """The client is told, keeps its session, and may begin again."""
+    weir = start_weir({"timeouts": {"server_retry": "200ms", "query_wait": "30s"}})
+    with weir.connect() as client:
+        client.socket.settimeout(40)
+        client.query("BEGIN")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        with cluster.killed(0):
+            with pytest.raises((wire.ServerError, wire.Closed)):
+                client.query(f"INSERT INTO {table} VALUES (2)")
+    with weir.connect() as client:
+        client.socket.settimeout(40)
+        client.query(f"INSERT INTO {table} VALUES (3)")
+    assert cluster.sql(0, f"SELECT id FROM {table}") == [["3"]]
+
+
+def test_backend_terminated_by_an_administrator(target, cluster):
+    """57P01 reaches the client whose query it was; the next query finds a new connection."""
+    with target.connect() as client:
+        pid = client.value("/* weir: primary */ SELECT pg_backend_pid()")
+        with target.connect() as other:
+            other.query("SELECT 1")
+        client.query("BEGIN")
+        pid = client.value("SELECT pg_backend_pid()")
+        cluster.sql(0, f"SELECT pg_terminate_backend({pid})")
+        with pytest.raises((wire.ServerError, wire.Closed)) as failed:
+            client.query("SELECT 1")
+        if isinstance(failed.value, wire.ServerError):
+            assert failed.value.code == "57P01"
+    with target.connect() as client:
+        assert client.value("SELECT 1") == "1"
+
+
+def test_idle_server_connections_that_died_are_not_used(weir, cluster):
+    """All of them are ended behind the proxy's back; no client may notice."""
+    with weir.connect() as client:
+        for _ in range(5):
+            client.query("/* weir: primary */ SELECT 1")
+            client.query(READ)
+            for number in range(3):
+                cluster.sql(number, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                    "WHERE usename = 'app' AND datname = 'app' AND state = 'idle'")
+            time.sleep(0.1)
+            assert client.value("/* weir: primary */ SELECT 1") == "1"
+            assert client.value("SELECT 2") == "2"

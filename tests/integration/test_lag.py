@@ -1,0 +1,170 @@
+"""Replicas that fall behind get no reads; sessions see what they wrote; hosts come and go."""
+import time
+
+import pytest
+
+from support import SLOW, wire
+from support.cluster import wait_until
+from support.load import Repeated
+
+READ = "SELECT inet_server_port()"
+
+
+def write(table):
+    return lambda client: client.query(f"INSERT INTO {table} VALUES ((random() * 1e9)::int) "
+                                       "ON CONFLICT DO NOTHING")
+
+
+def recorder(cluster, seen):
+    """Notes when which host answered."""
+    def read(client):
+        host = cluster.number_of(client.value(READ))
+        seen.append((time.monotonic(), host))
+    return read
+
+
+def read_between(seen, host, since, until):
+    return sum(1 for when, who in seen if who == host and since <= when <= until)
+
+
+def test_paused_replica_gets_no_reads(start_weir, cluster, table):
+    """None 500 ms after it passed its limit, and some again 1 s after it caught up."""
+    lag_max = 1.0
+    weir = start_weir({"routing": {"lag_max": "1s", "consistency": "eventual"}})
+    seen = []
+    with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005), \
+            Repeated(weir.connect(), recorder(cluster, seen), 0.001):
+        time.sleep(0.5)
+        with cluster.paused(1):
+            paused = time.monotonic()
+            time.sleep(lag_max + 0.5 * SLOW + 1)
+            resumed = time.monotonic()
+        cluster.wait_replayed(1)
+        caught_up = time.monotonic()
+        time.sleep(1.0 * SLOW + 0.5)
+        end = time.monotonic()
+    assert read_between(seen, 1, paused - 0.5, paused) > 0
+    assert read_between(seen, 1, paused + lag_max + 0.5 * SLOW, resumed) == 0
+    assert read_between(seen, 2, paused + lag_max + 0.5 * SLOW, resumed) > 0
+    assert read_between(seen, 0, 0, end) == 0
+    assert read_between(seen, 1, caught_up, caught_up + 1.0 * SLOW) > 0
+
+
+def test_an_idle_primary_shows_no_lag(weir, cluster):
+    cluster.wait_replayed()
+    time.sleep(1.5)
+    replicas = [row for row in weir.show("HOSTS") if row["role"] == "replica"]
+    assert len(replicas) == 2
+    assert all(float(row["lag_ms"]) < 1000 for row in replicas)
+
+
+def test_both_paused_means_primary(start_weir, cluster, table):
+    weir = start_weir({"routing": {"lag_max": "200ms", "consistency": "eventual"}})
+    with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005), weir.connect() as client:
+        with cluster.paused(1, 2):
+            wait_until(lambda: cluster.number_of(client.value(READ)) == 0, "reads on the primary",
+                       5 * SLOW)
+            assert {cluster.number_of(client.value(READ)) for _ in range(20)} == {0}
+        wait_until(lambda: cluster.number_of(client.value(READ)) != 0, "reads on replicas",
+                   5 * SLOW)
+
+
+def test_no_replica_as_an_error(start_weir, cluster, table):
+    weir = start_weir({"routing": {"lag_max": "200ms", "no_replica": "error",
+                                   "consistency": "eventual"}})
+    with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005), weir.connect() as client:
+        with cluster.paused(1, 2):
+            def refused():
+                try:
+                    client.query(READ)
+                    return False
+                except wire.ServerError as failed:
+                    assert failed.fields["S"] == "ERROR"
+                    return True
+            wait_until(refused, "reads are refused", 5 * SLOW)
+            assert client.status == "I"
+            client.query(f"DELETE FROM {table}")
+        wait_until(lambda: not refused(), "reads work again", 5 * SLOW)
+
+
+def test_lag_in_bytes(start_weir, cluster, table):
+    weir = start_weir({"routing": {"lag_max": "0", "lag_bytes_max": 1 << 20,
+                                   "consistency": "eventual"}})
+    with weir.connect() as client, cluster.paused(1):
+        cluster.sql(0, f"INSERT INTO {table} SELECT g, repeat('x', 100) "
+                       "FROM generate_series(1, 50000) g")
+        wait_until(lambda: all(cluster.number_of(client.value(READ)) == 2 for _ in range(20)),
+                   "the replica behind gets nothing", 5 * SLOW)
+        cluster.sql(0, f"DELETE FROM {table}")
+
+
+def test_show_hosts_says_why(start_weir, cluster, table):
+    weir = start_weir({"routing": {"lag_max": "300ms"}})
+    with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005), cluster.paused(1):
+        def lagging():
+            port = str(cluster.ports[1])
+            row = next(row for row in weir.show("HOSTS") if port in str(row.values()))
+            return float(row["lag_ms"]) > 300 and "lag" in row["why"]
+        wait_until(lagging, "SHOW HOSTS shows the lag", 5 * SLOW)
+
+
+# --- read your writes -----------------------------------------------------------------------------
+
+
+def test_a_session_reads_its_writes(target, table):
+    with target.connect() as client:
+        for n in range(500):
+            client.query(f"INSERT INTO {table} VALUES ({n})")
+            assert client.value(f"SELECT count(*) FROM {table}") == str(n + 1)
+
+
+@pytest.mark.parametrize("style", ["simple", "extended", "transaction", "function", "prepared"])
+def test_own_writes_with_replicas_that_stand_still(weir, cluster, table, style):
+    with weir.connect() as client, cluster.paused(1, 2):
+        for n in range(20):
+            statement = f"INSERT INTO {table} VALUES ({n})"
+            if style == "simple":
+                client.query(statement)
+            elif style == "extended":
+                client.extended(statement)
+            elif style == "transaction":
+                client.query("BEGIN")
+                client.query(statement)
+                client.query("COMMIT")
+            elif style == "function":
+                client.query(f"DO $$ BEGIN {statement}; END $$")
+            else:
+                client.query(f"PREPARE p{n} AS {statement}; EXECUTE p{n}")
+            assert client.value(f"SELECT count(*) FROM {table}") == str(n + 1)
+
+
+def test_others_read_from_replicas_meanwhile(weir, cluster, table):
+    """Only the session that wrote pays for its freshness."""
+    with weir.connect() as writer, weir.connect() as reader:
+        with cluster.paused(1, 2):
+            writer.query(f"INSERT INTO {table} VALUES (1)")
+            assert cluster.number_of(writer.value(READ)) == 0
+            assert cluster.number_of(reader.value(READ)) in (1, 2)
+        cluster.wait_replayed()
+        wait_until(lambda: cluster.number_of(writer.value(READ)) != 0,
+                   "the writer reads from replicas again", 3 * SLOW)
+
+
+def test_eventual_consistency_may_be_stale(start_weir, cluster, table):
+    """Shows that the tests above test something."""
+    weir = start_weir({"routing": {"consistency": "eventual"}})
+    with weir.connect() as client, cluster.paused(1, 2):
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        assert client.value(f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_many_sessions_read_their_writes(weir, table):
+    clients = [weir.connect() for _ in range(10)]
+    for n in range(50):
+        for number, client in enumerate(clients):
+            client.query(f"INSERT INTO {table} VALUES ({number * 1000 + n})")
+        for number, client in enumerate(clients):
+            assert client.value(f"SELECT count(*) FROM {table} WHERE id BETWEEN {number * 1000} "
+                                f"AND {number * 1000 + 999}") == str(n + 1)
+    for client in clients:
+        client.terminate()

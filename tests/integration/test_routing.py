@@ -1,0 +1,271 @@
+"""Which host serves what: by grammar, catalog, hints and transactions."""
+from collections import Counter
+
+import pytest
+
+from support import wire
+from support.cluster import fresh_name
+from support.wire import SYNC, bind, execute, parse
+
+PORT = "inet_server_port()"
+
+
+def host_of(cluster, client, sql=f"SELECT {PORT}"):
+    return cluster.number_of(client.query(sql)[-1][0])
+
+
+def hosts_of(cluster, client, sql=f"SELECT {PORT}", count=12):
+    return {host_of(cluster, client, sql) for _ in range(count)}
+
+
+@pytest.fixture(scope="module")
+def names(cluster):
+    """Objects whose nature only the catalog knows."""
+    prefix = fresh_name("r")
+    made = {kind: f"{prefix}_{kind}" for kind in (
+        "table", "view", "unlogged", "sequence", "stable", "volatile", "volatile_view", "hidden",
+        "writer", "procedure", "harmless")}
+    cluster.sql(0, """
+        CREATE TABLE {table} (id int, v text);
+        CREATE UNLOGGED TABLE {unlogged} (id int);
+        CREATE SEQUENCE {sequence};
+        CREATE VIEW {view} AS SELECT inet_server_port();
+        CREATE FUNCTION {stable}() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+        CREATE FUNCTION {volatile}() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+        CREATE FUNCTION {harmless}() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+        CREATE VIEW {volatile_view} AS SELECT {volatile}() AS n;
+        CREATE FUNCTION {writer}(n int) RETURNS int LANGUAGE plpgsql VOLATILE AS
+            'BEGIN INSERT INTO {table} VALUES (1000 + n); RETURN n; END';
+        CREATE FUNCTION {hidden}(n int) RETURNS int LANGUAGE plpgsql STABLE AS
+            'BEGIN RETURN {writer}(n); END';
+        CREATE PROCEDURE {procedure}() LANGUAGE sql AS 'INSERT INTO {table} VALUES (99)';
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
+        ALTER TABLE {table} OWNER TO app;
+        """.format(**made))
+    cluster.wait_replayed()
+    return made
+
+
+@pytest.fixture
+def client(weir):
+    with weir.connect() as made:
+        yield made
+
+
+# --- reads ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sql", [
+    "SELECT {port}",
+    "  -- a comment\n SELECT {port}",
+    "/* another */ SELECT {port};",
+    "WITH a AS (SELECT {port} AS p) SELECT p FROM a",
+    "SELECT * FROM (VALUES ({port})) v",
+    "SELECT {port}, random(), clock_timestamp(), pg_backend_pid()",
+    "SELECT {port}, current_setting('work_mem')",
+    "SELECT {port} FROM {table} RIGHT JOIN (SELECT 1) x ON true",
+    "TABLE {view}",
+    "(SELECT {port}) UNION ALL (SELECT {port})",
+    "SELECT {port} FROM pg_class LIMIT 1",
+    "SELECT {port}; SELECT {port}",
+    "SELECT {port}, {stable}()",
+])
+def test_reads_run_on_replicas(client, cluster, names, sql):
+    assert hosts_of(cluster, client, sql.format(port=PORT, **names)) == {1, 2}
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sql", [
+    "INSERT INTO {table} VALUES (1) ON CONFLICT DO NOTHING; SELECT {port}",
+    "UPDATE {table} SET v = 'x'; SELECT {port}",
+    "SELECT {port}; DELETE FROM {table}; SELECT {port}",
+    "WITH gone AS (DELETE FROM {table} RETURNING id) SELECT {port}",
+    "SELECT {port} FROM (SELECT 1) x FULL JOIN (SELECT id FROM {table} FOR UPDATE) y ON true",
+    "SELECT {port} FROM (SELECT 1) x FULL JOIN (SELECT id FROM {table} FOR NO KEY UPDATE) y "
+    "ON true",
+    "SELECT {port} FROM (SELECT 1) x FULL JOIN (SELECT id FROM {table} FOR SHARE) y ON true",
+    "SELECT {port} FROM (SELECT 1) x FULL JOIN (SELECT id FROM {table} FOR KEY SHARE) y ON true",
+    "SELECT {port}, nextval('{sequence}')",
+    "SELECT {port}, setval('{sequence}', 5)",
+    "SELECT {port}, {volatile}()",
+    "SELECT {port}, {volatile_view}.n FROM {volatile_view}",
+    "SELECT {port}, txid_current()",
+    "SELECT {port}, pg_notify('c', 'x')",
+    "SELECT {port}, pg_advisory_xact_lock(1)",
+    "SELECT {port} FROM (SELECT 1) x FULL JOIN {unlogged} ON true",
+    "MERGE INTO {table} t USING (SELECT -1 AS id) s ON s.id = t.id WHEN MATCHED THEN DELETE; "
+    "SELECT {port}",
+    "LOCK TABLE {table}; SELECT {port}",
+    "CREATE TABLE {table}_x (); DROP TABLE {table}_x; SELECT {port}",
+    "DO $$ BEGIN END $$; SELECT {port}",
+    "ANALYZE {table}; SELECT {port}",
+    "COMMENT ON TABLE {table} IS 'x'; SELECT {port}",
+])
+def test_writes_run_on_the_primary(client, cluster, names, sql):
+    assert hosts_of(cluster, client, sql.format(port=PORT, **names), 4) == {0}
+
+
+def test_explain_of_a_write(client, names):
+    client.query("EXPLAIN SELECT 1")
+    client.query("EXPLAIN ANALYZE INSERT INTO {table} VALUES (7)".format(**names))
+    assert client.query("SELECT id FROM {table} WHERE id = 7".format(**names)) == [["7"]]
+
+
+def test_call_of_a_procedure(client, cluster, names):
+    client.query("CALL {procedure}()".format(**names))
+    assert cluster.value(0, "SELECT count(*) FROM {table} WHERE id = 99".format(**names)) == "1"
+
+
+def test_show_and_set_need_no_server_of_their_own(client):
+    for sql in ("SHOW work_mem", "SHOW server_version", "SHOW ALL"):
+        assert client.query(sql)
+
+
+def test_unparseable_text_is_answered_by_the_primary(client):
+    with pytest.raises(wire.ServerError) as failed:
+        client.query("SELEKT 1")
+    assert failed.value.code == "42601"
+    assert failed.value.message == 'syntax error at or near "SELEKT"'
+    assert failed.value.fields["P"] == "1"
+
+
+def test_write_hidden_in_a_stable_function_is_repaired(client, cluster, names):
+    """The catalog says stable, the function writes: 25006 on the replica is never shown."""
+    for n in range(6):
+        client.query("SELECT {hidden}({n})".format(n=n, **names))
+    assert cluster.value(0, "SELECT count(*) FROM {table} WHERE id >= 1000".format(**names)) == "6"
+
+
+def test_write_hidden_in_a_prepared_statement_is_repaired(client, cluster, names):
+    client.send(parse("h", "SELECT {hidden}($1::int)".format(**names)), SYNC)
+    client.read_until_ready()
+    for n in range(6):
+        client.send(bind("", "h", [n]), execute(), SYNC)
+        assert len(client.rows()) == 1
+    assert cluster.value(0, "SELECT count(*) FROM {table} WHERE id >= 1000".format(**names)) == "6"
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+def test_transactions_run_on_the_primary(client, cluster):
+    client.query("BEGIN")
+    assert hosts_of(cluster, client) == {0}
+    client.query("COMMIT")
+    assert 0 not in hosts_of(cluster, client)
+
+
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "START TRANSACTION READ ONLY",
+                                   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"])
+def test_read_only_transactions_run_on_a_replica(client, cluster, begin):
+    for _ in range(4):
+        client.query(begin)
+        seen = hosts_of(cluster, client, count=4)
+        assert len(seen) == 1 and seen <= {1, 2}
+        with pytest.raises(wire.ServerError) as failed:
+            client.query("CREATE TABLE never ()")
+        assert failed.value.code == "25006"
+        client.query("ROLLBACK")
+
+
+def test_serializable_read_only_still_works(client):
+    """Replicas refuse SERIALIZABLE; the client must not notice."""
+    client.query("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY")
+    assert client.value("SELECT 1") == "1"
+    client.query("COMMIT")
+
+
+def test_default_read_only_sessions_read_from_replicas(weir, cluster):
+    with weir.connect(options="-c default_transaction_read_only=on") as client:
+        client.query("BEGIN")
+        assert hosts_of(cluster, client, count=3) <= {1, 2}
+        client.query("COMMIT")
+
+
+def test_transaction_in_one_string(client, cluster, names):
+    text = "BEGIN; INSERT INTO {table} VALUES (1); SELECT {port}; ROLLBACK"
+    assert host_of(cluster, client, text.format(port=PORT, **names)) == 0
+
+
+# --- hints ----------------------------------------------------------------------------------------
+
+
+def test_comment_hints(client, cluster, names):
+    assert hosts_of(cluster, client, f"/* weir: primary */ SELECT {PORT}") == {0}
+    assert hosts_of(cluster, client, f"SELECT {PORT} /* weir: primary */") == {0}
+    volatile = "/* weir: replica */ SELECT {port}, {harmless}()".format(port=PORT, **names)
+    assert hosts_of(cluster, client, volatile) == {1, 2}
+
+
+def test_text_that_looks_like_a_hint_is_none(client, cluster):
+    assert hosts_of(cluster, client, f"SELECT {PORT}, '/* weir: primary */'") == {1, 2}
+
+
+def test_set_route(client, cluster):
+    client.query("SET weir.route TO 'primary'")
+    assert hosts_of(cluster, client) == {0}
+    assert client.value("SHOW weir.route") == "primary"
+    client.query("SET weir.route = replica")
+    assert hosts_of(cluster, client) == {1, 2}
+    client.query("RESET weir.route")
+    assert hosts_of(cluster, client) == {1, 2}
+    with pytest.raises(wire.ServerError) as failed:
+        client.query("SET weir.route TO 'moon'")
+    assert failed.value.code == "22023"
+
+
+def test_route_as_a_startup_option(weir, cluster):
+    with weir.connect(options="-c weir.route=primary") as client:
+        assert hosts_of(cluster, client) == {0}
+    with weir.connect(**{"weir.route": "primary"}) as client:
+        assert hosts_of(cluster, client) == {0}
+
+
+# --- distribution ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("balancing", ["least_connections", "round_robin", "random"])
+def test_reads_are_spread_evenly(start_weir, cluster, balancing):
+    weir = start_weir({"routing": {"balancing": balancing}})
+    clients = [weir.connect() for _ in range(4)]
+    seen = Counter()
+    for _ in range(250):
+        for client in clients:
+            seen[host_of(cluster, client)] += 1
+    for client in clients:
+        client.terminate()
+    assert seen[0] == 0
+    assert 450 <= seen[1] <= 550 if balancing != "random" else 400 <= seen[1] <= 600
+
+
+def test_least_latency_uses_replicas(start_weir, cluster):
+    weir = start_weir({"routing": {"balancing": "least_latency"}})
+    with weir.connect() as client:
+        assert hosts_of(cluster, client, count=100) <= {1, 2}
+
+
+def test_client_address_hash_keeps_a_client_on_its_replica(start_weir, cluster):
+    weir = start_weir({"routing": {"balancing": "client_address_hash"}})
+    seen = set()
+    for _ in range(5):
+        with weir.connect() as client:
+            seen |= hosts_of(cluster, client)
+    assert len(seen) == 1 and seen <= {1, 2}
+
+
+def test_split_reads_off(start_weir, cluster):
+    weir = start_weir({"routing": {"split_reads": False}})
+    with weir.connect() as client:
+        assert hosts_of(cluster, client) == {0}
+
+
+def test_weights(start_weir, cluster):
+    hosts = [{"host": f"127.0.0.1:{port}", "weight": weight}
+             for port, weight in zip(cluster.ports, (1, 1, 3))]
+    weir = start_weir({"clusters": {"main": {"hosts": hosts}}, "routing": {"balancing": "random"}})
+    with weir.connect() as client:
+        seen = Counter(host_of(cluster, client) for _ in range(800))
+    assert seen[0] == 0 and 2.0 < seen[2] / seen[1] < 4.5
