@@ -103,6 +103,6 @@ absl::Status HostProbe::connect() {
   return connection_->prepare(kName, kSample, deadline());
 }
 
-base::Time HostProbe::deadline() const { return net::read_clock() + timeout_; }
+base::Time HostProbe::deadline() const { return net::read_clock() + login_.timeout; }
 
 }  // namespace proxy

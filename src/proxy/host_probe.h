@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "base/time.h"
@@ -15,9 +16,8 @@ namespace proxy {
 // replica's timeline (pg_stat_wal_receiver).
 class HostProbe {
  public:
-  // timeout: for connecting, and again for each answer.
-  HostProbe(ServerLogin login, base::milliseconds timeout, const StopSignal& stop)
-      : login_(std::move(login)), timeout_(timeout), stop_(stop) {}
+  // login.timeout: for connecting, and again for each answer.
+  HostProbe(ServerLogin login, const StopSignal& stop) : login_(std::move(login)), stop_(stop) {}
 
   // Connects when there is no connection. One that broke since its last answer is replaced and the
   // new one asked before that counts as a failure: a backend may be ended while its host is well.
@@ -29,7 +29,6 @@ class HostProbe {
   base::Time deadline() const;
 
   const ServerLogin login_;
-  const base::milliseconds timeout_;
   const StopSignal& stop_;
   std::optional<LibpqConnection> connection_;
   std::uint64_t system_identifier_ = 0;  // of connection_'s server; 0 = may not be read

@@ -53,6 +53,8 @@ std::string reason(const char* message) {
 
 PGconn* start_connection(const ServerLogin& login) {
   const std::string port = std::to_string(login.port);
+  const std::string options =
+      absl::StrCat("-c statement_timeout=", (login.timeout + base::seconds(1)).count());
   const bool literal = !login.host.starts_with('/') && net::literal_address(login.host, login.port);
   // Empty values would be filled from the environment and the home directory; a path that cannot
   // exist is not.
@@ -72,6 +74,7 @@ PGconn* start_connection(const ServerLogin& login) {
   add("user", login.user.c_str());
   add("password", login.password.c_str());
   add("passfile", kNoFile);
+  add("options", options.c_str());
   add("application_name", login.application_name.c_str());
   add("client_encoding", "UTF8");
   add("gssencmode", "disable");

@@ -40,6 +40,9 @@ struct ServerLogin {
   std::uint16_t port = 0;
   config::Tls tls;
   std::string dbname, user, password, application_name;
+  // How long the caller waits for an answer. The server is told to end a statement a second later:
+  // it does not notice that we have gone.
+  base::milliseconds timeout{};
 
   bool operator==(const ServerLogin&) const = default;
 };

@@ -23,7 +23,8 @@ ServerLogin login_of(const LookupRequest& request) {
           .dbname = request.dbname,
           .user = request.user,
           .password = request.password,
-          .application_name = "weir auth_query"};
+          .application_name = "weir auth_query",
+          .timeout = request.timeout};
 }
 
 // Lengths before the parts: no two different lists make the same key.

@@ -66,7 +66,8 @@ ServerLogin login_to(const config::Cluster& cluster, const config::Host& host,
           .dbname = cluster.monitor_database,
           .user = own ? cluster.monitor_user : login.first,
           .password = own ? cluster.monitor_password : login.second,
-          .application_name = "weir monitor"};
+          .application_name = "weir monitor",
+          .timeout = cluster.monitor_timeout};
 }
 
 }  // namespace
@@ -76,8 +77,7 @@ ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
                                std::function<void()> on_roles_changed)
     : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
   for (const config::Host& host : config_.hosts) {
-    watches_.push_back(std::make_unique<Watch>(
-        HostProbe(login_to(config_, host, login), config_.monitor_timeout, stop_)));
+    watches_.push_back(std::make_unique<Watch>(HostProbe(login_to(config_, host, login), stop_)));
   }
   snapshot_ = tracker_.publish(read_clock());
   version_ = snapshot_->version;
