@@ -1,13 +1,24 @@
 #include "sql/lexer.h"
 
+#include <algorithm>
 #include <array>
 
 namespace sql {
 namespace {
 
 constexpr std::size_t kNone = std::string_view::npos;
+// White space, comments, words and numbers are cut there, so that no token takes long. Texts with
+// such tokens are far beyond what is parsed; work() tells.
+constexpr std::size_t kRunMax = 16u << 20;
 
-enum Class : std::uint8_t { kSpace = 1, kStart = 2, kDigit = 4, kOp = 8, kSelfChar = 16 };
+enum Class : std::uint8_t {
+  kSpace = 1,
+  kStart = 2,
+  kDigit = 4,
+  kOp = 8,
+  kSelfChar = 16,
+  kDollar = 32
+};
 
 constexpr std::array<std::uint8_t, 256> make_classes() {
   std::array<std::uint8_t, 256> t{};
@@ -16,6 +27,7 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
   for (int c = 'A'; c <= 'Z'; ++c) t[static_cast<std::size_t>(c)] |= kStart;
   for (std::size_t c = 0x80; c < 256; ++c) t[c] |= kStart;
   t['_'] |= kStart;
+  t['$'] |= kDollar;
   for (int c = '0'; c <= '9'; ++c) t[static_cast<std::size_t>(c)] |= kDigit;
   for (const char c : std::string_view("~!@#^&|`?+-*/%<>="))
     t[static_cast<unsigned char>(c)] |= kOp;
@@ -44,7 +56,10 @@ Token Lexer::token(TokenKind kind, std::size_t begin, std::size_t end) {
 
 Token Lexer::next() {
   const std::size_t before = at_;
-  if (!skip_space()) return token(TokenKind::kInvalid, at_, text_.size());
+  if (!skip_space()) {
+    work_ += text_.size() - before;
+    return token(TokenKind::kInvalid, at_, text_.size());
+  }
   work_ += at_ - before;
   if (at_ >= text_.size()) return token(TokenKind::kEnd, text_.size(), text_.size());
   const Token result = lex(at_);
@@ -52,11 +67,18 @@ Token Lexer::next() {
   return result;
 }
 
+std::size_t Lexer::run_end(std::size_t begin, std::uint8_t classes) const {
+  const std::size_t limit = std::min(text_.size(), begin + kRunMax);
+  std::size_t i = begin;
+  while (i < limit && has(text_[i], classes)) ++i;
+  return i;
+}
+
 bool Lexer::skip_space() {
   for (;;) {
-    while (at_ < text_.size() && has(text_[at_], kSpace)) ++at_;
+    at_ = run_end(at_, kSpace);
     if (at(at_) == '-' && at(at_ + 1) == '-') {
-      while (at_ < text_.size() && !is_newline(text_[at_])) ++at_;
+      at_ = std::min(text_.find_first_of("\n\r", at_), text_.size());
     } else if (at(at_) == '/' && at(at_ + 1) == '*') {
       if (!skip_block_comment()) return false;
     } else {
@@ -66,8 +88,9 @@ bool Lexer::skip_space() {
 }
 
 bool Lexer::skip_block_comment() {
+  const std::size_t limit = std::min(text_.size(), at_ + kRunMax);
   std::size_t i = at_ + 2;
-  for (std::size_t depth = 1; i + 1 < text_.size();) {
+  for (std::size_t depth = 1; i + 1 < limit;) {
     if (text_[i] == '/' && text_[i + 1] == '*') {
       ++depth;
       i += 2;
@@ -112,37 +135,24 @@ Token Lexer::lex_letter(std::size_t begin) {
     if (at(begin + 2) == '\'') return string(begin, begin + 2, Style::kPlain);
     if (at(begin + 2) == '"') return quoted(TokenKind::kQuotedName, begin, begin + 2);
   }
-  std::size_t i = begin + 1;
-  while (i < text_.size() && (has(text_[i], kStart | kDigit) || text_[i] == '$')) ++i;
-  return token(TokenKind::kWord, begin, i);
+  return token(TokenKind::kWord, begin, run_end(begin, kStart | kDigit | kDollar));
 }
 
 Token Lexer::lex_number(std::size_t begin) {
-  std::size_t i = begin;
-  while (has(at(i), kDigit)) ++i;
-  if (at(i) == '.' && at(i + 1) != '.') {  // 1..2 is 1 .. 2
-    ++i;
-    while (has(at(i), kDigit)) ++i;
-  }
+  std::size_t i = run_end(begin, kDigit);
+  if (at(i) == '.' && at(i + 1) != '.') i = run_end(i + 1, kDigit);  // 1..2 is 1 .. 2
   if (at(i) == 'e' || at(i) == 'E') {
     std::size_t exponent = i + 1;
     if (at(exponent) == '+' || at(exponent) == '-') ++exponent;
-    if (has(at(exponent), kDigit)) {
-      i = exponent;
-      while (has(at(i), kDigit)) ++i;
-    }
+    if (has(at(exponent), kDigit)) i = run_end(exponent, kDigit);
   }
   return token(TokenKind::kNumber, begin, i);
 }
 
 Token Lexer::lex_dollar(std::size_t begin) {
   std::size_t i = begin + 1;
-  if (has(at(i), kDigit)) {
-    while (has(at(i), kDigit)) ++i;
-    return token(TokenKind::kParameter, begin, i);
-  }
-  if (has(at(i), kStart))
-    while (has(at(i), kStart | kDigit)) ++i;
+  if (has(at(i), kDigit)) return token(TokenKind::kParameter, begin, run_end(i, kDigit));
+  if (has(at(i), kStart)) i = run_end(i, kStart | kDigit);
   if (at(i) != '$') return token(TokenKind::kInvalid, begin, begin + 1);
   const std::string_view tag = text_.substr(begin, i + 1 - begin);
   const std::size_t close = text_.find(tag, i + 1);

@@ -56,6 +56,8 @@ class Lexer {
   std::size_t work() const { return work_; }
 
  private:
+  // Where characters of these classes end.
+  std::size_t run_end(std::size_t begin, std::uint8_t classes) const;
   bool skip_space();  // false: a comment that does not end
   bool skip_block_comment();
   Token lex(std::size_t begin);
