@@ -110,10 +110,6 @@ void describe_warnings(const Config& config, std::string& out) {
   if (!admin) append(out, "note: no user has admin or stats: nobody may use the console\n");
 }
 
-bool belongs_to_a_name(std::string_view key) {
-  return key.starts_with("clusters.") || key.starts_with("databases.") || key.starts_with("users.");
-}
-
 }  // namespace
 
 std::string describe(const Config& config) {
@@ -133,8 +129,8 @@ std::string describe(const Config& config) {
   for (const User& user : config.users) describe_user(user, out);
 
   std::string changed;
-  for (const ConfigRow& row : explain(config)) {
-    if (belongs_to_a_name(row.key) || row.value == row.default_value) continue;
+  for (const ConfigRow& row : explain_general(config)) {
+    if (row.value == row.default_value) continue;
     append(changed, "  ", row.key, " = ", row.value, " (default ",
            row.default_value.empty() ? "none" : row.default_value, ")\n");
   }

@@ -19,5 +19,7 @@ struct ConfigRow {
 };
 // Every setting, those of each cluster, database and user included, in the file's order.
 std::vector<ConfigRow> explain(const Config& config);
+// The same without those of clusters, databases and users.
+std::vector<ConfigRow> explain_general(const Config& config);
 
 }  // namespace config

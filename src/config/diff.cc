@@ -31,14 +31,9 @@ NamedChanges compare(const std::vector<Named>& before, const std::vector<Named>&
   return changes;
 }
 
-// The settings outside of clusters, databases and users.
-std::map<std::string, ConfigRow> global_rows(const Config& config) {
-  Config only_global = config;
-  only_global.clusters.clear();
-  only_global.databases.clear();
-  only_global.users.clear();
+std::map<std::string, ConfigRow> general_rows(const Config& config) {
   std::map<std::string, ConfigRow> rows;
-  for (ConfigRow& row : explain(only_global)) rows.emplace(row.key, row);
+  for (ConfigRow& row : explain_general(config)) rows.emplace(row.key, row);
   return rows;
 }
 
@@ -62,8 +57,8 @@ Diff diff(const Config& before, const Config& after) {
   result.clusters = compare(before.clusters, after.clusters);
   result.databases = compare(before.databases, after.databases);
   result.users = compare(before.users, after.users);
-  const std::map<std::string, ConfigRow> old = global_rows(before);
-  for (const auto& [key, row] : global_rows(after)) {
+  const std::map<std::string, ConfigRow> old = general_rows(before);
+  for (const auto& [key, row] : general_rows(after)) {
     if (row.value == old.at(key).value) continue;
     (row.changeable ? result.settings : result.needs_restart).push_back(key);
   }

@@ -71,7 +71,7 @@ class RowLister {
     add_all(inner);
   }
   template <class T, class Visit>
-  void named(std::string_view key, const std::vector<T>& value, const T& prototype,
+  void named(std::string_view key, const std::vector<T>& value, const T& prototype, std::size_t,
              const Visit& visit) {
     for (const T& element : value) {
       RowLister inner(key_below(key_below(prefix_, key), element.name));
@@ -123,6 +123,14 @@ std::vector<ConfigRow> explain(const Config& config) {
                      std::end(kRestartKeys);
   }
   return rows;
+}
+
+std::vector<ConfigRow> explain_general(const Config& config) {
+  Config general = config;
+  general.clusters.clear();
+  general.databases.clear();
+  general.users.clear();
+  return explain(general);
 }
 
 }  // namespace config

@@ -1,4 +1,7 @@
 // The few questions that loading a configuration asks of the file system. Internal to config/.
+//
+// The one place in this otherwise pure folder that touches files: that a configuration which exists
+// is valid includes that the files it names are there.
 #pragma once
 
 #include <cstddef>

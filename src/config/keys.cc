@@ -43,7 +43,8 @@ class KeyLister {
     visit(inner);
   }
   template <class T>
-  void named(std::string_view key, const std::vector<T>&, const T& prototype, const auto& visit) {
+  void named(std::string_view key, const std::vector<T>&, const T& prototype, std::size_t,
+             const auto& visit) {
     KeyLister inner = below(std::string(key) + ".NAME");
     visit(inner, prototype);
   }

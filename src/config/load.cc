@@ -57,9 +57,11 @@ LoadResult load_table(toml::table root, std::string source, Problems& problems,
   reader.finish();
 
   complete(*config);
-  validate(*config, [&](const std::vector<std::string>& path, std::string message) {
-    report_at(root, path, std::move(message), problems);
-  });
+  validate(*config, {.add =
+                         [&](const std::vector<std::string>& path, std::string message) {
+                           report_at(root, path, std::move(message), problems);
+                         },
+                     .full = [&] { return problems.full(); }});
   LoadResult result{nullptr, problems.take()};
   if (result.problems.empty()) result.config = std::move(config);
   return result;

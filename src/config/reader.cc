@@ -18,7 +18,6 @@ constexpr std::size_t kSqlBytesMax = 8u << 10;
 constexpr std::size_t kPathBytesMax = 4096;
 constexpr std::size_t kSecretBytesMax = 1024;
 constexpr std::size_t kFunctionsMax = 10'000;
-constexpr std::size_t kNamedMax = 100'000;
 
 std::string found(const toml::node& node) {
   if (const auto* text = node.as_string()) return quoted(text->get());
@@ -244,7 +243,11 @@ const toml::table* Reader::read_table(std::string_view key) {
 }
 
 std::vector<Reader::NamedTable> Reader::read_names(const toml::table& tables,
-                                                   const std::string& path) {
+                                                   const std::string& path, std::size_t count_max) {
+  if (tables.size() > count_max) {
+    add_at(problems_, tables.source(), path,
+           concat("expected at most ", count_max, " names, found ", tables.size()));
+  }
   struct Found {
     bool overridden;
     toml::source_position at;
@@ -260,7 +263,7 @@ std::vector<Reader::NamedTable> Reader::read_names(const toml::table& tables,
                     " bytes without control characters, found ", quoted(name)));
     } else if (!node.is_table()) {
       expected(node, key_path, concat("a table, [", key_path, "]"));
-    } else if (all.size() < kNamedMax) {
+    } else if (all.size() < count_max) {
       const auto& source = key.source();
       all.push_back({source.path && *source.path == kOverrideSource, source.begin,
                      NamedTable(name, node.as_table())});

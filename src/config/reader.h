@@ -67,11 +67,12 @@ class Reader {
   }
   // In the file's order; those that only an override names come last.
   template <class T, class Visit>
-  void named(std::string_view key, std::vector<T>& value, const T& prototype, const Visit& visit) {
+  void named(std::string_view key, std::vector<T>& value, const T& prototype, std::size_t count_max,
+             const Visit& visit) {
     const toml::table* tables = read_table(key);
     if (tables == nullptr) return;
     const std::string path = below(key);
-    for (const auto& [name, table] : read_names(*tables, path)) {
+    for (const auto& [name, table] : read_names(*tables, path, count_max)) {
       T element = prototype;
       element.name = name;
       read_inner(*table, key_below(path, name), [&](Reader& inner) { visit(inner, element); });
@@ -97,7 +98,8 @@ class Reader {
   std::optional<std::uint64_t> read_size(std::string_view key, SizeRange range);
   std::optional<std::size_t> read_word(std::string_view key, WordList choices);
   const toml::table* read_table(std::string_view key);
-  std::vector<NamedTable> read_names(const toml::table& tables, const std::string& path);
+  std::vector<NamedTable> read_names(const toml::table& tables, const std::string& path,
+                                     std::size_t count_max);
   std::optional<Host> read_host(const toml::node& node, const std::string& path);
   void read_password_file(const toml::node& node, const std::string& path, std::string& value);
 

@@ -11,11 +11,13 @@
 //   v.flag(key, bool)                        v.functions(key, strings)
 //   v.listeners / v.http / v.hosts           addresses, in their own forms
 //   v.section(key, visit)                    a table: visit(inner visitor)
-//   v.named(key, vector, prototype, visit)   a table of tables: visit(inner visitor, element)
+//   v.named(key, vector, prototype, count_max, visit)
+//                                            a table of tables: visit(inner visitor, element)
 //   v.pool(key, optional pool, base)         a table that starts from `base`
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -49,6 +51,8 @@ inline constexpr milliseconds kDay = std::chrono::hours(24);
 inline constexpr milliseconds kYear = 365 * kDay;
 inline constexpr std::uint64_t kConnectionsMax = 100'000;
 inline constexpr std::uint64_t kClientsMax = 1'000'000;
+inline constexpr std::size_t kClustersMax = 256;
+inline constexpr std::size_t kNamesMax = 100'000;  // of databases, and of users
 
 template <class Visitor, class T>
 void visit_pool(Visitor& v, T& pool) {
@@ -194,11 +198,11 @@ void visit_config(Visitor& v, T& config) {
   Cluster cluster;
   cluster.routing = config.routing;
   cluster.tls = config.server_tls;
-  v.named("clusters", config.clusters, cluster,
+  v.named("clusters", config.clusters, cluster, kClustersMax,
           [](auto& inner, auto& element) { visit_cluster(inner, element); });
-  v.named("databases", config.databases, Database{},
+  v.named("databases", config.databases, Database{}, kNamesMax,
           [&](auto& inner, auto& element) { visit_database(inner, element, config.pool); });
-  v.named("users", config.users, User{},
+  v.named("users", config.users, User{}, kNamesMax,
           [&](auto& inner, auto& element) { visit_user(inner, element, config.pool); });
   v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
   v.section("timeouts", [&](auto& inner) { visit_timeouts(inner, config.timeouts); });

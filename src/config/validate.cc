@@ -144,11 +144,12 @@ void check_cluster(const Config& config, const Cluster& cluster, const Report& r
 }
 
 std::string names_of_clusters(const Config& config) {
+  constexpr std::size_t kShown = 5;
   std::string list;
-  for (const Cluster& cluster : config.clusters) {
-    append(list, list.empty() ? "" : ", ", quoted(cluster.name));
+  for (std::size_t i = 0; i < std::min(config.clusters.size(), kShown); ++i) {
+    append(list, i == 0 ? "" : ", ", quoted(config.clusters[i].name));
   }
-  return list;
+  return list + (config.clusters.size() > kShown ? ", ..." : "");
 }
 
 void check_database(const Config& config, const Database& database, const Report& report) {
@@ -259,12 +260,21 @@ void validate(const Config& config, const Report& report) {
     report({"clusters"},
            "expected at least one cluster: [clusters.main] with hosts = [\"10.0.0.1:5432\"]");
   }
-  for (const Cluster& cluster : config.clusters) check_cluster(config, cluster, report);
+  for (const Cluster& cluster : config.clusters) {
+    if (report.full()) return;
+    check_cluster(config, cluster, report);
+  }
   if (!config.clusters.empty()) {
-    for (const Database& database : config.databases) check_database(config, database, report);
+    for (const Database& database : config.databases) {
+      if (report.full()) return;
+      check_database(config, database, report);
+    }
   }
   check_auth(config, report);
-  for (const User& user : config.users) check_user(config, user, report);
+  for (const User& user : config.users) {
+    if (report.full()) return;
+    check_user(config, user, report);
+  }
 }
 
 }  // namespace config

@@ -3,14 +3,22 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.h"
 
 namespace config {
 
-// path: {"clusters", "main", "hosts", "[1]"}
-using Report = std::function<void(std::vector<std::string> path, std::string message)>;
+struct Report {
+  // path: {"clusters", "main", "hosts", "[1]"}
+  std::function<void(std::vector<std::string> path, std::string message)> add;
+  std::function<bool()> full;  // further problems would not be kept: no need to look for them
+
+  void operator()(std::vector<std::string> path, std::string message) const {
+    add(std::move(path), std::move(message));
+  }
+};
 
 // Fills in what follows from the rest: see load.h.
 void complete(Config& config);

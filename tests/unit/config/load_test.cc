@@ -68,11 +68,6 @@ drain = "1d"
 clients = 5
 message_bytes = "64MB"
 startup_bytes = 2048
-[log]
-level = "debug"
-format = "json"
-file = "weir.log"
-connections = true
 [admin]
 http = "[::1]:9127"
 )");
@@ -101,9 +96,14 @@ http = "[::1]:9127"
   CHECK(config.limits.clients == 5);
   CHECK(config.limits.message_bytes == 64u << 20);
   CHECK(config.limits.startup_bytes == 2048);
-  CHECK(config.logging == Logging{LogLevel::kDebug, LogFormat::kJson, "weir.log", true});
   CHECK(config.admin.http_host == "::1");
   CHECK(config.admin.http_port == 9127);
+}
+
+TEST_CASE("load: the log") {
+  const Config config = loaded(minimal(
+      "log = { level = \"debug\", format = \"json\", file = \"weir.log\", connections = true }\n"));
+  CHECK(config.logging == Logging{LogLevel::kDebug, LogFormat::kJson, "weir.log", true});
 }
 
 TEST_CASE("load: hosts in both forms") {
@@ -316,6 +316,16 @@ TEST_CASE("problems: their number is bounded") {
   std::string text;
   for (int i = 0; i < 1000; ++i) text += "key" + std::to_string(i) + " = 1\n";
   CHECK(config_testing::load(text).problems.size() == kProblemsMax);
+}
+
+TEST_CASE("problems: the number of names is bounded, and messages that list them") {
+  std::string text = "[users.a]\npassword = \"p\"\n";
+  for (int i = 0; i < 256; ++i) text += "[clusters.c" + std::to_string(i) + "]\nhosts = \"h\"\n";
+  CHECK(problems(text) ==
+        "weir.toml: databases.\"*\".cluster: expected the name of a cluster, since there are "
+        "several (\"c0\", \"c1\", \"c2\", \"c3\", \"c4\", ...), found nothing\n");
+  CHECK(problems(text + "[clusters.more]\nhosts = \"h\"\n")
+            .find("clusters: expected at most 256 names, found 257\n") != std::string::npos);
 }
 
 TEST_CASE("problems: no TOML at all") {
