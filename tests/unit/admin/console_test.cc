@@ -218,7 +218,7 @@ TEST_CASE("several statements: all answers, nothing after an error") {
 
 TEST_CASE("a long script neither recurses nor passes its limit") {
   Console console;
-  console.control.answer = FakeControl::Answer::kAtOnce;
+  console.control.set([&](auto& a) { a.how = FakeControl::Answer::kAtOnce; });
   std::string script;
   for (int i = 0; i < 1000; ++i) script += "SET a=1;";
   CHECK(console.stats.query(script).messages.size() == 1001);
@@ -270,9 +270,10 @@ TEST_CASE("commands need the right to") {
 
 TEST_CASE("what Control refuses becomes a PostgreSQL error") {
   Console console;
-  console.control.status = absl::NotFoundError("database \"x\" does not exist");
+  console.control.set(
+      [&](auto& a) { a.status = absl::NotFoundError("database \"x\" does not exist"); });
   for (auto answer : {FakeControl::Answer::kAtOnce, FakeControl::Answer::kFromThread}) {
-    console.control.answer = answer;
+    console.control.set([&](auto& a) { a.how = answer; });
     Reply reply = console.admin.query("PAUSE x");
     CHECK(reply.types() == "EZ");
     CHECK(reply.code() == "3D000");
@@ -280,13 +281,15 @@ TEST_CASE("what Control refuses becomes a PostgreSQL error") {
     CHECK(console.admin.query("RESUME x").code() == "3D000");
     CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
   }
-  console.control.status = absl::FailedPreconditionError("database \"x\" is not paused");
+  console.control.set(
+      [&](auto& a) { a.status = absl::FailedPreconditionError("database \"x\" is not paused"); });
   CHECK(console.admin.query("RESUME x").code() == "55000");
-  console.control.status = absl::InvalidArgumentError("weir.toml:3: unknown key");
+  console.control.set(
+      [&](auto& a) { a.status = absl::InvalidArgumentError("weir.toml:3: unknown key"); });
   Reply reply = console.admin.query("RELOAD");
   CHECK(reply.code() == "F0000");
-  console.control.status = absl::OkStatus();
-  console.control.reload_note = "workers";
+  console.control.set([&](auto& a) { a.status = absl::OkStatus(); });
+  console.control.set([&](auto& a) { a.reload_note = "workers"; });
   reply = console.admin.query("RELOAD");
   CHECK(reply.types() == "NCZ");
   CHECK(reply.notice() == "a restart is needed for: workers");
@@ -398,7 +401,7 @@ TEST_CASE("SHOW CONFIG has PgBouncer's exporter's keys, and no secret") {
 
 TEST_CASE("a PAUSE that waits holds up nobody else, and its client may go") {
   Console console;
-  console.control.hold_pause = true;
+  console.control.set([&](auto& a) { a.hold_pause = true; });
   protocol::Buffer out;
   out.append("PAUSE");
   out.push_back(0);
@@ -442,11 +445,14 @@ TEST_CASE("clients leave at any moment") {
 
 TEST_CASE("hostile rows are shown whole") {
   Console console;
-  console.control.inspection.clients[0].application_name = std::string("\xff\xfe'); DROP\0x", 12);
-  console.control.inspection.clients[0].user = "\"; DROP TABLE pools; --";
-  console.control.inspection.clients[1].application_name = std::string(1 << 20, 'x');
-  console.control.inspection.clients[1].id = ~std::uint64_t{0};
-  console.control.inspection.clients[1].wait_us = ~std::uint64_t{0};
+  console.control.set([](auto& answers) {
+    auto& clients = answers.inspection.clients;
+    clients[0].application_name = std::string("\xff\xfe'); DROP\0x", 12);
+    clients[0].user = "\"; DROP TABLE pools; --";
+    clients[1].application_name = std::string(1 << 20, 'x');
+    clients[1].id = ~std::uint64_t{0};
+    clients[1].wait_us = ~std::uint64_t{0};
+  });
   const auto rows = console.admin.query("SHOW CLIENTS").rows();
   REQUIRE(rows.size() == 2);
   CHECK(rows[0][18] == std::string("\xff\xfe'); DROP\0x", 12));

@@ -63,7 +63,7 @@ void put_bind(Buffer& out, std::string_view portal, std::string_view statement,
 TEST_CASE("parse, bind, describe, execute, sync") {
   Console console;
   for (auto answer : {FakeControl::Answer::kAtOnce, FakeControl::Answer::kFromThread}) {
-    console.control.answer = answer;
+    console.control.set([&](auto& a) { a.how = answer; });
     Buffer out;
     put_parse(out, "", "SHOW DATABASES");
     put_bind(out, "", "");
@@ -116,7 +116,8 @@ TEST_CASE("an expression's type comes from its value and stays") {
 
 TEST_CASE("binary results") {
   Console console;
-  console.control.inspection.databases[0].stats.bytes_received = 1'000'020'000;
+  console.control.set(
+      [&](auto& a) { a.inspection.databases[0].stats.bytes_received = 1'000'020'000; });
   Buffer out;
   put_parse(out, "",
             "SELECT d.name, d.pool_size, s.total_received, c.id, 0.5 AS half, NULL AS none, "

@@ -58,14 +58,7 @@ proxy::ConnectionRow client(std::uint64_t id, std::string database, std::string 
   return row;
 }
 
-}  // namespace
-
-proxy::Inspection sample_inspection() {
-  proxy::Inspection in;
-  in.taken = base::Time(1'000'000s);
-  in.taken_wall = base::WallTime(1'700'000'100s);
-  in.started_wall = base::WallTime(1'700'000'000s);  // 100 s of life
-
+void add_pools(proxy::Inspection& in) {
   auto one = pool("shop", "ann", "alpha");
   one.cl_active = 3;
   one.cl_waiting = 1;
@@ -80,18 +73,9 @@ proxy::Inspection sample_inspection() {
   auto three = pool("blog", "bob", "alpha");
   three.sv_idle = 7;
   in.pools = {one, two, three};
+}
 
-  in.clients = {client(11, "shop", "ann"), client(12, "blog", "bob")};
-  in.clients[0].link = 21;
-  in.clients[0].host = "alpha";
-  in.clients[0].memory = 1000;
-  in.clients[0].pins.push_back(
-      {.reason = sql::kAdvisoryLock, .since = in.taken - 5s, .statement = "SELECT lock($1)"});
-  in.servers = {client(21, "shop", "ann")};
-  in.servers[0].link = 11;
-  in.servers[0].remote_pid = 4242;
-  in.login_clients = 1;
-
+void add_databases(proxy::Inspection& in) {
   proxy::DatabaseRow shop;
   shop.name = "shop";
   shop.cluster = "main";
@@ -111,6 +95,29 @@ proxy::Inspection sample_inspection() {
   blog.paused = true;
   blog.stats.query_count = 5;
   in.databases = {shop, blog};
+}
+
+}  // namespace
+
+proxy::Inspection sample_inspection() {
+  proxy::Inspection in;
+  in.taken = base::Time(1'000'000s);
+  in.taken_wall = base::WallTime(1'700'000'100s);
+  in.started_wall = base::WallTime(1'700'000'000s);  // 100 s of life
+
+  add_pools(in);
+  in.clients = {client(11, "shop", "ann"), client(12, "blog", "bob")};
+  in.clients[0].link = 21;
+  in.clients[0].host = "alpha";
+  in.clients[0].memory = 1000;
+  in.clients[0].pins.push_back(
+      {.reason = sql::kAdvisoryLock, .since = in.taken - 5s, .statement = "SELECT lock($1)"});
+  in.servers = {client(21, "shop", "ann")};
+  in.servers[0].link = 11;
+  in.servers[0].remote_pid = 4242;
+  in.login_clients = 1;
+
+  add_databases(in);
 
   proxy::UserRow ann;
   ann.name = "ann";

@@ -19,25 +19,42 @@ class FakeControl : public proxy::Control {
  public:
   enum class Answer { kAtOnce, kFromThread, kNever };
 
+  struct Answers {
+    proxy::Inspection inspection = sample_inspection();
+    absl::Status status;
+    std::string reload_note;
+    bool draining = false;
+    bool hold_pause = false;
+    Answer how = Answer::kFromThread;
+  };
+  // Changes what is answered from now on. Other threads ask at any time.
+  template <class Change>
+  void set(Change change) {
+    const std::lock_guard lock(mutex_);
+    change(answers_);
+  }
+
   ~FakeControl() override {
     for (std::thread& thread : threads_) thread.join();
   }
 
   void inspect(absl::AnyInvocable<void(proxy::Inspection)> done) override {
-    later([this, done = std::move(done)]() mutable { done(inspection); });
+    later([copy = now().inspection, done = std::move(done)]() mutable { done(std::move(copy)); });
   }
   config::ConfigPtr config() const override { return config_; }
   void reload(absl::AnyInvocable<void(absl::Status, std::string)> done) override {
     note("reload");
-    later([this, done = std::move(done)]() mutable { done(status, reload_note); });
+    later([answers = now(), done = std::move(done)]() mutable {
+      done(answers.status, answers.reload_note);
+    });
   }
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override {
     note("pause " + std::string(database));
-    if (hold_pause) {
+    if (now().hold_pause) {
       held.push_back(std::move(done));
       return;
     }
-    later([this, done = std::move(done)]() mutable { done(status); });
+    later([status = now().status, done = std::move(done)]() mutable { done(status); });
   }
   absl::Status resume(std::string_view db) override { return did("resume", db); }
   absl::Status reconnect(std::string_view db) override { return did("reconnect", db); }
@@ -50,24 +67,18 @@ class FakeControl : public proxy::Control {
   void shutdown(Shutdown how) override {
     note(how == Shutdown::kNow ? "shutdown now" : "shutdown drain");
   }
-  bool draining() const override { return is_draining; }
+  bool draining() const override { return now().draining; }
 
   std::vector<std::string> calls() {
     const std::lock_guard lock(mutex_);
     return calls_;
   }
 
-  proxy::Inspection inspection = sample_inspection();
-  absl::Status status;
-  std::string reload_note;
-  bool is_draining = false;
-  bool hold_pause = false;
-  Answer answer = Answer::kFromThread;
   std::vector<absl::AnyInvocable<void(absl::Status)>> held;
 
  private:
   void later(absl::AnyInvocable<void()> call) {
-    switch (answer) {
+    switch (now().how) {
       case Answer::kAtOnce:
         return call();
       case Answer::kFromThread: {
@@ -85,11 +96,16 @@ class FakeControl : public proxy::Control {
   }
   absl::Status did(std::string what, std::string_view database) {
     note(what + " " + std::string(database));
-    return status;
+    return now().status;
+  }
+  Answers now() const {
+    const std::lock_guard lock(mutex_);
+    return answers_;
   }
 
   config::ConfigPtr config_ = sample_config();
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  Answers answers_;
   std::vector<std::string> calls_;
   std::vector<std::thread> threads_;
 };

@@ -93,7 +93,7 @@ TEST_CASE("paths and methods") {
 
 TEST_CASE("metrics in Prometheus's text format") {
   Server server;
-  server.control.inspection.pools[0].user = "bad\xff\"\n\\user";
+  server.control.set([&](auto& a) { a.inspection.pools[0].user = "bad\xff\"\n\\user"; });
   const std::string text = server.get("/metrics");
   CHECK(text.starts_with("HTTP/1.1 200"));
   CHECK(has(text, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
@@ -121,20 +121,25 @@ TEST_CASE("metrics in Prometheus's text format") {
 TEST_CASE("readiness") {
   Server server;
   CHECK(server.get("/readyz").starts_with("HTTP/1.1 200"));
-  auto snapshot =
-      std::make_shared<cluster::Snapshot>(*server.control.inspection.clusters[0].snapshot);
-  snapshot->primary = -1;
-  server.control.inspection.clusters[0].snapshot = snapshot;
+  auto snapshot = *admin_test::sample_inspection().clusters[0].snapshot;
+  snapshot.primary = -1;
+  const auto publish = [&] {
+    server.control.set([&](auto& answers) {
+      answers.inspection.clusters[0].snapshot = std::make_shared<cluster::Snapshot>(snapshot);
+    });
+  };
+  publish();
   std::string text = server.get("/readyz");
   CHECK(text.starts_with("HTTP/1.1 503"));
   CHECK(text.ends_with("cluster main: no primary and no fit replica\n"));
   CHECK(server.get("/healthz").starts_with("HTTP/1.1 200"));
-  snapshot->hosts[1].reads = true;  // reads can still be served
+  snapshot.hosts[1].reads = true;  // reads can still be served
+  publish();
   CHECK(server.get("/readyz").starts_with("HTTP/1.1 200"));
-  server.control.is_draining = true;
+  server.control.set([&](auto& a) { a.draining = true; });
   CHECK(server.get("/readyz").ends_with("\r\n\r\ndraining\n"));
-  server.control.is_draining = false;
-  server.control.inspection.clusters[0].snapshot = nullptr;
+  server.control.set([&](auto& a) { a.draining = false; });
+  server.control.set([&](auto& a) { a.inspection.clusters[0].snapshot = nullptr; });
   CHECK(server.get("/readyz").ends_with("cluster main: not measured yet\n"));
 }
 
@@ -156,7 +161,7 @@ TEST_CASE("requests follow each other on one connection") {
 
 TEST_CASE("a proxy that does not answer is a 503") {
   Server server({.inspect = std::chrono::milliseconds(50)});
-  server.control.answer = FakeControl::Answer::kNever;
+  server.control.set([&](auto& a) { a.how = FakeControl::Answer::kNever; });
   CHECK(server.get("/metrics").starts_with("HTTP/1.1 503"));
   CHECK(server.get("/healthz").starts_with("HTTP/1.1 200"));
 }
