@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "admin/console.h"
+#include "admin/text.h"
 #include "client.h"
 #include "fake_control.h"
 
@@ -315,13 +316,13 @@ TEST_CASE("a portal outlives the statement it came from") {
 TEST_CASE("statements and portals are bounded") {
   Console console;
   Buffer out;
-  for (int i = 0; i < 201; ++i) put_parse(out, "s" + std::to_string(i), "RELOAD");
+  for (int i = 0; i < 201; ++i) put_parse(out, admin::concat("s", i), "RELOAD");
   protocol::write_sync(out);
   Reply reply = console.client.send(out);
   CHECK(reply.types() == std::string(200, '1') + "EZ");
   CHECK(reply.code() == "54000");
   out.clear();
-  for (int i = 0; i < 65; ++i) put_bind(out, "p" + std::to_string(i), "s1");
+  for (int i = 0; i < 65; ++i) put_bind(out, admin::concat("p", i), "s1");
   protocol::write_sync(out);
   reply = console.client.send(out);
   CHECK(reply.types() == std::string(64, '2') + "EZ");
