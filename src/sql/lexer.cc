@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kNone = std::string_view::npos;
 // White space, comments, words and numbers are cut there, so that no token takes long. Texts with
 // such tokens are far beyond what is parsed; work() tells.
-constexpr std::size_t kRunMax = 16u << 20;
+constexpr std::size_t kRunMax = (16u << 20) + 1;
+constexpr std::size_t kEscapesMax = 4u << 20;  // in one string; likewise
 
 enum Class : std::uint8_t {
   kSpace = 1,
@@ -41,6 +42,8 @@ bool is_newline(char c) { return c == '\n' || c == '\r'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 }  // namespace
+
+char Lexer::peek() const { return at(run_end(at_, kSpace)); }
 
 bool Lexer::is(const Token& token, std::string_view word) const {
   if (token.kind != TokenKind::kWord || token.size() != word.size()) return false;
@@ -78,7 +81,8 @@ bool Lexer::skip_space() {
   for (;;) {
     at_ = run_end(at_, kSpace);
     if (at(at_) == '-' && at(at_ + 1) == '-') {
-      at_ = std::min(text_.find_first_of("\n\r", at_), text_.size());
+      const std::string_view rest = text_.substr(at_, kRunMax);
+      at_ += std::min(rest.find_first_of("\n\r"), rest.size());
     } else if (at(at_) == '/' && at(at_ + 1) == '*') {
       if (!skip_block_comment()) return false;
     } else {
@@ -190,20 +194,16 @@ Token Lexer::quoted(TokenKind kind, std::size_t begin, std::size_t open) {
 
 std::size_t Lexer::close_of(std::size_t open, Style style) {
   std::size_t i = open + 1;
-  for (;;) {
-    if (style == Style::kEscapes) {
-      const std::size_t from = i;
-      i = text_.find_first_of("'\\", i);
-      work_ += (i == kNone ? text_.size() : i) - from;
-    } else {
-      i = text_.find('\'', i);
-    }
+  for (std::size_t escapes = 0; escapes < kEscapesMax; ++escapes) {
+    i = style == Style::kEscapes ? text_.find_first_of("'\\", i) : text_.find('\'', i);
     if (i == kNone) return kNone;
     const bool doubled = style != Style::kBits && at(i + 1) == '\'';
     if (text_[i] != '\\' && !doubled) return i;
     i += 2;
     if (i >= text_.size()) return kNone;
   }
+  work_ += text_.size() - open;
+  return kNone;
 }
 
 Token Lexer::string(std::size_t begin, std::size_t open, Style style) {

@@ -41,6 +41,9 @@ class Lexer {
   // The next token; white space and comments are skipped. kEnd at the end, again and again.
   Token next();
 
+  // The character that comes next but for white space: a token's first, or a comment's.
+  char peek() const;
+
   std::string_view text(const Token& token) const {
     return text_.substr(token.begin, token.size());
   }
@@ -52,7 +55,8 @@ class Lexer {
 
   // From now on, the insides of skipped block comments are appended to `comments`.
   void collect_comments(std::vector<std::string_view>* comments) { comments_ = comments; }
-  // Bytes looked at one by one, that is, everything but the insides of strings.
+  // Bytes looked at one by one, that is, everything but the insides of strings. Where a token was
+  // cut because it would take too long, at least 16 MiB.
   std::size_t work() const { return work_; }
 
  private:

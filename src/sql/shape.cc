@@ -39,7 +39,7 @@ bool skip_modifiers(Lexer& lexer) {
 
 // ::name, ::schema.name(12)[] ... any number of them. Nothing that could be a function call.
 void skip_casts(Lexer& lexer) {
-  for (;;) {
+  while (lexer.peek() == ':' || lexer.peek() == '/' || lexer.peek() == '-') {  // or a comment
     Lexer ahead = lexer;
     if (!is_operator(ahead, ahead.next(), "::")) return;
     Token name;
@@ -97,12 +97,14 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
   last_ = {};
   rows_ = {};
   depth_ = 0;
+  effort_ = 0;
   copied_ = 0;
   folded_ = false;
 
   for (Token token = lexer_.next(); token.kind != TokenKind::kEnd; token = lexer_.next()) {
     step(token);
-    if (lexer_.work() > options_.work_max) {
+    effort_ += 3;
+    if (out_of_time(lexer_)) {
       out_.complete = false;
       break;
     }
@@ -185,7 +187,7 @@ void Shaper::bracket(const Token& token) {
 
 // Whether only constants, with commas between, follow up to a closing bracket. Then `ahead`
 // stands before that bracket, and `first_end` is where the first constant ends.
-bool Shaper::constants_follow(Lexer& ahead, std::size_t& first_end) const {
+bool Shaper::constants_follow(Lexer& ahead, std::size_t& first_end) {
   for (bool first = true;; first = false) {
     Lexer item = ahead;
     if (!skip_constant(item)) return false;
@@ -196,7 +198,8 @@ bool Shaper::constants_follow(Lexer& ahead, std::size_t& first_end) const {
     if (lexer_.is(separator, ')') || lexer_.is(separator, ']')) return true;
     if (!lexer_.is(separator, ',')) return false;
     ahead = item;
-    if (ahead.work() > options_.work_max) return false;
+    ++effort_;
+    if (out_of_time(ahead)) return false;
   }
 }
 
@@ -243,11 +246,15 @@ void Shaper::write(std::string_view piece) {
 void Shaper::write_token(const Token& token) {
   last_ = token;
   switch (token.kind) {
-    case TokenKind::kWord:
-      for (const char c : lexer_.text(token))
-        out_.text += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-      out_.text += ' ';
+    case TokenKind::kWord: {
+      const std::size_t begin = out_.text.size();
+      write(lexer_.text(token));
+      for (std::size_t i = begin; i < out_.text.size(); ++i) {
+        char& c = out_.text[i];
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+      }
       return;
+    }
     case TokenKind::kString:
     case TokenKind::kNumber:
     case TokenKind::kParameter:

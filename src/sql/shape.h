@@ -34,9 +34,10 @@ struct Shape {
 
 struct ShapeOptions {
   bool state_words = false;
-  // Gives up after so many bytes looked at one by one, so that no text stalls a worker. The
-  // insides of strings cost nothing.
+  // Gives up after so many bytes looked at one by one (the insides of strings cost nothing), or
+  // so many tokens (constants in a list cost a third), so that no text stalls a worker.
   std::size_t work_max = 16u << 20;
+  std::size_t tokens_max = 400'000;
 };
 
 // Makes shapes, one after the other; keeps its memory between them.
@@ -66,7 +67,10 @@ class Shaper {
   void bracket(const Token& token);
   void row_closed(const Token& token);
   void values_state(const Token& token);
-  bool constants_follow(Lexer& ahead, std::size_t& first_end) const;
+  bool constants_follow(Lexer& ahead, std::size_t& first_end);
+  bool out_of_time(const Lexer& lexer) const {
+    return lexer.work() > options_.work_max || effort_ / 3 > options_.tokens_max;
+  }
   void drop(std::size_t from, std::size_t to);
   void write(std::string_view piece);
   void write_token(const Token& token);
@@ -82,6 +86,7 @@ class Shaper {
   Token last_;  // what was written last
   Rows rows_;
   std::size_t depth_ = 0;   // of brackets
+  std::size_t effort_ = 0;  // three for a token, one for a constant in a list
   std::size_t copied_ = 0;  // of text_, into out_.reduced
   bool folded_ = false;     // out_.text has been hashed and cleared at least once
 };
