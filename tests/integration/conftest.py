@@ -87,7 +87,7 @@ def table(cluster):
     """The name of an empty table (id int primary key, v text) on all hosts."""
     name = fresh_name()
     cluster.sql(0, f"CREATE TABLE {name} (id int PRIMARY KEY, v text);"
-                   f"ALTER TABLE {name} OWNER TO app")
+                   f"ALTER TABLE {name} OWNER TO app; GRANT ALL ON {name} TO PUBLIC")
     cluster.wait_replayed()
     yield name
     cluster.sql(0, f"DROP TABLE IF EXISTS {name} CASCADE")

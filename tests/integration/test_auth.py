@@ -128,8 +128,7 @@ def role(cluster):
     cluster.sql(0, f"DROP ROLE {name}")
 
 
-LOOK_UP = {"auth": {"auth_user": "postgres", "auth_query_cache": "50ms"},
-           "users": {"postgres": {"password": "postgres"}}}
+LOOK_UP = {"auth": {"user": "postgres", "password": "any", "query_cache": "50ms"}}
 
 
 def test_auth_query(start_weir, role):
@@ -170,7 +169,7 @@ def test_auth_query_ignores_the_clients_startup_packet(start_weir, cluster):
     cluster.wait_replayed()
     try:
         weir = start_weir(merged(LOOK_UP, {
-            "auth": {"auth_query": "SELECT name, secret FROM logins WHERE name = $1"},
+            "auth": {"query": "SELECT name, secret FROM logins WHERE name = $1"},
             "users": {"open": None}}))
         for options in ({"search_path": "evil"}, {"options": "-c search_path=evil"}):
             assert login_fails(weir, "open", "stolen", **options).code == "28P01"

@@ -1,0 +1,282 @@
+"""Few server connections, many clients: limits, waiting, fairness, and no crossed answers."""
+import asyncio
+import os
+import random
+import threading
+import time
+
+import asyncpg
+import pytest
+
+from support import SLOW, wire
+from support.cluster import wait_until
+from support.load import Repeated
+
+LONG = os.environ.get("WEIR_TEST_LONG") == "1"
+
+
+def test_no_more_connections_than_the_pool(start_weir, cluster):
+    weir = start_weir({"pool": {"size": 3}, "routing": {"split_reads": False},
+                       "databases": {"app": {"user": "open"}}})
+    clients = [weir.connect() for _ in range(20)]
+    threads = [threading.Thread(target=client.query, args=("SELECT pg_sleep(0.1)",))
+               for client in clients]
+    for thread in threads:
+        thread.start()
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, cluster.backends("open"))
+        time.sleep(0.01)
+    assert most == 3
+    for client in clients:
+        client.terminate()
+
+
+def test_idle_clients_hold_no_connection(start_weir, cluster):
+    weir = start_weir({"pool": {"size": 2}})
+    clients = [weir.connect() for _ in range(50)]
+    for client in clients:
+        assert client.value("/* weir: primary */ SELECT 1") == "1"
+    for client in clients:
+        client.terminate()
+
+
+def test_a_transaction_keeps_its_connection(start_weir):
+    weir = start_weir({"pool": {"size": 2}})
+    with weir.connect() as one, weir.connect() as two:
+        one.query("BEGIN")
+        two.query("BEGIN")
+        pids = [{client.value("SELECT pg_backend_pid()") for _ in range(5)}
+                for client in (one, two)]
+        assert [len(found) for found in pids] == [1, 1] and pids[0] != pids[1]
+        one.query("COMMIT")
+        two.query("COMMIT")
+
+
+def test_waiting_is_in_order(start_weir):
+    weir = start_weir({"pool": {"size": 1}, "routing": {"split_reads": False}}, workers=1)
+    holder = weir.connect()
+    holder.query("BEGIN")
+    clients, order, threads = [weir.connect() for _ in range(5)], [], []
+    for number, client in enumerate(clients):
+        def ask(number=number, client=client):
+            client.query("SELECT 1")
+            order.append(number)
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+        time.sleep(0.05)
+    holder.query("COMMIT")
+    for thread in threads:
+        thread.join()
+    assert order == list(range(5))
+
+
+def test_query_wait_timeout(start_weir):
+    """A refusal in PostgreSQL's form; whether the session goes on is another matter."""
+    weir = start_weir({"pool": {"size": 1}, "routing": {"split_reads": False},
+                       "timeouts": {"query_wait": "300ms"}})
+    with weir.connect() as holder, weir.connect() as waiting:
+        holder.query("BEGIN")
+        begun = time.monotonic()
+        with pytest.raises(wire.ServerError) as failed:
+            waiting.query("SELECT 1")
+        assert 0.25 < time.monotonic() - begun < 3 * SLOW
+        assert failed.value.code
+        holder.query("COMMIT")
+    with weir.connect() as client:
+        assert client.value("SELECT 1") == "1"
+
+
+def test_too_many_clients(start_weir):
+    weir = start_weir({"limits": {"clients": 5}})
+    clients = [weir.connect() for _ in range(5)]
+    with pytest.raises(wire.ServerError) as failed:
+        weir.connect()
+    assert (failed.value.fields["S"], failed.value.code) == ("FATAL", "53300")
+    clients.pop().terminate()
+    wait_until(lambda: try_connect(weir), "a place is free", 5 * SLOW)
+    for client in clients:
+        client.drop()
+
+
+def try_connect(weir, **options):
+    try:
+        weir.connect(**options).terminate()
+        return True
+    except wire.ServerError:
+        return False
+
+
+def test_client_limits_of_databases_and_users(start_weir):
+    weir = start_weir({"databases": {"other": {"max_client_connections": 2}},
+                       "users": {"md5": {"max_client_connections": 1}}})
+    for options, limit in (({"database": "other"}, 2), ({"user": "md5"}, 1)):
+        clients = [weir.connect(**options) for _ in range(limit)]
+        with pytest.raises(wire.ServerError) as failed:
+            weir.connect(**options)
+        assert failed.value.code == "53300"
+        assert try_connect(weir)
+        for client in clients:
+            client.terminate()
+
+
+def test_server_limits_of_databases_and_users(start_weir, cluster):
+    weir = start_weir({"databases": {"app": {"max_connections": 2}},
+                       "routing": {"split_reads": False}})
+    clients = [weir.connect("open") for _ in range(6)]
+    threads = [threading.Thread(target=client.query, args=("SELECT pg_sleep(0.1)",))
+               for client in clients]
+    for thread in threads:
+        thread.start()
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, cluster.backends("open"))
+    assert most <= 2
+    for client in clients:
+        client.terminate()
+
+
+def test_reserve(start_weir, cluster):
+    weir = start_weir({"pool": {"size": 1, "reserve": 1}, "routing": {"split_reads": False},
+                       "timeouts": {"reserve": "200ms"}})
+    with weir.connect("open") as holder, weir.connect("open") as waiting:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        begun = time.monotonic()
+        assert waiting.value("SELECT 1") == "1"
+        assert time.monotonic() - begun > 0.15
+        holder.query("COMMIT")
+
+
+def test_idle_and_old_connections_are_closed(start_weir, cluster):
+    weir = start_weir({"timeouts": {"server_idle": "300ms"}})
+    with weir.connect("open") as client:
+        client.query("/* weir: primary */ SELECT 1")
+        assert cluster.backends("open") >= 1
+        wait_until(lambda: cluster.backends("open") == 0, "idle ones are closed", 10 * SLOW)
+        assert client.value("/* weir: primary */ SELECT 1") == "1"
+
+
+def test_lifetime(start_weir):
+    weir = start_weir({"timeouts": {"server_lifetime": "300ms", "server_lifetime_jitter": 0}})
+    with weir.connect() as client:
+        first = client.value("/* weir: primary */ SELECT pg_backend_pid()")
+        wait_until(lambda: client.value("/* weir: primary */ SELECT pg_backend_pid()") != first,
+                   "another connection", 10 * SLOW)
+
+
+def test_idle_in_transaction_timeout(start_weir, table):
+    weir = start_weir({"timeouts": {"idle_in_transaction": "300ms"}})
+    with weir.connect() as client:
+        client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+        errors = [got.fields() for got in client.expect_closed() if got.type == "E"]
+        assert [(error["S"], error["C"]) for error in errors] == [("FATAL", "25P03")]
+    with weir.connect() as client:
+        assert client.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "0"
+
+
+def test_query_timeout(start_weir):
+    weir = start_weir({"timeouts": {"query": "300ms"}})
+    with weir.connect() as client:
+        begun = time.monotonic()
+        with pytest.raises((wire.ServerError, wire.Closed)):
+            client.query("SELECT pg_sleep(20)")
+        assert time.monotonic() - begun < 5 * SLOW
+    with weir.connect() as client:
+        assert client.value("SELECT 1") == "1"
+
+
+def test_a_slow_client_does_not_hold_up_others(start_weir):
+    """A reader that stops reading keeps its own connection, and no one else's."""
+    weir = start_weir({"pool": {"size": 2}})
+    with weir.connect() as slow, weir.connect() as quick:
+        slow.send(wire.query("SELECT repeat('x', 1000) FROM generate_series(1, 200000)"))
+        time.sleep(0.2)
+        for _ in range(50):
+            assert quick.value("/* weir: primary */ SELECT 1") == "1"
+        slow.drop()
+
+
+def test_fairness_between_databases(start_weir):
+    """One database with many clients does not starve another with one."""
+    weir = start_weir({"pool": {"size": 2}})
+    busy = [Repeated(weir.connect(database="other"),
+                     lambda client: client.query("SELECT pg_sleep(0.01)")) for _ in range(10)]
+    for thread in busy:
+        thread.__enter__()
+    try:
+        with weir.connect() as client:
+            begun = time.monotonic()
+            for _ in range(20):
+                client.query("SELECT 1")
+            assert time.monotonic() - begun < 2 * SLOW
+    finally:
+        for thread in busy:
+            thread.__exit__()
+
+
+# --- a thousand clients ---------------------------------------------------------------------------
+
+
+async def one_client(weir, number, table, until, counts):
+    """Writes and reads rows of its own; every answer must be its own."""
+    connection = await asyncpg.connect(
+        host=weir.host, port=weir.port, user="open", password="open", database="app", ssl=False,
+        timeout=60 * SLOW, command_timeout=60 * SLOW)
+    try:
+        value, choice = 0, random.Random(number)
+        await connection.execute(f"INSERT INTO {table} VALUES ($1, $2)", number, "0")
+        while time.monotonic() < until:
+            what = choice.randrange(4)
+            if what == 0:
+                value += 1
+                await connection.execute(f"UPDATE {table} SET v = $2 WHERE id = $1", number,
+                                         str(value))
+            elif what == 1:
+                async with connection.transaction():
+                    value += 1
+                    await connection.execute(f"UPDATE {table} SET v = $2 WHERE id = $1", number,
+                                             str(value))
+                    assert await connection.fetchval(
+                        f"SELECT v FROM {table} WHERE id = $1", number) == str(value)
+            else:
+                row = await connection.fetchrow(
+                    f"SELECT id, v, $2::text AS mine FROM {table} WHERE id = $1", number,
+                    f"client {number}")
+                assert tuple(row) == (number, str(value), f"client {number}")
+            counts[number] += 1
+            await asyncio.sleep(choice.random() * 0.05)
+    finally:
+        await connection.close(timeout=30 * SLOW)
+
+
+def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
+    """No error, no lost or crossed answer, and never more than 20 connections to a host."""
+    seconds, clients = (60 if LONG else 10) * (1 if SLOW == 1 else 0.5), int(1000 / SLOW)
+    weir = start_weir({"pool": {"size": 20}, "routing": {"lag_max": "10s"}})
+    counts = [0] * clients
+
+    async def all_of_them():
+        until = time.monotonic() + seconds + 10 * SLOW
+        gate = asyncio.Semaphore(50)
+
+        async def arrive(number):
+            async with gate:
+                await asyncio.sleep(0)
+            await one_client(weir, number, table, until, counts)
+
+        watcher = asyncio.create_task(watch(until))
+        await asyncio.gather(*(arrive(number) for number in range(clients)))
+        return await watcher
+
+    async def watch(until):
+        most = 0
+        while time.monotonic() < until:
+            most = max(most, await asyncio.to_thread(cluster.backends, "open"))
+            await asyncio.sleep(0.2)
+        return most
+
+    most = asyncio.run(all_of_them())
+    assert min(counts) >= 1
+    assert 0 < most <= 20
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == str(clients)

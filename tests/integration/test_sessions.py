@@ -1,0 +1,244 @@
+"""Session state that cannot move pins the session; nothing of it reaches another client."""
+import time
+
+import pytest
+
+from support import SLOW, wire
+from support.cluster import wait_until
+from support.wire import SYNC, bind, execute, parse
+
+
+@pytest.fixture
+def narrow(start_weir):
+    """Few server connections, so that clients must share them."""
+    return start_weir({"pool": {"size": 3}})
+
+
+@pytest.fixture
+def pair(narrow):
+    with narrow.connect() as one, narrow.connect() as two:
+        yield narrow, one, two
+
+
+def pins(weir):
+    return sorted(row["reason"] for row in weir.show("PINS"))
+
+
+def unpinned(weir):
+    wait_until(lambda: not pins(weir), "no session is pinned", 5 * SLOW)
+
+
+def test_temporary_table(pair):
+    weir, one, two = pair
+    one.query("CREATE TEMP TABLE scratch (n int)")
+    for n in range(5):
+        one.query(f"INSERT INTO scratch VALUES ({n})")
+        two.query("/* weir: primary */ SELECT 1")
+        with pytest.raises(wire.ServerError) as failed:
+            two.query("/* weir: primary */ SELECT * FROM scratch")
+        assert failed.value.code == "42P01"
+        assert one.value("SELECT count(*) FROM scratch") == str(n + 1)
+    assert any("temp" in reason for reason in pins(weir))
+    one.query("DISCARD ALL")
+    unpinned(weir)
+    with pytest.raises(wire.ServerError):
+        one.query("SELECT * FROM scratch")
+
+
+def test_temporary_tables_end_with_their_session(narrow):
+    for _ in range(10):
+        with narrow.connect() as client:
+            client.query("CREATE TEMP TABLE same_name (n int); INSERT INTO same_name VALUES (1)")
+            assert client.value("SELECT count(*) FROM same_name") == "1"
+            client.terminate()
+
+
+def test_temporary_table_of_a_transaction_needs_no_pin(pair):
+    weir, one, _ = pair
+    one.query("BEGIN; CREATE TEMP TABLE brief (n int) ON COMMIT DROP; INSERT INTO brief VALUES (1)")
+    assert one.value("SELECT count(*) FROM brief") == "1"
+    one.query("ROLLBACK")
+    unpinned(weir)
+
+
+def test_session_advisory_lock(pair):
+    weir, one, two = pair
+    one.query("SELECT pg_advisory_lock(77)")
+    for _ in range(5):
+        assert one.value("SELECT 1") == "1"
+        assert two.value("SELECT pg_try_advisory_lock(77)") == "f"
+    assert any("advisory" in reason for reason in pins(weir))
+    assert one.value("SELECT pg_advisory_unlock(77)") == "t"
+    wait_until(lambda: two.value("SELECT pg_try_advisory_lock(77)") == "t", "the lock is free",
+               5 * SLOW)
+    two.query("SELECT pg_advisory_unlock_all()")
+
+
+def test_advisory_lock_ends_with_its_session(narrow):
+    for _ in range(5):
+        client = narrow.connect()
+        assert client.value("SELECT pg_try_advisory_lock(88)") == "t"
+        client.drop()
+        with narrow.connect() as other:
+            wait_until(lambda: other.value("SELECT pg_try_advisory_lock(88)") == "t",
+                       "the lock is free", 5 * SLOW)
+            other.query("SELECT pg_advisory_unlock(88)")
+            other.terminate()
+
+
+def test_cursor_with_hold(pair):
+    weir, one, two = pair
+    one.query("BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT generate_series(1, 100)")
+    one.query("COMMIT")
+    for n in range(5):
+        assert one.query("FETCH 1 FROM held") == [[str(n + 1)]]
+        two.query("/* weir: primary */ SELECT 1")
+        with pytest.raises(wire.ServerError) as failed:
+            two.query("FETCH 1 FROM held")
+        assert failed.value.code == "34000"
+    assert any("cursor" in reason for reason in pins(weir))
+    one.query("CLOSE held")
+    one.query("CLOSE ALL")
+    unpinned(weir)
+
+
+def test_listen_and_notify(pair):
+    _, one, two = pair
+    one.query("LISTEN news")
+    two.query("NOTIFY news, 'hello'")
+    deadline = time.monotonic() + 10
+    while not one.notifications and time.monotonic() < deadline:
+        one.query("SELECT 1")
+        time.sleep(0.01)
+    assert one.notifications == [[b"news", b"hello"]]
+    one.query("UNLISTEN *")
+    two.query("NOTIFY news, 'unheard'")
+    one.query("SELECT 1")
+    assert len(one.notifications) == 1
+
+
+def test_notification_comes_without_asking(pair):
+    """A listener that only waits, as job queues do."""
+    _, one, two = pair
+    one.query("LISTEN news")
+    two.query("BEGIN; NOTIFY news, 'now'; COMMIT")
+    got = one.read()
+    assert got.type == "A" and got.body[4:] == b"news\0now\0"
+
+
+def test_sequence_state(pair, cluster, table):
+    weir, one, two = pair
+    cluster.sql(0, f"CREATE SEQUENCE {table}_seq; GRANT ALL ON {table}_seq TO app")
+    one.query(f"SELECT nextval('{table}_seq')")
+    for _ in range(3):
+        two.query(f"SELECT nextval('{table}_seq')")
+    assert one.value(f"SELECT currval('{table}_seq')") == "1"
+    assert one.value("SELECT lastval()") == "1"
+    cluster.sql(0, f"DROP SEQUENCE {table}_seq")
+
+
+def test_serial_column_and_lastval(pair, cluster, table):
+    """What older ORMs do after an INSERT: ask for lastval() in the next statement."""
+    _, one, two = pair
+    cluster.sql(0, f"CREATE TABLE {table}_s (id serial, v text); "
+                   f"GRANT ALL ON {table}_s, {table}_s_id_seq TO app")
+    for n in range(5):
+        one.query(f"INSERT INTO {table}_s (v) VALUES ('one')")
+        two.query(f"INSERT INTO {table}_s (v) VALUES ('two')")
+        mine, his = one.value("SELECT lastval()"), two.value("SELECT lastval()")
+        assert (mine, his) == (str(2 * n + 1), str(2 * n + 2))
+    cluster.sql(0, f"DROP TABLE {table}_s")
+
+
+def test_random_seed(pair):
+    _, one, two = pair
+    one.query("SELECT setseed(0.5)")
+    two.query("SELECT random(), random()")
+    first = one.value("SELECT random()")
+    with wire.connect(two.socket.getpeername()[0], two.socket.getpeername()[1], "app", "app",
+                      "app") as third:
+        third.query("SELECT setseed(0.5)")
+        assert third.value("SELECT random()") == first
+
+
+def test_setting_hidden_in_a_function(pair, cluster, table):
+    """set_config in a body is invisible in the text; it must still not reach another client."""
+    _, one, two = pair
+    cluster.sql(0, f"CREATE FUNCTION {table}_set() RETURNS void LANGUAGE plpgsql AS "
+                   "$$ BEGIN PERFORM set_config('work_mem', '33MB', false); END $$")
+    cluster.wait_replayed()
+    one.query(f"SELECT {table}_set()")
+    assert one.value("/* weir: primary */ SELECT current_setting('work_mem')") == "33MB"
+    for _ in range(5):
+        assert two.value("/* weir: primary */ SELECT current_setting('work_mem')") == "4MB"
+    one.query("DO $$ BEGIN PERFORM set_config('application_name', 'hidden', false); END $$")
+    for _ in range(5):
+        got = two.value("/* weir: primary */ SELECT current_setting('application_name')")
+        assert got == ""
+    cluster.sql(0, f"DROP FUNCTION {table}_set()")
+
+
+def test_pinned_sessions_show_where_and_why(pair):
+    weir, one, _ = pair
+    one.query("SET application_name TO 'the pinned one'")
+    one.query("CREATE TEMP TABLE scratch (n int)")
+    rows = [row for row in weir.show("PINS") if row["application_name"] == "the pinned one"]
+    assert len(rows) == 1
+    assert rows[0]["user"] == "app" and rows[0]["database"] == "app"
+    assert rows[0]["reason"] and rows[0]["since"]
+
+
+def test_sessions_that_leave_free_their_connections(start_weir):
+    """More pinned sessions than connections, one after the other: none is lost."""
+    weir = start_weir({"pool": {"size": 2}})
+    for n in range(20):
+        client = weir.connect()
+        client.query("CREATE TEMP TABLE scratch (n int)")
+        client.query("SELECT pg_advisory_lock(1)")
+        client.drop() if n % 2 else client.terminate()
+    with weir.connect() as client:
+        assert client.value("/* weir: primary */ SELECT 1") == "1"
+
+
+def test_discard_all_after_everything(pair):
+    weir, one, two = pair
+    one.query("SET work_mem TO '9MB'; CREATE TEMP TABLE scratch (n int); "
+              "SELECT pg_advisory_lock(5); LISTEN x; PREPARE p AS SELECT 1")
+    one.query("DISCARD ALL")
+    unpinned(weir)
+    assert one.value("/* weir: primary */ SELECT current_setting('work_mem')") == "4MB"
+    assert two.value("SELECT pg_try_advisory_lock(5)") == "t"
+    two.query("SELECT pg_advisory_unlock_all()")
+
+
+def test_two_phase_commit_statement_passes(target, table):
+    """PREPARE TRANSACTION needs a server setting; its refusal is PostgreSQL's."""
+    with target.connect() as client:
+        client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+        with pytest.raises(wire.ServerError) as failed:
+            client.query("PREPARE TRANSACTION 'x'")
+        assert failed.value.code == "55000"
+        assert client.status == "I"
+
+
+def test_session_mode_keeps_its_connection(start_weir):
+    weir = start_weir({"pool_mode": "session"})
+    with weir.connect() as client:
+        pids = {client.value("/* weir: primary */ SELECT pg_backend_pid()") for _ in range(10)}
+        assert len(pids) == 1
+        client.send(parse("s", "SELECT 5"), bind("", "s"), execute(), SYNC)
+        assert client.rows() == [["5"]]
+        client.query("CREATE TEMP TABLE scratch (n int)")
+        assert client.value("SELECT count(*) FROM scratch") == "0"
+    with weir.connect() as client:
+        with pytest.raises(wire.ServerError):
+            client.query("/* weir: primary */ SELECT * FROM scratch")
+
+
+def test_statement_mode_refuses_transactions(start_weir):
+    weir = start_weir({"pool_mode": "statement"})
+    with weir.connect() as client:
+        assert client.value("SELECT 1") == "1"
+        with pytest.raises((wire.ServerError, wire.Closed)):
+            client.query("BEGIN")
+            client.query("SELECT 1")
