@@ -160,10 +160,7 @@ std::pair<base::Time, base::Time> ClusterMonitor::on_sample(std::size_t host,
     tracker_.on_sample(host, sample);
     return true;
   });
-  if (!watch.failure.empty()) {
-    spdlog::info("{}/{}: answers again", config_.name, config_.hosts[host].name);
-    watch.failure.clear();
-  }
+  watch.failure.clear();
   watch.backoff = {};
   return {sample.asked + kSpacing, sample.asked + config_.monitor_interval};
 }
@@ -179,10 +176,11 @@ std::pair<base::Time, base::Time> ClusterMonitor::on_failure(std::size_t host,
     tracker_.on_failure(host, now, why);
     return true;
   });
-  if (watch.failure != why) {
-    spdlog::warn("{}/{}: no sample why=\"{}\"", config_.name, config_.hosts[host].name, why);
-    watch.failure = why;
+  // The first failure shows as a change of the host's state.
+  if (!watch.failure.empty() && watch.failure != why) {
+    spdlog::warn("{}/{}: still down why=\"{}\"", config_.name, config_.hosts[host].name, why);
   }
+  watch.failure = why;
   watch.backoff =
       std::min(kBackoffMax, watch.backoff == base::Duration::zero() ? config_.monitor_interval
                                                                     : 2 * watch.backoff);

@@ -60,7 +60,7 @@ class ClusterMonitor {
   struct Watch {
     explicit Watch(HostProbe host_probe) : probe(std::move(host_probe)) {}
     HostProbe probe;           // the thread's
-    std::string failure;       // the thread's: the last one logged; "" = answers
+    std::string failure;       // the thread's: of the last sample; "" = it answered
     base::Duration backoff{};  // the thread's: the last pause after a failure
     std::atomic<bool> wanted{false};
     std::condition_variable wake;  // with wait_mutex_: wanted, or stop
