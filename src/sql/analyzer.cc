@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sql/bounds.h"
 #include "sql/cache.h"
 #include "sql/classify.h"
 #include "sql/parse_tree.h"
@@ -40,9 +41,9 @@ Result parse_and_classify(std::string_view text, const Shape& shape,
                           const AnalyzerOptions& options) {
   Result result;
   Analysis& analysis = result.analysis;
-  const char* refused = shape.unparseable;
+  const std::string parsed_text(shape.reduced.empty() ? text : shape.reduced);
+  const char* refused = shape.valid ? beyond_bounds(parsed_text) : "unterminated or not SQL";
   if (refused == nullptr) {
-    const std::string parsed_text(shape.reduced.empty() ? text : shape.reduced);
     if (const ParseTree tree = parse(parsed_text)) {
       result.literals_matter = false;
       analysis.parsed = true;

@@ -90,9 +90,8 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
   out_.text.clear();
   out_.reduced.clear();
   out_.hash = 0;
-  out_.unparseable = nullptr;
+  out_.valid = true;
   out_.complete = true;
-  bounds_.reset();
   words_ = {};
   last_ = {};
   rows_ = {};
@@ -110,7 +109,6 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
     }
   }
   if (copied_ > 0) out_.reduced += text_.substr(copied_);
-  if (out_.unparseable == nullptr) out_.unparseable = bounds_.exceeded();
   out_.hint = find_hint(text_);
   out_.mentions_state = words_.found();
   hash_in(out_.text);
@@ -120,12 +118,12 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
 }
 
 void Shaper::step(const Token& token) {
-  if (token.kind == TokenKind::kInvalid) out_.unparseable = "unterminated or not SQL";
+  if (token.kind == TokenKind::kInvalid) out_.valid = false;
   if (options_.state_words) words_.see(lexer_, token);
-  bounds_.see(lexer_, token);
   values_state(token);
+  const Token before = last_;
   if (!folds_sign(token)) write_token(token);
-  if (token.kind == TokenKind::kSelf) bracket(token);
+  if (token.kind == TokenKind::kSelf) bracket(token, before);
   if (out_.text.size() > Shape::kKeyMax && !rows_.active) {
     hash_in(out_.text);
     out_.text.clear();
@@ -157,7 +155,7 @@ void Shaper::values_state(const Token& token) {
 }
 
 // Behind the writing of a bracket (or another kSelf).
-void Shaper::bracket(const Token& token) {
+void Shaper::bracket(const Token& token, const Token& before) {
   if (lexer_.is(token, ')') || lexer_.is(token, ']')) {
     if (depth_ > 0) --depth_;
     if (rows_.active && rows_.row_open && depth_ == rows_.depth) row_closed(token);
@@ -166,20 +164,11 @@ void Shaper::bracket(const Token& token) {
   if (!lexer_.is(token, '(') && !lexer_.is(token, '[')) return;
   const bool row = rows_.active && rows_.row_open && depth_ == rows_.depth;
   ++depth_;
-  // `last_` is this bracket by now: what stood before it is at the shape's end, "in ( ".
-  const std::string_view written = out_.text;
-  const bool list = written.ends_with(" in ( ") || written.ends_with("array [ ");
+  const bool list = lexer_.is(token, '(') ? lexer_.is(before, "in") : lexer_.is(before, "array");
   if (!row && !list) return;
   Lexer ahead = lexer_;
   std::size_t first_end = 0;
   if (!constants_follow(ahead, first_end)) return;
-  // The bounds see the first element, which the parser will see too.
-  for (Lexer first = lexer_;;) {
-    const Token piece = first.next();
-    if (piece.begin >= first_end) break;
-    bounds_.see(first, piece);
-    last_ = piece;
-  }
   write("$");
   lexer_ = ahead;
   drop(first_end, ahead.next().begin);
@@ -214,11 +203,9 @@ void Shaper::row_closed(const Token& token) {
     out_.reduced.resize(rows_.reduced);
     copied_ = rows_.copied;
     drop(rows_.last_text_end, token.end);
-    bounds_.set_tokens(rows_.tokens);
   } else {
     rows_.last_begin = rows_.begin;
     rows_.last_end = out_.text.size();
-    rows_.tokens = bounds_.tokens();
   }
   rows_.last_text_end = token.end;
 }

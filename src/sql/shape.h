@@ -1,4 +1,4 @@
-// One pass over a text: its shape, a shorter text for the parser, a hint, and the parser's bounds.
+// One pass over a text: its shape, and a shorter text for the parser.
 //
 // The shape has literals and parameters blanked, lists of constants and equal rows of VALUES
 // collapsed, white space and comments normalised, and unquoted words in lower case.
@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "sql/analysis.h"
-#include "sql/bounds.h"
 #include "sql/lexer.h"
 #include "sql/words.h"
 
@@ -27,9 +26,9 @@ struct Shape {
   // to the same tree but for those.
   std::string reduced;
   Hint hint = Hint::kNone;
-  const char* unparseable = nullptr;  // why libpg_query must not see it; static text
-  bool mentions_state = false;        // only when asked for
-  bool complete = true;               // false: work ended before the text did
+  bool valid = true;            // false: not even tokens, and so nothing for the parser
+  bool mentions_state = false;  // only when asked for
+  bool complete = true;         // false: work ended before the text did
 };
 
 struct ShapeOptions {
@@ -60,11 +59,10 @@ class Shaper {
     std::size_t last_begin = 0;  // of the row before, in the shape ...
     std::size_t last_end = kNowhere;
     std::size_t last_text_end = 0;  // ... and its end in the text
-    std::uint32_t tokens = 0;       // bounds' count behind the row before
   };
 
   void step(const Token& token);
-  void bracket(const Token& token);
+  void bracket(const Token& token, const Token& before);
   void row_closed(const Token& token);
   void values_state(const Token& token);
   bool constants_follow(Lexer& ahead, std::size_t& first_end);
@@ -80,7 +78,6 @@ class Shaper {
   std::string_view text_;
   Lexer lexer_{{}};
   Shape out_;
-  Bounds bounds_;
   StateWords words_;
   ShapeOptions options_;
   Token last_;  // what was written last

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "sql/analyzer.h"
+#include "sql/bounds.h"
 #include "sql/classify.h"
 #include "sql/parse_tree.h"
 #include "sql/shape.h"
@@ -55,12 +56,7 @@ void check_reduction(const std::string& text, const sql::Analysis& a) {
   sql::Shaper shaper;
   const sql::Shape shape = shaper.shape(text, {});
   if (shape.reduced.empty() || !a.parsed) return;
-  sql::Lexer lexer(text);
-  sql::Bounds bounds;
-  bounds.reset();
-  for (auto token = lexer.next(); token.kind != sql::TokenKind::kEnd; token = lexer.next())
-    bounds.see(lexer, token);
-  if (bounds.exceeded() != nullptr) return;
+  if (sql::beyond_bounds(text) != nullptr) return;
   const sql::ParseTree tree = sql::parse(text);
   if (tree == nullptr) return;  // an error in what was left out
   sql::Access access = sql::Access::kNone;

@@ -8,14 +8,7 @@
 namespace sql {
 namespace {
 
-bool accepted(std::string_view text) {
-  Lexer lexer(text);
-  Bounds bounds;
-  bounds.reset();
-  for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next())
-    bounds.see(lexer, token);
-  return bounds.exceeded() == nullptr;
-}
+bool accepted(std::string_view text) { return beyond_bounds(text) == nullptr; }
 
 std::string repeat(std::string_view piece, int count) {
   std::string out;

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "sql/analyzer.h"
+#include "sql/bounds.h"
 #include "sql/shape.h"
 
 namespace sql {
@@ -136,9 +137,10 @@ constexpr Nesting kNestings[] = {
 };
 
 bool parser_sees(std::string_view text) {
+  if (text.size() > AnalyzerOptions{}.analyze_bytes) return false;
   Shaper shaper;
-  return text.size() <= AnalyzerOptions{}.analyze_bytes &&
-         shaper.shape(text, {}).unparseable == nullptr;
+  const Shape& shape = shaper.shape(text, {});
+  return shape.valid && beyond_bounds(shape.reduced.empty() ? text : shape.reduced) == nullptr;
 }
 
 // The largest n whose text is accepted.
@@ -146,8 +148,10 @@ int deepest(const Nesting& nesting) {
   int low = 1, high = 20'000;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    (parser_sees(nesting.text(middle)) ? low : high) =
-        parser_sees(nesting.text(middle)) ? middle : middle - 1;
+    if (parser_sees(nesting.text(middle)))
+      low = middle;
+    else
+      high = middle - 1;
   }
   return low;
 }
