@@ -159,9 +159,11 @@ SSL* TlsContext::new_client_side(const std::string& host_name, SslMode mode) con
   const bool verify = verifies(mode) || (mode == SslMode::kRequire && has_ca_);
   SSL_set_verify(ssl.get(), verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   if (mode == SslMode::kVerifyFull && !expect_name(ssl.get(), host_name)) return nullptr;
-  // RFC 6066, section 3: literal addresses are not permitted in SNI.
+  // RFC 6066, section 3: literal addresses are not permitted in SNI. (The macro
+  // SSL_set_tlsext_host_name has a C cast in it.)
   if (!host_name.empty() && !is_address(host_name) &&
-      SSL_set_tlsext_host_name(ssl.get(), host_name.c_str()) != 1) {
+      SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+               const_cast<char*>(host_name.c_str())) != 1) {
     return nullptr;
   }
   return ssl.release();
