@@ -9,10 +9,25 @@
 namespace admin {
 namespace {
 
+// The factory and the sessions own this, and nothing else does: with the last of them the Engine
+// stops asking Control, though a callback under way may still hold it.
+class EngineOwner {
+ public:
+  explicit EngineOwner(proxy::Control& control) : engine_(Engine::create(control)) {}
+  ~EngineOwner() { engine_->close(); }
+  EngineOwner(const EngineOwner&) = delete;
+  EngineOwner& operator=(const EngineOwner&) = delete;
+  const std::shared_ptr<Engine>& engine() const { return engine_; }
+
+ private:
+  const std::shared_ptr<Engine> engine_;
+};
+
 class Session : public proxy::ConsoleSession {
  public:
-  Session(std::shared_ptr<Engine> engine, const proxy::ConsoleLogin& login)
-      : engine_(std::move(engine)), conversation_(std::make_shared<Conversation>(engine_, login)) {}
+  Session(std::shared_ptr<EngineOwner> owner, const proxy::ConsoleLogin& login)
+      : owner_(std::move(owner)),
+        conversation_(std::make_shared<Conversation>(owner_->engine(), login)) {}
   ~Session() override { conversation_->leave(); }
 
   void on_message(char type, protocol::Bytes body, proxy::ConsoleReply reply) override {
@@ -22,15 +37,15 @@ class Session : public proxy::ConsoleSession {
   }
 
  private:
-  std::shared_ptr<Engine> engine_;
-  std::shared_ptr<Conversation> conversation_;
+  const std::shared_ptr<EngineOwner> owner_;
+  const std::shared_ptr<Conversation> conversation_;
 };
 
 }  // namespace
 
 proxy::ConsoleFactory make_console(proxy::Control& control) {
-  return [engine = Engine::create(control)](const proxy::ConsoleLogin& login) {
-    return std::make_unique<Session>(engine, login);
+  return [owner = std::make_shared<EngineOwner>(control)](const proxy::ConsoleLogin& login) {
+    return std::make_unique<Session>(owner, login);
   };
 }
 

@@ -32,9 +32,8 @@ void write_result(protocol::Buffer& out, const Result& result,
   protocol::write_command_complete(out, result.tag);
 }
 
-std::string tag_with_count(const Statement& statement, std::size_t rows) {
-  if (statement.tag != "SELECT") return statement.tag;
-  return concat("SELECT ", rows);
+std::string tag_with_count(const std::string& tag, std::size_t rows) {
+  return tag == "SELECT" ? concat("SELECT ", rows) : tag;
 }
 
 }  // namespace
@@ -95,19 +94,6 @@ void Conversation::on_message(char type, protocol::Bytes body, proxy::ConsoleRep
   protocol::write_error(turn->out, error);
   turn->close = true;
   finish(turn);
-}
-
-void Conversation::leave() {
-  const std::lock_guard lock(gate_);
-  gone_ = true;
-}
-
-bool Conversation::with_engine(absl::AnyInvocable<void(Engine&)> use) {
-  const auto engine = engine_.lock();  // released after the gate
-  const std::lock_guard lock(gate_);
-  if (gone_ || engine == nullptr) return false;
-  use(*engine);
-  return true;
 }
 
 void Conversation::finish(const TurnPtr& turn) { turn->reply(std::move(turn->out), turn->close); }
@@ -201,23 +187,17 @@ std::optional<protocol::Error> Conversation::not_allowed(const Statement& statem
 }
 
 void Conversation::execute(const Statement& statement, Query query, Done done) {
+  if (gone_) return;
   Result refused;
   refused.error = not_allowed(statement);
   if (refused.error) return done(std::move(refused));
-  if (statement.command()) {
-    with_engine([&](Engine& engine) { engine.command(statement, std::move(done)); });
-  } else if (statement.action == Action::kQuery) {
-    with_engine([&](Engine& engine) {
-      engine.run(std::move(query),
-                 [done = std::move(done), select = statement.tag](Result result) mutable {
-                   const std::size_t rows = result.row_ends.size();
-                   result.tag = tag_with_count({.tag = select}, rows);
-                   done(std::move(result));
-                 });
-    });
-  } else {
-    done(execute_here(statement));
-  }
+  if (statement.command()) return engine_->command(statement, std::move(done));
+  if (statement.action != Action::kQuery) return done(execute_here(statement));
+  engine_->run(std::move(query),
+               [done = std::move(done), tag = statement.tag](Result result) mutable {
+                 result.tag = tag_with_count(tag, result.row_ends.size());
+                 done(std::move(result));
+               });
 }
 
 Result Conversation::execute_here(const Statement& statement) {

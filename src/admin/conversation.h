@@ -1,11 +1,11 @@
 // One client's conversation with the console: the simple and the extended protocol.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,16 +21,15 @@
 namespace admin {
 
 // Fed one message at a time (see proxy::ConsoleSession). Owned by shared_ptr: whatever is under
-// way keeps it alive, and leave() ends its use of the Engine. Not locked: the next message comes
-// only after the reply to the last.
+// way keeps it alive. Not locked: the next message comes only after the reply to the last.
 class Conversation : public std::enable_shared_from_this<Conversation> {
  public:
-  Conversation(std::weak_ptr<Engine> engine, proxy::ConsoleLogin login)
+  Conversation(std::shared_ptr<Engine> engine, proxy::ConsoleLogin login)
       : engine_(std::move(engine)), login_(std::move(login)) {}
 
   void on_message(char type, protocol::Bytes body, proxy::ConsoleReply reply);
-  // The client is gone. After this returns, nothing is asked of the Engine any more.
-  void leave();
+  // The client is gone: what it asked for and has not begun yet is not done any more. Thread-safe.
+  void leave() { gone_ = true; }
 
   // Limits of one session; 54000 beyond.
   static constexpr std::size_t kStatementsMax = 200;
@@ -84,15 +83,12 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void describe_portal(const TurnPtr& turn, const std::string& name);
   void send_rows(const TurnPtr& turn, const std::string& name, std::uint32_t max_rows);
 
-  // Runs a statement: here, or by the Engine.
+  // Runs a statement: here, or by the Engine. When the client is gone `done` is dropped.
   void execute(const Statement& statement, Query query, Done done);
   Result execute_here(const Statement& statement);
   Result change_transaction(const Statement& statement);
   // Runs the portal unless it has a result already, then `next`; an error ends the turn.
   void need_result(const TurnPtr& turn, const std::string& name, absl::AnyInvocable<void()> next);
-  // Calls `use` with the Engine unless the client is gone; false = gone.
-  bool with_engine(absl::AnyInvocable<void(Engine&)> use);
-
   std::optional<protocol::Error> not_allowed(const Statement& statement) const;
   void fail(const TurnPtr& turn, const protocol::Error& error);  // extended: skip until Sync
   void fail(const TurnPtr& turn, std::string_view code, std::string message);
@@ -100,10 +96,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void finish(const TurnPtr& turn);
   std::size_t portal_bytes() const;
 
-  const std::weak_ptr<Engine> engine_;
+  const std::shared_ptr<Engine> engine_;
   const proxy::ConsoleLogin login_;
-  std::mutex gate_;  // gone_, and every call of the Engine
-  bool gone_ = false;
+  std::atomic<bool> gone_{false};
 
   char status_ = 'I';      // of ReadyForQuery
   bool skipping_ = false;  // until Sync, after an error

@@ -71,6 +71,59 @@ void reload(proxy::Control& control, std::string tag, Done done) {
   });
 }
 
+void run_command(proxy::Control& control, const Statement& statement, Done done) {
+  const std::string& database = statement.argument;
+  const auto answer = [&](const absl::Status& status) {
+    done(result_of(status, statement.tag, statement.action != Action::kKillClient));
+  };
+  switch (statement.action) {
+    case Action::kReload:
+      return reload(control, statement.tag, std::move(done));
+    case Action::kPause:
+      return control.pause(
+          database, [tag = statement.tag, done = std::move(done)](absl::Status status) mutable {
+            done(result_of(status, tag, true));
+          });
+    case Action::kResume:
+      return answer(control.resume(database));
+    case Action::kReconnect:
+      return answer(control.reconnect(database));
+    case Action::kDisable:
+      return answer(control.disable(database));
+    case Action::kEnable:
+      return answer(control.enable(database));
+    case Action::kKill:
+      return answer(control.kill(database));
+    case Action::kKillClient: {
+      const auto id = parse_number<std::uint64_t>(database);
+      if (!id) {
+        return done(failure(sqlstate::kInvalidParameterValue,
+                            concat("invalid client id \"", database, "\""),
+                            "SHOW CLIENTS has the ids."));
+      }
+      return answer(control.kill_client(*id));
+    }
+    case Action::kShutdownNow:
+      control.shutdown(proxy::Control::Shutdown::kNow);
+      return answer(absl::OkStatus());
+    case Action::kShutdownDrain:
+      control.shutdown(proxy::Control::Shutdown::kDrain);
+      return answer(absl::OkStatus());
+    case Action::kNone:
+    case Action::kInvalid:
+    case Action::kQuery:
+    case Action::kHelp:
+    case Action::kSetting:
+    case Action::kIgnored:
+    case Action::kBegin:
+    case Action::kCommit:
+    case Action::kRollback:
+    case Action::kDeallocate:
+      break;
+  }
+  done(failure(sqlstate::kInternalError, "not a command"));
+}
+
 }  // namespace
 
 std::shared_ptr<Engine> Engine::create(proxy::Control& control) {
@@ -80,12 +133,26 @@ std::shared_ptr<Engine> Engine::create(proxy::Control& control) {
 }
 
 void Engine::start() {
-  // `this` outlives the thread; the callback may outlive both.
+  // `this` outlives the thread's ticks: close() ends them.
   executor_ = std::make_unique<Executor>(Averages::kSpacing, [this] {
-    control_.inspect([weak = weak_from_this()](proxy::Inspection inspection) {
-      if (const auto self = weak.lock()) self->observe(inspection);
+    with_control([this](proxy::Control& control) {
+      control.inspect(
+          [self = shared_from_this()](proxy::Inspection inspection) { self->observe(inspection); });
     });
   });
+}
+
+void Engine::close() {
+  {
+    const std::lock_guard lock(gate_);
+    closed_ = true;
+  }
+  executor_->stop();
+}
+
+void Engine::with_control(absl::FunctionRef<void(proxy::Control&)> use) {
+  const std::lock_guard lock(gate_);
+  if (!closed_) use(control_);
 }
 
 void Engine::observe(const proxy::Inspection& inspection) {
@@ -104,70 +171,21 @@ void Engine::describe(std::string sql, absl::AnyInvocable<void(Description)> don
 }
 
 void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
-  control_.inspect([weak = weak_from_this(), query = std::move(query),
-                    done = std::move(done)](proxy::Inspection inspection) mutable {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    self->observe(inspection);
-    self->executor_->post([averages = self->averages(), config = self->control_.config(),
-                           inspection = std::move(inspection), query = std::move(query),
-                           done = std::move(done)]() mutable {
-      done(admin::run(query, {inspection, *config, averages}));
+  with_control([&](proxy::Control& control) {
+    control.inspect([self = shared_from_this(), config = control.config(), query = std::move(query),
+                     done = std::move(done)](proxy::Inspection inspection) mutable {
+      self->observe(inspection);
+      self->executor_->post([averages = self->averages(), config = std::move(config),
+                             inspection = std::move(inspection), query = std::move(query),
+                             done = std::move(done)]() mutable {
+        done(admin::run(query, {inspection, *config, averages}));
+      });
     });
   });
 }
 
 void Engine::command(const Statement& statement, absl::AnyInvocable<void(Result)> done) {
-  const std::string& database = statement.argument;
-  const auto answer = [&](const absl::Status& status) {
-    done(result_of(status, statement.tag, statement.action != Action::kKillClient));
-  };
-  switch (statement.action) {
-    case Action::kReload:
-      return reload(control_, statement.tag, std::move(done));
-    case Action::kPause:
-      return control_.pause(
-          database, [tag = statement.tag, done = std::move(done)](absl::Status status) mutable {
-            done(result_of(status, tag, true));
-          });
-    case Action::kResume:
-      return answer(control_.resume(database));
-    case Action::kReconnect:
-      return answer(control_.reconnect(database));
-    case Action::kDisable:
-      return answer(control_.disable(database));
-    case Action::kEnable:
-      return answer(control_.enable(database));
-    case Action::kKill:
-      return answer(control_.kill(database));
-    case Action::kKillClient: {
-      const auto id = parse_number<std::uint64_t>(database);
-      if (!id) {
-        return done(failure(sqlstate::kInvalidParameterValue,
-                            concat("invalid client id \"", database, "\""),
-                            "SHOW CLIENTS has the ids."));
-      }
-      return answer(control_.kill_client(*id));
-    }
-    case Action::kShutdownNow:
-      control_.shutdown(proxy::Control::Shutdown::kNow);
-      return answer(absl::OkStatus());
-    case Action::kShutdownDrain:
-      control_.shutdown(proxy::Control::Shutdown::kDrain);
-      return answer(absl::OkStatus());
-    case Action::kNone:
-    case Action::kInvalid:
-    case Action::kQuery:
-    case Action::kHelp:
-    case Action::kSetting:
-    case Action::kIgnored:
-    case Action::kBegin:
-    case Action::kCommit:
-    case Action::kRollback:
-    case Action::kDeallocate:
-      break;
-  }
-  done(failure(sqlstate::kInternalError, "not a command"));
+  with_control([&](proxy::Control& control) { run_command(control, statement, std::move(done)); });
 }
 
 }  // namespace admin

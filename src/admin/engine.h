@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "admin/averages.h"
 #include "admin/database.h"
 #include "admin/executor.h"
@@ -16,12 +17,16 @@
 
 namespace admin {
 
-// Owned by the console's factory and its sessions, so that it does not outlive them: Control must.
-// Thread-safe. `done` is called once, on any thread, maybe before the call returns; it may be
-// dropped uncalled when the Engine goes.
+// Thread-safe. `done` is called once, on any thread, maybe before the call returns; after close()
+// it is dropped uncalled. Callbacks under way may keep an Engine longer than its Control lives:
+// close() first.
 class Engine : public std::enable_shared_from_this<Engine> {
  public:
   static std::shared_ptr<Engine> create(proxy::Control& control);
+
+  // After this returns Control is not called any more, and the thread has ended (unless it is the
+  // caller's own, which then ends with its job).
+  void close();
 
   // What the statement of a kQuery answers.
   void describe(std::string sql, absl::AnyInvocable<void(Description)> done);
@@ -32,11 +37,15 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
  private:
   explicit Engine(proxy::Control& control) : control_(control) {}
+  // Unless closed. What Control calls back from inside must not come here again.
+  void with_control(absl::FunctionRef<void(proxy::Control&)> use);
   void start();
   void observe(const proxy::Inspection& inspection);
   Averages averages();
 
   proxy::Control& control_;
+  std::mutex gate_;  // closed_, and every call of control_ that is not from its own callback
+  bool closed_ = false;
   std::mutex mutex_;  // averages_
   Averages averages_;
   std::unique_ptr<Executor> executor_;  // last: its thread uses the others

@@ -21,7 +21,7 @@ Executor::Executor(base::Duration interval, Job tick) : shared_(std::make_shared
   });
 }
 
-Executor::~Executor() {
+void Executor::stop() {
   std::deque<Job> dropped;  // destroyed without the lock: they may own anything
   {
     const std::lock_guard lock(shared_->mutex);
@@ -29,7 +29,7 @@ Executor::~Executor() {
     dropped.swap(shared_->jobs);
   }
   shared_->wake.notify_one();
-  // The last owner may have been a job.
+  if (!thread_.joinable()) return;
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();
   } else {
@@ -40,6 +40,7 @@ Executor::~Executor() {
 void Executor::post(Job job) {
   {
     const std::lock_guard lock(shared_->mutex);
+    if (shared_->closed) return;  // `job` goes when the lock is given up
     shared_->jobs.push_back(std::move(job));
   }
   shared_->wake.notify_one();

@@ -16,12 +16,14 @@ class Executor {
 
   // tick is called on the thread, first at once and then every `interval`.
   Executor(base::Duration interval, Job tick);
-  // Finishes the job under way, drops the others, ends the thread. May run on the thread itself.
-  ~Executor();
+  ~Executor() { stop(); }
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  void post(Job job);
+  void post(Job job);  // dropped after stop()
+  // Finishes the job under way, drops the others, ends the thread. May be called by a job. Not
+  // by two threads at once.
+  void stop();
 
  private:
   struct Shared;

@@ -63,7 +63,7 @@ void Conversation::on_parse(const TurnPtr& turn, protocol::Bytes body) {
   };
   auto now = meet<Description>(
       [&](absl::AnyInvocable<void(Description)> done) {
-        with_engine([&](Engine& engine) { engine.describe(statement.sql, std::move(done)); });
+        engine_->describe(statement.sql, std::move(done));
       },
       described);
   if (now) described(*now);
