@@ -240,13 +240,11 @@ void Exchange::fail_copy_in() {
   if (syncs == 0) return;
   const auto is = [&](std::size_t i, Expect what) { return i < count_ && at(i).what == what; };
   std::size_t next = 1 + syncs;
-  const bool end_sent = is(next, Expect::kCopyEnd);
-  if (end_sent) ++next;
-  // What was sent behind those Syncs is skipped up to the next one if the COPY had read them,
-  // and answered if it had not. A Query's end is ReadyForQuery either way, nothing is skipped.
+  if (is(next, Expect::kCopyEnd)) ++next;
+  // What was sent behind those Syncs of a batch is skipped up to the next one if the COPY had
+  // read them, and answered if it had not. Behind a Query nothing is skipped.
   const bool batch = at(0).what == Expect::kExecute;
-  const bool known = next == count_ || (batch ? is(next, Expect::kSync) : end_sent);
-  if (!known) lost_ = true;
+  if (batch && next < count_ && !is(next, Expect::kSync)) lost_ = true;
   maybe_ready_ += syncs;
   remove_behind_head(next - 1);
 }

@@ -100,12 +100,7 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
       add({.kind = Change::Kind::kResetAll});
       return;
     case sql::Verb::kOther:
-      if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") return commit(false);
-      // Also the tag of ROLLBACK TO, which only the next ReadyForQuery can tell apart.
-      if (tag == "ROLLBACK") failed_ = true;
-      if (tag == "BEGIN" || tag == "START TRANSACTION") explicit_ = true;
-      stage(statement);
-      return;
+      return unanalysed(statement, tag);
     case sql::Verb::kSelect:  // set_config()
     case sql::Verb::kSet:
     case sql::Verb::kReset:
@@ -133,6 +128,14 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
   }
 }
 
+void Transaction::unanalysed(const sql::Statement& statement, std::string_view tag) {
+  if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") return commit(false);
+  // Also the tag of ROLLBACK TO, which only the next ReadyForQuery can tell apart.
+  if (tag == "ROLLBACK") failed_ = true;
+  if (tag == "BEGIN" || tag == "START TRANSACTION") explicit_ = true;
+  stage(statement);
+}
+
 void Transaction::modes(const sql::Statement& statement) {
   if (statement.read_only) read_only_ = *statement.read_only;
   if (statement.isolation) isolation_ = *statement.isolation;
@@ -158,9 +161,11 @@ void Transaction::stage(const sql::Statement& statement) {
 }
 
 // A change of the same name since the last savepoint is overtaken, so that a transaction that
-// sets one thing a million times holds one change.
+// sets a few things a million times holds a few changes. It does not look far back for it.
 void Transaction::add(Change change) {
-  const std::size_t since = marks_.empty() ? 0 : marks_.back().staged;
+  constexpr std::size_t kLookBack = 32;
+  std::size_t since = marks_.empty() ? 0 : marks_.back().staged;
+  if (staged_.size() > kLookBack) since = std::max(since, staged_.size() - kLookBack);
   const auto begin = staged_.begin() + static_cast<std::ptrdiff_t>(since);
   const bool all = change.kind == Change::Kind::kResetAll;
   const auto same = std::find_if(begin, staged_.end(), [&](const Change& earlier) {

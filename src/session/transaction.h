@@ -57,6 +57,7 @@ class Transaction {
     bool read_only;
   };
 
+  void unanalysed(const sql::Statement& statement, std::string_view tag);
   void stage(const sql::Statement& statement);
   void add(Change change);
   void modes(const sql::Statement& statement);

@@ -32,6 +32,21 @@ class Writer {
     }
   }
 
+  // Goes on as if there were no COPY, which only works out if that fails at once.
+  void impatient_copy() {
+    add('P', "c=" + std::string(copy()));
+    add('B', "c");
+    add('E', "limit 0");
+    add('S', "");
+    if (random_.one_in(2)) add('c', "");
+    for (std::size_t n = random_.below(3); n > 0; --n) {
+      add('P', "s=select 1");
+      add('B', "s");
+      add('E', "limit 0");
+      add('S', "");
+    }
+  }
+
  private:
   void one_group() {
     switch (random_.below(9)) {
@@ -160,8 +175,10 @@ Script make_script(Random& random) {
   script.early_failure = random.one_in(3);
   Writer writer(random, script);
   for (std::size_t n = 1 + random.below(script.chaos ? 40 : 8); n > 0; --n) {
-    if (script.chaos) {
+    if (script.chaos && !random.one_in(6)) {
       writer.anything();
+    } else if (script.chaos && random.one_in(2)) {
+      writer.impatient_copy();
     } else {
       writer.group();
     }
