@@ -28,7 +28,7 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 bool ModelServer::clean() const {
-  return !closed_ && !copy_ && !skipping_ && !implicit_open_ && status_ == 'I';
+  return !closed_ && !copy_ && !skipping_ && !batch_open_ && status_ == 'I';
 }
 
 Messages ModelServer::feed(const Message& message) {
@@ -95,7 +95,7 @@ void ModelServer::copy_message(const Message& message) {
 
 void ModelServer::extended(const Message& message) {
   extended_ = true;
-  if (status_ == 'I') implicit_open_ = true;
+  batch_open_ = true;
   switch (message.type) {
     case 'P':
       return parse(message.text);
@@ -215,7 +215,6 @@ bool ModelServer::transaction_command(const std::string& statement) {
   if (statement == "begin") {
     if (status_ == 'T') out('N', "25001");
     status_ = 'T';
-    implicit_open_ = false;
     out('C', statement);
     return true;
   }
@@ -242,7 +241,6 @@ bool ModelServer::refused_as_aborted(std::string_view statement) {
 
 bool ModelServer::finish_transaction() {
   if (status_ != 'I') return true;
-  implicit_open_ = false;
   portal_.reset();
   if (!deferred_) return true;
   const bool was_query = in_query_;
@@ -276,7 +274,7 @@ void ModelServer::fail(std::string_view why) {
 }
 
 void ModelServer::ready() {
-  implicit_open_ = false;
+  batch_open_ = false;
   out('Z', std::string(1, status_));
 }
 

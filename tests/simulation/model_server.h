@@ -75,7 +75,7 @@ class ModelServer {
   std::optional<Copy> copy_;
   std::deque<std::string> rest_;  // of the Query being run
   bool in_query_ = false, extended_ = false;
-  bool skipping_ = false, implicit_open_ = false, deferred_ = false, closed_ = false;
+  bool skipping_ = false, batch_open_ = false, deferred_ = false, closed_ = false;
   char status_ = 'I';
 };
 
