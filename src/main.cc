@@ -1,0 +1,74 @@
+// weir: command line, signals, exit codes.
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include "admin/console.h"
+#include "admin/http.h"
+#include "config/command_line.h"
+#include "config/describe.h"
+#include "proxy/instance.h"
+#include "proxy/log.h"
+
+namespace {
+
+int run(const config::CommandLine& command_line, const config::ConfigPtr& config) {
+  proxy::configure_log(config->logging);
+  // Signals are events of the control loop; threads inherit the mask.
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  auto instance = proxy::Instance::create(
+      config, [command_line] { return config::config_from_command_line(command_line); });
+  if (!instance.ok()) {
+    std::cerr << "weir: " << instance.status().message() << '\n';
+    return config::kExitCannotStart;
+  }
+  (*instance)->set_console(admin::make_console(**instance));
+  std::unique_ptr<admin::HttpServer> http;
+  if (config->admin.http_port != 0) {
+    auto started = admin::HttpServer::start(config->admin.http_host, config->admin.http_port,
+                                            **instance);
+    if (!started.ok()) {
+      std::cerr << "weir: " << started.status().message() << '\n';
+      return config::kExitCannotStart;
+    }
+    http = std::move(*started);
+  }
+  (*instance)->run();
+  return config::kExitOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto command_line =
+      config::parse_command_line(std::span<const char* const>(argv + 1, static_cast<std::size_t>(
+                                                                            argc > 0 ? argc - 1 : 0)));
+  if (!command_line.ok()) {
+    std::cerr << "weir: " << command_line.status().message() << '\n';
+    return config::kExitUsage;
+  }
+  using Action = config::CommandLine::Action;
+  if (command_line->action == Action::kHelp) {
+    std::cout << config::help_text();
+    return config::kExitOk;
+  }
+  if (command_line->action == Action::kVersion) {
+    std::cout << "weir " WEIR_VERSION "\n";
+    return config::kExitOk;
+  }
+  const auto loaded = config::config_from_command_line(*command_line);
+  if (!loaded.config) {
+    std::cerr << config::to_string(loaded.problems);
+    return config::kExitBadConfig;
+  }
+  if (command_line->action == Action::kCheck) {
+    std::cout << config::describe(*loaded.config);
+    return config::kExitOk;
+  }
+  return run(*command_line, loaded.config);
+}

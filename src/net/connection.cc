@@ -1,0 +1,88 @@
+#include "net/connection.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+namespace net {
+
+void Connection::on_events(std::uint32_t events) {
+  if (!stream_.open()) return;
+  stream_.on_events(events);
+  on_ready();
+}
+
+void Connection::ask_for_write() {
+  if (asked_for_write_) return;
+  asked_for_write_ = true;
+  loop_.want_write(stream_.fd(), *this);
+}
+
+void Connection::close_stream() {
+  if (!stream_.open()) return;
+  loop_.unwatch(stream_.fd());
+  stream_.close();
+  in_.release();
+  out_.release();
+  input_ = {};
+}
+
+Io Connection::fill(std::span<std::uint8_t> scratch) {
+  if (in_.empty()) {
+    in_.release();
+    const Io io = stream_.read(scratch);
+    if (io.status == IoStatus::kOk) input_ = {scratch.data(), io.count};
+    return io;
+  }
+  // A message that is larger than one read: let the buffer grow in larger steps.
+  const auto room = in_.reserve(std::max<std::size_t>(4096, std::min(in_.size(), scratch.size())));
+  const Io io = stream_.read(room);
+  if (io.status == IoStatus::kOk) in_.commit(io.count);
+  input_ = in_.view();
+  return io;
+}
+
+void Connection::keep(std::size_t used) {
+  if (!stream_.open()) return;
+  if (!in_.empty()) {
+    in_.consume(used);
+    if (in_.empty()) in_.release();
+  } else if (used < input_.size()) {
+    in_.append(input_.subspan(used));
+  }
+  input_ = in_.view();
+}
+
+bool Connection::send(protocol::Bytes bytes) {
+  if (!out_.empty()) {
+    out_.append(bytes);
+    return flush();
+  }
+  while (!bytes.empty()) {
+    const Io io = stream_.write(bytes);
+    if (io.status == IoStatus::kBlocked) {
+      out_.append(bytes);
+      ask_for_write();
+      return true;
+    }
+    if (io.status != IoStatus::kOk) return false;
+    bytes = bytes.subspan(io.count);
+  }
+  return true;
+}
+
+bool Connection::flush() {
+  while (!out_.empty()) {
+    const Io io = stream_.write(out_.view());
+    if (io.status == IoStatus::kBlocked) {
+      ask_for_write();
+      return true;
+    }
+    if (io.status != IoStatus::kOk) return false;
+    out_.consume(io.count);
+  }
+  out_.release();
+  return true;
+}
+
+}  // namespace net

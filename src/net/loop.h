@@ -1,0 +1,69 @@
+// One event loop: epoll, edge-triggered, and what other threads ask it to run.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/time.h"
+
+namespace net {
+
+// The present moment. Code below net/ is given times, it never asks.
+base::Time read_clock();
+
+// Thread rule: everything but post() and stop() belongs to the thread that runs the loop (before
+// run(): to the thread that made it).
+class Loop {
+ public:
+  class Handler {
+   public:
+    // events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. May be called once more, in the
+    // same round, for a file that was just unwatched: a Handler must outlive the round.
+    virtual void on_events(std::uint32_t events) = 0;
+
+   protected:
+    virtual ~Handler() = default;
+  };
+  using Task = absl::AnyInvocable<void()>;
+
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Edge-triggered: an event tells of a change once. Reading is always watched; writing is only
+  // after want_write(), since a Unix socket would wake us each time its peer reads.
+  void watch(int fd, Handler& handler);
+  void want_write(int fd, Handler& handler);
+  void watch_level(int fd, Handler& handler);  // for listeners and signals
+  void unwatch(int fd);
+
+  void post(Task task);  // from any thread; runs in the next round
+  void set_tick(base::Duration every, Task tick);
+  void set_round_end(Task task);  // after each round of events
+
+  void run();  // until stop()
+  void stop();
+
+  base::Time now() const { return now_; }  // of this round; costs nothing
+  std::uint64_t rounds() const { return rounds_; }
+
+ private:
+  void run_posted();
+  int timeout_ms() const;
+
+  int epoll_ = -1, wake_ = -1;
+  std::atomic<bool> stopping_{false};
+  base::Time now_, next_tick_{};
+  base::Duration tick_every_{};
+  Task tick_, round_end_;
+  std::uint64_t rounds_ = 0;
+
+  std::mutex mutex_;  // posted_
+  std::vector<Task> posted_;
+};
+
+}  // namespace net

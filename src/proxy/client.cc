@@ -1,0 +1,271 @@
+#include "proxy/client.h"
+
+#include <spdlog/spdlog.h>
+
+#include "base/check.h"
+#include "net/tls.h"
+#include "protocol/backend.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+Client::Client(Worker& worker, net::Stream stream, std::uint32_t table_slot)
+    : Connection(worker.loop(), std::move(stream)),
+      id(worker.shared().next_id++),
+      slot(table_slot),
+      connected_at(std::chrono::system_clock::now()),
+      peer(net::peer_address(stream_.fd())),
+      worker_(worker),
+      since_(worker.loop().now()),
+      login_(std::make_unique<Login>()) {
+  login_->began = since_;
+}
+
+Client::~Client() { CHECK(state_ == State::kClosed); }
+
+void Client::start() {
+  watch();
+  pump();
+}
+
+std::string Client::who() const {
+  return "client " + std::to_string(id) + " " + database_ + "/" + user_ + " " + peer.text();
+}
+
+void Client::set_state(State state) {
+  CHECK(state_ != State::kClosed);
+  if (state_ == state) return;
+  state_ = state;
+  since_ = worker_.loop().now();
+}
+
+void Client::relay(protocol::Bytes piece) {
+  if (run_.empty()) {
+    run_ = piece;
+  } else if (run_.data() + run_.size() == piece.data()) {
+    run_ = {run_.data(), run_.size() + piece.size()};
+  } else {
+    out_.append(run_);
+    run_ = piece;
+  }
+}
+
+protocol::Buffer& Client::made() {
+  out_.append(run_);
+  run_ = {};
+  return out_;
+}
+
+void Client::push() {
+  if (!is_open()) return;
+  const auto run = std::exchange(run_, {});
+  if (pools_ != nullptr) pools_->stats.bytes_sent += run.size() + out_.size();
+  if (!(run.empty() ? flush() : send(run))) close("client is gone: " + stream_.error());
+}
+
+void Client::on_ready() {
+  if (state_ == State::kTlsHandshake) return continue_handshake();
+  if (!flush()) return close("client is gone: " + stream_.error());
+  if (out_.empty()) {
+    if (state_ == State::kClosing) return close("closed");
+    // The server was not read while this side was full.
+    if (server != nullptr) server->resume();
+  }
+  pump();
+}
+
+void Client::resume() {
+  if (!is_open()) return;
+  if (!in_.empty() && state_ != State::kConsole) {
+    keep(on_session_bytes(input()));
+  } else if (!in_.empty() && !console_busy_) {
+    keep(on_console_bytes(input()));
+  }
+  pump();
+}
+
+// True when nothing more should be read: what was read already waits for something.
+bool Client::input_blocked() const {
+  switch (state_) {
+    case State::kTlsHandshake:
+    case State::kLookup:
+    case State::kWelcome:
+    case State::kWaiting:
+      // Only the end of the connection matters now; it is found by a peek in on_hang_up().
+      return true;
+    case State::kConsole:
+      return console_busy_ || out_.size() > worker_.config().limits.buffer_bytes;
+    case State::kActive:
+      return held_ || (server != nullptr &&
+                       server->unsent() > worker_.config().limits.buffer_bytes);
+    case State::kClosing:
+    case State::kClosed:
+      return true;
+    case State::kStartup:
+    case State::kPassword:
+    case State::kIdle:
+      return false;
+  }
+  return false;
+}
+
+void Client::pump() {
+  if (state_ == State::kStartup && begins_with_tls()) {
+    login_->direct_tls = true;
+    start_tls();
+    return continue_handshake();
+  }
+  while (is_open() && stream_.readable()) {
+    if (input_blocked()) {
+      if (stream_.hung_up() && state_ != State::kClosing) on_hang_up();
+      return;
+    }
+    const net::Io io = fill(worker_.scratch());
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) {
+      close(io.status == net::IoStatus::kClosed ? "client closed the connection"
+                                                : "client is gone: " + stream_.error());
+      return;
+    }
+    if (pools_ != nullptr) pools_->stats.bytes_received += io.count;
+    switch (state_) {
+      case State::kStartup:
+      case State::kPassword:
+        keep(on_startup_bytes(input()));
+        if (state_ == State::kTlsHandshake) return continue_handshake();
+        break;
+      case State::kConsole:
+        keep(on_console_bytes(input()));
+        break;
+      default:
+        keep(on_session_bytes(input()));
+    }
+  }
+}
+
+// The peer has closed while its request waits: what it sent before may still be unread, but there
+// is nobody to answer. A peer that only half-closed its side loses nothing by PostgreSQL's rules:
+// the protocol ends with Terminate.
+void Client::on_hang_up() {
+  if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome ||
+      held_) {
+    close("client closed the connection");
+  }
+}
+
+void Client::fail(const protocol::Error& error) {
+  if (!is_open() || state_ == State::kClosing) return;
+  spdlog::debug("{}: {}", who(), error.message);
+  drop_server();
+  if (waiting()) worker_.cancel_wait(*this);
+  protocol::write_error(made(), error);
+  set_state(State::kClosing);
+  push();
+  if (is_open() && out_.empty()) close(error.message);
+}
+
+void Client::drop_server() {
+  if (server == nullptr) return;
+  Server* dropped = std::exchange(server, nullptr);
+  const bool midway = stream_left_ != 0 && !stream_discard_;
+  worker_.on_client_left(*dropped, midway       ? Worker::Leaving::kMidway
+                                   : terminated_ ? Worker::Leaving::kPolitely
+                                                 : Worker::Leaving::kAbruptly);
+}
+
+void Client::close(std::string_view why) {
+  if (state_ == State::kClosed) return;
+  if (worker_.config().logging.connections) {
+    spdlog::info("{}: closed: {}", who(), why);
+  } else {
+    spdlog::debug("{}: closed: {}", who(), why);
+  }
+  if (waiting()) worker_.cancel_wait(*this);
+  run_ = {};
+  close_stream();
+  drop_server();
+  set_state(State::kClosed);
+  if (pools_ != nullptr) --pools_->users;
+  if (counted_) {
+    worker_.shared().client_counts.leave("database " + database_);
+    worker_.shared().client_counts.leave("user " + user_);
+  }
+  worker_.on_client_closed(*this);
+}
+
+void Client::on_server_lost(std::string_view why) {
+  if (why.empty()) {
+    set_state(State::kClosing);
+    if (out_.empty()) close("its server ended the session");
+    return;
+  }
+  fail({.severity = protocol::Severity::kFatal,
+        .code = protocol::sqlstate::kConnectionFailure,
+        .message = std::string(why),
+        .detail = "The request or transaction that was in progress may or may not have been "
+                  "carried out."});
+}
+
+bool Client::quiet() const {
+  return server == nullptr && !waiting() && in_.empty() &&
+         (state_ == State::kIdle || state_ == State::kStartup || state_ == State::kConsole);
+}
+
+void Client::cancel() {
+  if (state_ == State::kWaiting) {
+    refuse({.code = protocol::sqlstate::kQueryCanceled,
+            .message = "canceling statement due to user request"});
+  } else if (server != nullptr && !server->exchange.empty()) {
+    worker_.send_cancel(*server);
+  }
+}
+
+void Client::sweep(base::Time now) {
+  const auto& timeouts = worker_.config().timeouts;
+  const auto expired = [&](base::Time since, base::milliseconds limit) {
+    return limit.count() != 0 && now - since >= limit;
+  };
+  switch (state_) {
+    case State::kStartup:
+    case State::kTlsHandshake:
+    case State::kLookup:
+    case State::kPassword:
+      if (now - login_->began >= timeouts.login && timeouts.login.count() != 0) {
+        close("log-in took longer than timeouts.login");  // PostgreSQL just closes, too
+      }
+      return;
+    case State::kWelcome:
+    case State::kWaiting:
+      if (expired(request_since_, timeouts.query_wait)) on_wait_expired();
+      return;
+    case State::kIdle:
+      if (expired(since_, timeouts.client_idle)) {
+        fail({.severity = protocol::Severity::kFatal,
+              .code = protocol::sqlstate::kIdleSessionTimeout,
+              .message = "terminating connection due to idle-session timeout"});
+      }
+      return;
+    case State::kActive:
+      if (server == nullptr) return;
+      if (!server->exchange.empty() && expired(server->busy_since, timeouts.query)) {
+        fail({.severity = protocol::Severity::kFatal,
+              .code = protocol::sqlstate::kQueryCanceled,
+              .message = "canceling statement due to query timeout of the proxy"});
+      } else if (server->exchange.empty() && status_ != 'I' &&
+                 expired(idle_since_, timeouts.idle_in_transaction)) {
+        fail({.severity = protocol::Severity::kFatal,
+              .code = protocol::sqlstate::kIdleInTransactionTimeout,
+              .message = "terminating connection due to idle-in-transaction timeout"});
+      }
+      return;
+    case State::kClosing:
+      if (now - since_ > std::chrono::seconds(10)) close("did not take its last message");
+      return;
+    case State::kConsole:
+    case State::kClosed:
+      return;
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,251 @@
+// One client: its log-in, its session, and the relay of its requests to servers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "net/connection.h"
+#include "pool/pool.h"
+#include "protocol/error.h"
+#include "protocol/frame.h"
+#include "protocol/scram.h"
+#include "protocol/startup.h"
+#include "proxy/control.h"
+#include "proxy/pools.h"
+#include "route/router.h"
+#include "session/exchange.h"
+#include "session/pins.h"
+#include "session/settings.h"
+#include "session/statements.h"
+#include "session/transaction.h"
+
+namespace proxy {
+
+class Server;
+class Worker;
+
+class Client final : public net::Connection, public pool::Waiter {
+ public:
+  enum class State : std::uint8_t {
+    kStartup,       // nothing or a part of the first packet
+    kTlsHandshake,
+    kLookup,        // auth_query is under way
+    kPassword,      // asked for a password or a SASL message
+    kWelcome,       // logged in; a server is asked what to tell the client
+    kIdle,          // no request, no server (unless pinned or in a transaction)
+    kWaiting,       // its request waits for a server connection
+    kActive,        // a request is in flight
+    kConsole,       // talks to the admin console
+    kClosing,       // what was written last is still leaving; no reading
+    kClosed,        // in the graveyard
+  };
+
+  Client(Worker& worker, net::Stream stream, std::uint32_t slot);
+  ~Client() override;
+
+  void start();
+
+  // Called by the worker and the servers.
+  void on_granted(Server& server);  // a lease: the waiting request is sent
+  void refuse(const protocol::Error& error);  // the waiting request fails with this
+  void reroute();                // the waiting request looks for a server again
+  void on_server_lost(std::string_view why);  // detached already; "" = the client was told
+  void resume();                 // look at the input again
+  void close(std::string_view why);
+  void fail(const protocol::Error& error);    // FATAL: tells, then closes
+  void cancel();                 // a cancel request with the right key arrived
+  void sweep(base::Time now);    // deadlines
+
+  // Towards the client; see Server::relay.
+  void relay(protocol::Bytes piece);
+  protocol::Buffer& made();
+  void push();
+
+  // From the server's relay.
+  void on_parse_ended(std::uint64_t statement, bool ok);
+  void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
+  void on_error();
+  void on_ready_for_query(char status);
+  void on_probe_row(protocol::Bytes body);
+  void on_settings_applied();
+  void on_releasable();  // the server owes nothing and is in no transaction
+  void write_made_up(const session::Entry& entry);
+
+  std::string who() const;  // for logs: id, db/user, address
+
+  const std::uint64_t id;
+  const std::uint32_t slot;      // of the worker's table: part of the cancel key's pid
+  const base::WallTime connected_at;
+  const net::Address peer;
+  std::string cancel_key;
+  session::Pins pins;
+  Server* server = nullptr;
+
+  State state() const { return state_; }
+  PoolSet* pools() const { return pools_; }
+  ConnectionRow row(base::Time now) const;
+  // Its transaction is over and it has no request: may be closed by a drain.
+  bool quiet() const;
+
+ private:
+  friend class Worker;
+  // What is known of the request that is being gathered at the front of the input.
+  struct Gathered {
+    std::size_t bytes = 0;       // whole messages looked at
+    sql::Access access = sql::Access::kNone;
+    sql::Hint hint = sql::Hint::kNone;
+    bool plain = true;           // no message changes session state
+    bool complete = false;       // ends with Query, Sync, FunctionCall or Flush
+    bool large = false;          // must be sent before it is whole
+    bool flush = false, sync = false;  // what it ends with
+    bool empty_batch = false;    // a Sync or Flush and nothing else
+    sql::AnalysisPtr analysis;   // of a Query
+    sql::AnalysisPtr last_parse;
+    std::string last_parse_name;
+  };
+
+  void on_ready() override;
+  void pump();
+  void set_state(State state);
+  const char* state_name() const;
+  bool input_blocked() const;
+  void on_hang_up();
+  void drop_server();
+  void use_pools(PoolSet* pools);
+
+  // client_login.cc, client_auth.cc
+  std::size_t on_startup_bytes(protocol::Bytes in);
+  void on_ssl_request(bool last);
+  bool begins_with_tls();
+  void start_tls();
+  void continue_handshake();
+  void on_startup(const protocol::StartupMessage& message);
+  bool take_parameters(const protocol::StartupMessage& message);
+  void find_secret();
+  void on_secret(absl::StatusOr<std::optional<std::string>> found);
+  void start_auth();
+  void on_password(protocol::Bytes body);
+  void check_password(std::string_view given);
+  void on_sasl(protocol::Bytes body);
+  void auth_failed(std::string_view detail_for_log);
+  void auth_ok();
+  void log_in();
+  void enter_console();
+  void send_welcome(const ServerParameters& parameters);
+  std::string welcome_key() const;
+  static std::string clean_application_name(std::string_view name);
+  std::size_t on_console_bytes(protocol::Bytes in);
+  void on_console_reply(protocol::Bytes bytes, bool close_it);
+
+  // client_request.cc
+  std::size_t on_session_bytes(protocol::Bytes in);
+  std::size_t on_some_bytes(protocol::Bytes in);
+  std::size_t on_stream_bytes(protocol::Bytes in);
+  bool is_bound() const;
+  std::size_t hold();
+  bool may_pipeline() const;
+  std::size_t drop_copy(protocol::Bytes in);
+  std::size_t bad_message(char type);  // 0 = not even a length
+  bool gather(protocol::Bytes in);
+  void gather_frame(const protocol::Frame& frame);
+  const sql::Analysis* analysis_of(std::string_view statement) const;
+  std::size_t answer_empty_batch();
+  route::SessionView view() const;
+  void route_request();
+  bool adopt_new_pools();
+  void wait_held();
+  void wait_in(HostPool& pool);
+  void attach(Server& server);
+  bool equalize_settings();
+  void on_wait_expired();
+  std::size_t write_refusal();
+  std::size_t skip_refused(protocol::Bytes in);
+
+  // client_forward.cc
+  std::size_t send_gathered(protocol::Bytes in);
+  std::size_t forward(protocol::Bytes in);
+  std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
+  bool expect(session::Entry entry);
+  void forward_frame(const protocol::Frame& frame);
+  void forward_query(const protocol::Frame& frame);
+  bool forward_deallocate(const sql::Statement& deallocate);
+  void forward_parse(const protocol::Frame& frame);
+  void forward_bind(const protocol::Frame& frame);
+  void forward_bind_start(protocol::Bytes in, std::size_t total);
+  void forward_named(const protocol::Frame& frame);
+  void forward_execute(const protocol::Frame& frame);
+  void note_statement(const sql::Analysis& analysis);
+  void note_unread_statement();
+  void note_portal(std::string_view portal, std::string_view statement);
+  void drop_unnamed();
+  void make_room(const session::PreparedStatement& statement);
+  void ensure_prepared(const session::PreparedStatement& statement);
+  std::string_view server_name_of(std::string_view statement);
+
+  // client_reply.cc
+  void on_tracked_end(char status);
+
+  Worker& worker_;
+  State state_ = State::kStartup;
+  base::Time since_{};              // of the state
+  base::Time request_since_{};      // when the request was complete
+  base::Time idle_since_{};         // when the server last owed nothing
+  base::Time transaction_since_{};
+  base::WallTime request_time_{};
+
+  // The log-in; freed once it is done.
+  struct Login {
+    protocol::StartupMessage startup;
+    std::string secret;             // stored form
+    std::optional<protocol::ScramServer> scram;
+    std::string md5_salt;
+    base::Time began{};
+    bool user_known = false;
+    bool tls_done = false, direct_tls = false, ssl_refused = false, gss_refused = false;
+  };
+  std::unique_ptr<Login> login_;
+  std::string user_, database_, application_name_;
+  bool version32_ = false;
+  bool counted_ = false;
+
+  // The session.
+  PoolSet* pools_ = nullptr;
+  session::Settings base_, settings_;   // at start-up; now
+  session::ClientStatements statements_;
+  session::Transaction transaction_;
+  std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // not plain ones
+  base::Time last_commit_{};
+  sql::Hint route_ = sql::Hint::kNone, base_route_ = sql::Hint::kNone;
+  char status_ = 'I';
+
+  // The request.
+  Gathered gathered_;
+  std::size_t stream_left_ = 0;        // bytes of a large message still to pass
+  bool stream_discard_ = false;
+  bool discard_message_ = false;       // the ledger refused the latest message
+  bool force_forward_ = false;         // the next message goes to the server at hand
+  bool held_ = false;                  // input waits for what is in flight
+  bool refused_ = false;               // the rest of a refused request is to be skipped
+  bool terminated_ = false;            // said goodbye
+  std::optional<protocol::Error> refusal_;  // to be answered to the request
+  std::string refusal_code_;
+  bool tracking_ = false;              // a statement that is not plain is in flight
+  bool wrote_ = false;
+  bool opaque_ = false;                // kOpaque or kUnreadable ran: to be probed
+  std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
+  bool in_flight_plain_ = true;
+  const char* route_reason_ = "";
+
+  std::unique_ptr<ConsoleSession> console_;
+  bool console_busy_ = false;
+  protocol::Bytes run_;
+};
+
+sql::Hint route_hint(std::string_view value);  // of weir.route
+
+}  // namespace proxy

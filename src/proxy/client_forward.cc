@@ -1,0 +1,398 @@
+// Client: messages on their way to the server, renamed and completed where they must be.
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "protocol/backend.h"
+#include "protocol/frontend.h"
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+using session::Expect;
+using session::Fate;
+
+// Larger messages are passed on as they come; these two types need nothing of their bodies.
+constexpr std::size_t kWholeUpTo = 64u << 10;
+
+bool is_ours(std::string_view statement) { return statement.starts_with("weir_"); }
+
+}  // namespace
+
+std::size_t Client::send_gathered(protocol::Bytes in) {
+  const std::size_t bytes = gathered_.bytes;
+  wrote_ = wrote_ || gathered_.access == sql::Access::kWrite;
+  force_forward_ = gathered_.large;
+  if (!gathered_.plain) in_flight_plain_ = false;
+  std::size_t used = 0;
+  while (used < bytes && is_open() && server != nullptr) {
+    protocol::Frame frame;
+    CHECK(protocol::read_frame(in.first(bytes).subspan(used),
+                               worker_.config().limits.message_bytes,
+                               frame) == protocol::HeaderStatus::kOk);
+    forward_frame(frame);
+    used += frame.raw.size();
+  }
+  gathered_ = {};
+  // A large request may have nothing whole in front: go on with its first piece.
+  if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);
+  return used;
+}
+
+// One message, or a piece of a large one.
+std::size_t Client::forward(protocol::Bytes in) {
+  const std::size_t max_body = worker_.config().limits.message_bytes;
+  protocol::Header header;
+  const auto status = protocol::read_header(in, max_body, header);
+  if (status == protocol::HeaderStatus::kNeedMore) return 0;
+  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
+    return bad_message(header.type);
+  }
+  if (header.total > in.size()) return forward_large(in, header);
+  protocol::Frame frame;
+  protocol::read_frame(in, max_body, frame);
+  force_forward_ = false;
+  forward_frame(frame);
+  return frame.raw.size();
+}
+
+// Not whole yet. Query, Bind, CopyData and FunctionCall may be so large that they never should
+// be; everything else is waited for.
+std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& header) {
+  const bool copy = header.type == protocol::frontend::kCopyData;
+  if (!copy && header.total <= worker_.config().limits.gather_bytes) return 0;
+  discard_message_ = false;
+  switch (header.type) {
+    case protocol::frontend::kCopyData:
+      server->relay(in);
+      break;
+    case protocol::frontend::kQuery:
+      note_unread_statement();
+      drop_unnamed();
+      if (expect({.what = Expect::kQuery, .analysis = worker_.unread_analysis()})) {
+        server->relay(in);
+      }
+      break;
+    case protocol::frontend::kFunctionCall:
+      note_unread_statement();
+      if (expect({.what = Expect::kFunctionCall})) server->relay(in);
+      break;
+    case protocol::frontend::kBind:
+      if (in.size() < kWholeUpTo) return 0;  // both names are in front
+      forward_bind_start(in, header.total);
+      break;
+    default:
+      // A Parse of more than gather_bytes must be kept for other servers: it is gathered.
+      if (header.total > worker_.config().limits.client_prepared_bytes) {
+        fail({.severity = protocol::Severity::kFatal,
+              .code = protocol::sqlstate::kProgramLimitExceeded,
+              .message = "message is longer than limits.client_prepared_bytes"});
+      }
+      return 0;
+  }
+  force_forward_ = false;
+  stream_left_ = header.total - in.size();
+  stream_discard_ = discard_message_;
+  return in.size();
+}
+
+std::size_t Client::on_stream_bytes(protocol::Bytes in) {
+  const auto piece = in.first(std::min(stream_left_, in.size()));
+  if (!stream_discard_ && server != nullptr) server->relay(piece);
+  stream_left_ -= piece.size();
+  return piece.size();
+}
+
+// Enters the ledger. False: the server will skip the message, so it is not sent.
+bool Client::expect(session::Entry entry) {
+  discard_message_ = !server->exchange.expect(std::move(entry));
+  return !discard_message_;
+}
+
+void Client::forward_frame(const protocol::Frame& frame) {
+  switch (frame.type) {
+    case protocol::frontend::kQuery:
+      return forward_query(frame);
+    case protocol::frontend::kParse:
+      return forward_parse(frame);
+    case protocol::frontend::kBind:
+      return forward_bind(frame);
+    case protocol::frontend::kDescribe:
+    case protocol::frontend::kClose:
+      return forward_named(frame);
+    case protocol::frontend::kExecute:
+      return forward_execute(frame);
+    case protocol::frontend::kSync:
+      expect({.what = Expect::kSync});
+      server->relay(frame.raw);
+      return;
+    case protocol::frontend::kFlush:
+    case protocol::frontend::kCopyData:
+      server->relay(frame.raw);
+      return;
+    case protocol::frontend::kCopyDone:
+    case protocol::frontend::kCopyFail:
+      if (expect({.what = Expect::kCopyEnd})) server->relay(frame.raw);
+      return;
+    case protocol::frontend::kFunctionCall:
+      note_unread_statement();
+      if (expect({.what = Expect::kFunctionCall})) server->relay(frame.raw);
+      return;
+    case protocol::frontend::kTerminate:
+      terminated_ = true;
+      return close("client closed the connection");
+  }
+}
+
+void Client::forward_query(const protocol::Frame& frame) {
+  // The request's own analysis, when it was gathered; in a transaction it is made here.
+  sql::AnalysisPtr analysis = gathered_.analysis;
+  if (!analysis) {
+    analysis = worker_.analyzer().analyze(protocol::decode_query(frame.body).value_or(""));
+  }
+  note_statement(*analysis);
+  const auto* single = analysis->single();
+  if (single != nullptr && single->verb == sql::Verb::kDeallocate &&
+      forward_deallocate(*single)) {
+    return;
+  }
+  drop_unnamed();
+  if (expect({.what = Expect::kQuery,
+              .analysis = analysis->plain ? nullptr : std::move(analysis)})) {
+    server->relay(frame.raw);
+  }
+}
+
+// A simple query ends the unnamed statement.
+void Client::drop_unnamed() {
+  statements_.erase("");
+  server->unnamed_statement = 0;
+}
+
+// What is remembered at once of any statement on its way, before it is known to succeed.
+void Client::note_statement(const sql::Analysis& analysis) {
+  if (analysis.access == sql::Access::kWrite) wrote_ = true;
+  if (!analysis.plain) {
+    tracking_ = true;
+    in_flight_plain_ = false;
+  }
+  if (analysis.residue & (sql::kOpaque | sql::kUnreadable)) opaque_ = true;
+}
+
+void Client::note_unread_statement() {
+  wrote_ = tracking_ = opaque_ = true;
+  in_flight_plain_ = false;
+}
+
+// DEALLOCATE of a statement that was prepared by protocol: the server knows it by our name.
+bool Client::forward_deallocate(const sql::Statement& deallocate) {
+  const std::string& name = deallocate.name;
+  const session::StatementPtr* known = statements_.find(name);
+  if (name.empty() || known == nullptr) return false;
+  const session::StatementPtr statement = *known;
+  if (server->exchange.skipping()) return true;
+  ensure_prepared(*statement);
+  server->statements.erase(statement->id);
+  statements_.erase(name);
+  drop_unnamed();
+  expect({.what = Expect::kQuery});
+  protocol::write_query(server->made(), "DEALLOCATE " + statement->server_name);
+  return true;
+}
+
+void Client::forward_parse(const protocol::Frame& frame) {
+  if (server->exchange.skipping()) return;
+  const auto parse = protocol::decode_parse(frame.body);
+  if (!parse) {  // let the server say so
+    if (expect({.what = Expect::kParse})) server->relay(frame.raw);
+    return;
+  }
+  ++pools_->stats.client_parse_count;
+  const auto analysis = worker_.analyzer().analyze(parse->query);
+  const auto statement = worker_.statements().intern(parse->query, parse->types, analysis);
+  if (parse->statement.empty()) {
+    ++pools_->stats.server_parse_count;
+    statements_.put("", statement);
+    server->unnamed_statement = statement->id;
+    expect({.what = Expect::kParse, .statement = statement->id});
+    server->relay(frame.raw);
+    return;
+  }
+  if (statements_.bytes() + frame.raw.size() > worker_.config().limits.client_prepared_bytes) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kProgramLimitExceeded,
+                 .message = "prepared statements need more than limits.client_prepared_bytes"});
+  }
+  if (const auto* known = statements_.find(parse->statement)) {
+    // The server itself must fail, so that what came before it in the batch is undone.
+    const session::StatementPtr existing = *known;
+    ensure_prepared(*existing);
+    expect({.what = Expect::kParse});
+    protocol::write_parse(server->made(), existing->server_name, parse->query, parse->types);
+    return;
+  }
+  statements_.put(parse->statement, statement);
+  pending_parses_.emplace_back(statement->id, parse->statement);
+  if (server->statements.touch(statement->id)) {
+    expect({.what = Expect::kParse, .fate = Fate::kMakeUp, .statement = statement->id});
+    return;
+  }
+  make_room(*statement);
+  ++pools_->stats.server_parse_count;
+  expect({.what = Expect::kParse, .statement = statement->id});
+  protocol::write_parse(server->made(), statement->server_name, parse->query, parse->types);
+}
+
+// Notes that the server has the statement from now on, and closes the one that must go for it.
+void Client::make_room(const session::PreparedStatement& statement) {
+  const std::uint64_t evicted = server->statements.insert(statement.id);
+  if (evicted == 0) return;
+  expect({.what = Expect::kClose, .fate = Fate::kSwallow, .statement = evicted});
+  protocol::write_close(server->made(), 'S', "weir_" + std::to_string(evicted));
+}
+
+void Client::ensure_prepared(const session::PreparedStatement& statement) {
+  if (server->statements.touch(statement.id)) return;
+  make_room(statement);
+  ++pools_->stats.server_parse_count;
+  expect({.what = Expect::kParse, .fate = Fate::kSwallow, .statement = statement.id});
+  protocol::write_parse(server->made(), statement.server_name, statement.query,
+                        protocol::as_bytes(statement.types));
+}
+
+// The name by which the server knows the client's statement, once it is prepared there. Unknown
+// names are passed on, and the server says that they are.
+std::string_view Client::server_name_of(std::string_view statement) {
+  const session::StatementPtr* known = statements_.find(statement);
+  if (known == nullptr) {
+    if (!statement.empty()) return is_ours(statement) ? "weir_" : statement;
+    // Not another client's, which the server may still have.
+    expect({.what = Expect::kClose, .fate = Fate::kSwallow});
+    protocol::write_close(server->made(), 'S', "");
+    server->unnamed_statement = 0;
+    return "";
+  }
+  if (!statement.empty()) {
+    ensure_prepared(**known);
+    return (*known)->server_name;
+  }
+  if (server->unnamed_statement != (*known)->id) {
+    ++pools_->stats.server_parse_count;
+    expect({.what = Expect::kParse, .fate = Fate::kSwallow, .statement = (*known)->id});
+    protocol::write_parse(server->made(), "", (*known)->query,
+                          protocol::as_bytes((*known)->types));
+    server->unnamed_statement = (*known)->id;
+  }
+  return "";
+}
+
+void Client::note_portal(std::string_view portal, std::string_view statement) {
+  ++pools_->stats.bind_count;
+  std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
+  const session::StatementPtr* known = statements_.find(statement);
+  if (known != nullptr && !(*known)->analysis->plain) {
+    portals_.emplace_back(portal, (*known)->analysis);
+    in_flight_plain_ = false;
+  }
+  if (known != nullptr && (*known)->analysis->access == sql::Access::kWrite) wrote_ = true;
+}
+
+void Client::forward_bind(const protocol::Frame& frame) {
+  if (server->exchange.skipping()) return;
+  const auto bind = protocol::decode_bind(frame.body);
+  if (!bind) {
+    if (expect({.what = Expect::kBind})) server->relay(frame.raw);
+    return;
+  }
+  note_portal(bind->portal, bind->statement);
+  const std::string_view name = server_name_of(bind->statement);
+  expect({.what = Expect::kBind});
+  if (name == bind->statement) {
+    server->relay(frame.raw);
+  } else {
+    protocol::write_bind(server->made(), bind->portal, name, bind->rest);
+  }
+}
+
+// The front of a Bind that is passed on in pieces: its length changes with the name.
+void Client::forward_bind_start(protocol::Bytes in, std::size_t total) {
+  if (server->exchange.skipping()) {
+    discard_message_ = true;
+    return;
+  }
+  protocol::Reader reader(in.subspan(protocol::kHeaderBytes));
+  const std::string_view portal = reader.cstring();
+  const std::string_view statement = reader.cstring();
+  if (!reader.ok()) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kProtocolViolation,
+                 .message = "invalid string in message"});
+  }
+  note_portal(portal, statement);
+  const std::string name(server_name_of(statement));
+  expect({.what = Expect::kBind});
+  auto& out = server->made();
+  const std::size_t length = total - 1 - statement.size() + name.size();
+  out.push_back(protocol::frontend::kBind);
+  std::array<std::uint8_t, 4> word;
+  protocol::store32(word.data(), static_cast<std::uint32_t>(length));
+  out.append(protocol::Bytes(word));
+  out.append(portal);
+  out.push_back(0);
+  out.append(name);
+  out.push_back(0);
+  server->relay(reader.rest());
+}
+
+void Client::forward_named(const protocol::Frame& frame) {
+  if (server->exchange.skipping()) return;
+  const bool close_it = frame.type == protocol::frontend::kClose;
+  const auto what = close_it ? Expect::kClose : Expect::kDescribe;
+  const auto named = protocol::decode_describe(frame.body);
+  if (!named || named->kind != 'S') {
+    if (expect({.what = what})) server->relay(frame.raw);
+    return;
+  }
+  if (close_it) {
+    // The server keeps it, for others; the client has it no more. Closing what is not there is
+    // no error.
+    if (named->name.empty()) server->unnamed_statement = 0;
+    statements_.erase(named->name);
+    if (!named->name.empty()) {
+      expect({.what = what, .fate = Fate::kMakeUp});
+      return;
+    }
+    expect({.what = what});
+    server->relay(frame.raw);
+    return;
+  }
+  const std::string_view name = server_name_of(named->name);
+  expect({.what = what});
+  if (name == named->name) {
+    server->relay(frame.raw);
+  } else {
+    protocol::write_describe(server->made(), 'S', name);
+  }
+}
+
+void Client::forward_execute(const protocol::Frame& frame) {
+  if (server->exchange.skipping()) return;
+  sql::AnalysisPtr analysis;
+  if (!portals_.empty()) {
+    if (const auto execute = protocol::decode_execute(frame.body)) {
+      const auto it = std::ranges::find(portals_, execute->portal,
+                                        [](const auto& p) { return std::string_view(p.first); });
+      if (it != portals_.end()) analysis = it->second;
+    }
+  }
+  if (analysis) note_statement(*analysis);
+  if (expect({.what = Expect::kExecute, .analysis = std::move(analysis)})) {
+    server->relay(frame.raw);
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,355 @@
+// Client: from the first byte to the first ReadyForQuery, but for passwords (client_auth.cc).
+#include <spdlog/spdlog.h>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "net/tls.h"
+#include "protocol/backend.h"
+#include "protocol/frame.h"
+#include "protocol/frontend.h"
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+constexpr std::uint8_t kTlsClientHello = 0x16;  // the first byte of a TLS record: direct TLS
+constexpr std::size_t kMaxWelcomes = 1000;      // kept by (database, user)
+
+bool is_console(std::string_view database) {
+  return database == "weir" || database == "pgbouncer";
+}
+
+}  // namespace
+
+std::size_t Client::on_startup_bytes(protocol::Bytes in) {
+  const auto& limits = worker_.config().limits;
+  if (state_ == State::kPassword) {
+    protocol::Frame frame;
+    const auto status = protocol::read_frame(in, limits.startup_bytes, frame);
+    if (status == protocol::HeaderStatus::kNeedMore) return 0;
+    if (status == protocol::HeaderStatus::kBad || frame.type != protocol::frontend::kPassword) {
+      fail({.severity = protocol::Severity::kFatal,
+            .code = protocol::sqlstate::kProtocolViolation,
+            .message = "expected password response"});
+      return in.size();
+    }
+    on_password(frame.body);
+    return frame.raw.size();
+  }
+  auto result = protocol::read_startup(in, limits.startup_bytes);
+  switch (result.status) {
+    case protocol::StartupResult::Status::kNeedMore:
+      return 0;
+    case protocol::StartupResult::Status::kError:
+      fail(result.error);
+      return in.size();
+    case protocol::StartupResult::Status::kPacket:
+      break;
+  }
+  const bool last = result.total == in.size();
+  if (std::holds_alternative<protocol::SslRequest>(result.packet)) {
+    on_ssl_request(last);
+  } else if (std::holds_alternative<protocol::GssRequest>(result.packet)) {
+    if (login_->gss_refused || !last) {
+      close("more bytes behind a GSSENCRequest");
+    } else {
+      login_->gss_refused = true;
+      made().push_back('N');
+      push();
+    }
+  } else if (const auto* request = std::get_if<protocol::CancelRequest>(&result.packet)) {
+    worker_.shared().cancels++;
+    worker_.shared().cancel(*request);
+    close("cancel request");
+  } else {
+    on_startup(std::get<protocol::StartupMessage>(result.packet));
+  }
+  return result.total;
+}
+
+// Whatever follows an SSLRequest in plain text was not meant to be plain text: CVE-2021-23214.
+void Client::on_ssl_request(bool last) {
+  if (!last || login_->tls_done || login_->ssl_refused) return close("bytes behind an SSLRequest");
+  const auto* tls = worker_.topology().client_tls.get();
+  if (tls == nullptr || peer.is_unix()) {
+    login_->ssl_refused = true;
+    made().push_back('N');
+    return push();
+  }
+  made().push_back('S');
+  push();
+  if (is_open()) start_tls();
+}
+
+void Client::start_tls() {
+  stream_.start_tls(worker_.topology().client_tls->new_server_side());
+  set_state(State::kTlsHandshake);
+}
+
+// A first byte of a TLS record is looked at, not taken: OpenSSL must read it.
+bool Client::begins_with_tls() {
+  if (login_->tls_done || login_->ssl_refused || worker_.topology().client_tls == nullptr ||
+      peer.is_unix() || !in_.empty()) {
+    return false;
+  }
+  std::uint8_t first = 0;
+  return recv(stream_.fd(), &first, 1, MSG_PEEK) == 1 && first == kTlsClientHello;
+}
+
+void Client::continue_handshake() {
+  const net::Io io = stream_.handshake();
+  if (io.status == net::IoStatus::kBlocked) {
+    if (stream_.hung_up() && !stream_.readable()) return close("client left during TLS");
+    return ask_for_write();
+  }
+  if (io.status != net::IoStatus::kOk) {
+    spdlog::warn("client {} {}: TLS handshake failed: {}", id, peer.text(), stream_.error());
+    return close("TLS handshake failed");
+  }
+  login_->tls_done = true;
+  set_state(State::kStartup);
+  if (login_->direct_tls) {
+    if (!net::tls_is_postgresql(stream_.ssl())) {
+      return fail({.severity = protocol::Severity::kFatal,
+                   .code = protocol::sqlstate::kProtocolViolation,
+                   .message = "received direct SSL connection request without ALPN protocol "
+                              "negotiation extension"});
+    }
+  }
+  pump();
+}
+
+void Client::on_startup(const protocol::StartupMessage& message) {
+  login_->startup = message;
+  user_ = message.parameter("user");
+  database_ = message.parameter("database");
+  if (database_.empty()) database_ = user_;
+  version32_ = message.spoken() == protocol::kVersion32;
+  const auto& config = worker_.config();
+  if (message.needs_negotiation()) {
+    protocol::write_negotiate_protocol_version(made(), message.spoken(), message.protocol_options);
+  }
+  if (!message.parameter("replication").empty() && message.parameter("replication") != "false" &&
+      message.parameter("replication") != "off" && message.parameter("replication") != "0") {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kFeatureNotSupported,
+                 .message = "replication connections are not supported by the proxy",
+                 .hint = "Connect to the server itself."});
+  }
+  if (worker_.shared().clients.load() > config.limits.clients) {
+    worker_.shared().clients_refused++;
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kTooManyConnections,
+                 .message = "sorry, too many clients already"});
+  }
+  const auto mode = config.client_tls.mode;
+  if (mode != config::SslMode::kDisable && mode != config::SslMode::kAllow &&
+      mode != config::SslMode::kPrefer && !stream_.is_tls() && !peer.is_unix()) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kInvalidAuthorization,
+                 .message = "connection requires a valid client certificate or SSL",
+                 .hint = "Connect with sslmode=require."});
+  }
+  base_route_ = sql::Hint::kNone;
+  if (!take_parameters(message)) return;
+  find_secret();
+}
+
+// Start-up parameters become the session's base settings. What a value means is the server's
+// to say: it is asked before the first ReadyForQuery.
+bool Client::take_parameters(const protocol::StartupMessage& message) {
+  const auto set = [this](std::string_view given, std::string_view value) {
+    std::string name(given);
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (name == "application_name") application_name_ = value;
+    base_.set(name, session::quote_value(value));
+    if (name == "weir.route") route_ = base_route_ = route_hint(value);
+  };
+  for (const auto& [name, value] : message.parameters) {
+    if (name == "user" || name == "database" || name == "replication") continue;
+    if (name != "options") {
+      set(name, value);
+      continue;
+    }
+    const auto options = protocol::parse_options(value);
+    if (!options) {
+      fail({.severity = protocol::Severity::kFatal,
+            .code = protocol::sqlstate::kSyntaxError,
+            .message = "invalid command-line arguments for server process",
+            .hint = "The start-up parameter \"options\" takes \"-c name=value\"."});
+      return false;
+    }
+    for (const auto& [option, option_value] : *options) set(option, option_value);
+  }
+  settings_ = base_;
+  return true;
+}
+
+void Client::log_in() {
+  if (worker_.config().logging.connections) {
+    spdlog::info("{}: logged in{}{}", who(), stream_.is_tls() ? " " : "",
+                 stream_.is_tls() ? net::tls_description(stream_.ssl()) : "");
+  }
+  if (is_console(database_)) return enter_console();
+  const auto* database = config::find_database(worker_.config(), database_);
+  if (database == nullptr) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kInvalidCatalogName,
+                 .message = "database \"" + database_ + "\" does not exist"});
+  }
+  if (worker_.is_disabled(database_)) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kCannotConnectNow,
+                 .message = "database \"" + database_ + "\" is disabled"});
+  }
+  const auto* user = config::find_user(worker_.config(), user_);
+  auto& counts = worker_.shared().client_counts;
+  const bool in_database =
+      counts.enter("database " + database_, database->max_client_connections);
+  const bool in_user =
+      in_database &&
+      counts.enter("user " + user_, user != nullptr ? user->max_client_connections : 0);
+  if (!in_user) {
+    if (in_database) counts.leave("database " + database_);
+    worker_.shared().clients_refused++;
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kTooManyConnections,
+                 .message = in_database
+                                ? "too many connections for role \"" + user_ + "\""
+                                : "too many connections for database \"" + database_ + "\""});
+  }
+  counted_ = true;
+  use_pools(worker_.pool_set(*database, database_, user_));
+  pools_->stats.client_login_count++;
+  const auto known = pools_->welcomes.find(welcome_key());
+  if (known != pools_->welcomes.end()) return send_welcome(known->second);
+  set_state(State::kWelcome);
+  request_since_ = worker_.loop().now();
+  gathered_ = {};
+  route_request();
+}
+
+// What ParameterStatus says depends on all start-up parameters but the application's name, which
+// is echoed.
+std::string Client::welcome_key() const {
+  std::string key;
+  for (const auto& [name, value] : base_.entries()) {
+    if (name == "application_name") continue;
+    key.append(name).append(1, '\0').append(value).append(1, '\0');
+  }
+  return key;
+}
+
+void Client::on_settings_applied() {
+  if (state_ != State::kWelcome) return;
+  if (pools_->welcomes.size() >= kMaxWelcomes) pools_->welcomes.clear();
+  auto& welcome = pools_->welcomes[welcome_key()];
+  welcome = server->parameters;
+  send_welcome(welcome);
+}
+
+void Client::send_welcome(const ServerParameters& parameters) {
+  auto& out = made();
+  for (const auto& [name, value] : parameters) {
+    if (name == "application_name") {
+      protocol::write_parameter_status(out, name, clean_application_name(application_name_));
+    } else {
+      protocol::write_parameter_status(out, name, value);
+    }
+  }
+  // 3.2 allows longer keys; 3.0 has four bytes.
+  cancel_key = random_bytes(version32_ ? 32 : 4);
+  protocol::write_backend_key_data(out, worker_.cancel_pid(*this), protocol::as_bytes(cancel_key));
+  protocol::write_ready_for_query(out, 'I');
+  login_.reset();
+  set_state(State::kIdle);
+  push();
+  if (!in_.empty()) worker_.run_soon(*this);
+}
+
+// PostgreSQL keeps printable ASCII and 63 bytes (NAMEDATALEN - 1).
+std::string Client::clean_application_name(std::string_view name) {
+  std::string clean(name.substr(0, 63));
+  std::ranges::replace_if(clean, [](char c) { return c < 32 || c > 126; }, '?');
+  return clean;
+}
+
+void Client::enter_console() {
+  const auto* user = config::find_user(worker_.config(), user_);
+  if (user == nullptr || (!user->admin && !user->stats) || !worker_.shared().console) {
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kInsufficientPrivilege,
+                 .message = "user \"" + user_ + "\" may not use the admin console",
+                 .hint = "Set admin = true or stats = true for the user in the configuration."});
+  }
+  console_ = worker_.shared().console({.user = user_, .may_command = user->admin});
+  auto& out = made();
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"server_version", "15.0 (Weir console)"},
+           {"server_encoding", "UTF8"},
+           {"client_encoding", "UTF8"},
+           {"DateStyle", "ISO, MDY"},
+           {"TimeZone", "UTC"},
+           {"integer_datetimes", "on"},
+           {"standard_conforming_strings", "on"}}) {
+    protocol::write_parameter_status(out, name, value);
+  }
+  cancel_key = random_bytes(version32_ ? 32 : 4);
+  protocol::write_backend_key_data(out, worker_.cancel_pid(*this), protocol::as_bytes(cancel_key));
+  protocol::write_ready_for_query(out, 'I');
+  login_.reset();
+  set_state(State::kConsole);
+  push();
+  if (!in_.empty()) worker_.run_soon(*this);
+}
+
+std::size_t Client::on_console_bytes(protocol::Bytes in) {
+  std::size_t used = 0;
+  while (is_open() && !console_busy_) {
+    protocol::Frame frame;
+    const auto status = protocol::read_frame(in.subspan(used), 1u << 20, frame);
+    if (status == protocol::HeaderStatus::kNeedMore) break;
+    if (status == protocol::HeaderStatus::kBad || !protocol::is_frontend_type(frame.type)) {
+      fail({.severity = protocol::Severity::kFatal,
+            .code = protocol::sqlstate::kProtocolViolation,
+            .message = "invalid message to the console"});
+      break;
+    }
+    used += frame.raw.size();
+    if (frame.type == protocol::frontend::kTerminate) {
+      close("client closed the connection");
+      break;
+    }
+    console_busy_ = true;
+    Worker* worker = &worker_;
+    console_->on_message(
+        frame.type, frame.body,
+        [worker, client_id = id, alive = std::weak_ptr<bool>(worker_.alive())](
+            protocol::Buffer bytes, bool close_it) mutable {
+          const auto guard = alive.lock();
+          if (!guard) return;
+          worker->loop().post([worker, client_id, bytes = std::move(bytes), close_it] {
+            if (Client* client = worker->find_client(client_id)) {
+              client->on_console_reply(bytes.view(), close_it);
+            }
+          });
+        });
+  }
+  return used;
+}
+
+void Client::on_console_reply(protocol::Bytes bytes, bool close_it) {
+  console_busy_ = false;
+  made().append(bytes);
+  if (close_it) set_state(State::kClosing);
+  push();
+  if (close_it && is_open() && out_.empty()) return close("console closed");
+  resume();
+}
+
+}  // namespace proxy

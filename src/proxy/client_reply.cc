@@ -1,0 +1,220 @@
+// Client: what its server's answers mean for the session.
+#include <algorithm>
+
+#include "protocol/backend.h"
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+// Left behind by statements, not carried to other connections: these keep the server.
+constexpr std::uint16_t kPinning = sql::kTempObject | sql::kAdvisoryLock | sql::kHoldCursor |
+                                   sql::kListening | sql::kSqlPrepared | sql::kRandomSeed |
+                                   sql::kLoadedLibrary;
+
+// What an opaque statement may have left, one column for each, in the order of kProbed.
+constexpr const char* kProbe =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace ="
+    " pg_catalog.pg_my_temp_schema()),"
+    " EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid ="
+    " pg_catalog.pg_backend_pid()),"
+    " EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),"
+    " EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),"
+    " EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
+constexpr sql::Residue kProbed[] = {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor,
+                                    sql::kListening, sql::kSqlPrepared};
+
+}  // namespace
+
+sql::Hint route_hint(std::string_view value) {
+  if (value == "primary") return sql::Hint::kPrimary;
+  if (value == "replica") return sql::Hint::kReplica;
+  return sql::Hint::kNone;
+}
+
+void Client::write_made_up(const session::Entry& entry) {
+  if (entry.what == session::Expect::kParse) {
+    protocol::write_parse_complete(made());
+    on_parse_ended(entry.statement, true);
+  } else {
+    protocol::write_close_complete(made());
+  }
+}
+
+void Client::on_parse_ended(std::uint64_t statement, bool ok) {
+  const auto it =
+      std::ranges::find(pending_parses_, statement, &decltype(pending_parses_)::value_type::first);
+  if (it == pending_parses_.end()) return;
+  if (!ok) statements_.erase(it->second);
+  pending_parses_.erase(it);
+}
+
+void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag) {
+  static const sql::Statement kUnknown;
+  const auto at = static_cast<std::size_t>(index);
+  const auto& statement = at < analysis.statements.size() ? analysis.statements[at] : kUnknown;
+  transaction_.on_statement(statement, tag);
+  if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
+    statements_.clear();
+    server->statements.clear();
+    server->unnamed_statement = 0;
+  }
+  if (const auto removed = session::residue_removed_by(statement, tag)) pins.remove(removed);
+  if (const auto left = static_cast<std::uint16_t>(statement.residue & kPinning)) {
+    pins.add(left, worker_.loop().now(), analysis.why);
+    server->dirty = true;
+  }
+}
+
+void Client::on_error() {
+  ++pools_->stats.errors;
+  if (tracking_) transaction_.on_error();
+}
+
+void Client::on_ready_for_query(char status) {
+  status_ = status;
+  auto& stats = pools_->stats;
+  ++stats.query_count;
+  const auto now = worker_.loop().now();
+  if (server->exchange.empty()) {
+    const auto took = static_cast<std::uint64_t>(
+        std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
+    stats.query_time_us += took;
+    worker_.query_time().add(took);
+    auto& latency = server->pool().counters().latency_us;
+    const double before = latency.load(std::memory_order_relaxed);
+    const auto sample = static_cast<double>(took);
+    latency.store(before == 0 ? sample : before + (sample - before) / 16,
+                  std::memory_order_relaxed);
+    server->busy_since = {};
+    idle_since_ = now;
+  }
+  if (tracking_) on_tracked_end(status);
+  if (status != 'I') {
+    if (pools_->mode == config::PoolMode::kStatement) {
+      return fail({.severity = protocol::Severity::kFatal,
+                   .code = protocol::sqlstate::kProtocolViolation,
+                   .message = "transaction blocks are not allowed in statement pooling mode"});
+    }
+  } else {
+    ++stats.xact_count;
+    stats.xact_time_us += static_cast<std::uint64_t>(
+        std::max<std::int64_t>(0, base::to_us(now - transaction_since_)));
+    transaction_since_ = now;
+    portals_.clear();
+    // Not now(): that was read before the reply was, perhaps before the commit.
+    if (wrote_) last_commit_ = net::read_clock();
+    wrote_ = false;
+  }
+  if (held_ || !in_.empty()) worker_.run_soon(*this);
+}
+
+// A statement that is more than plain was among those that have ended.
+void Client::on_tracked_end(char status) {
+  transaction_.on_ready(status);
+  if (transaction_.has_committed()) {
+    for (const auto& change : transaction_.take_committed()) {
+      session::apply(change, base_, settings_);
+      session::apply(change, {}, server->settings);
+      if (change.name == "application_name" && change.value) application_name_ = *change.value;
+      const auto* route = settings_.find("weir.route");
+      if (route == nullptr) {
+        route_ = sql::Hint::kNone;
+      } else if (change.name == "weir.route") {
+        route_ = change.value ? route_hint(*change.value) : base_route_;
+      }
+    }
+  }
+  if (!server->exchange.empty()) return;
+  in_flight_plain_ = true;
+  if (status == 'I') tracking_ = false;
+}
+
+void Client::on_probe_row(protocol::Bytes body) {
+  const auto row = protocol::decode_data_row(body);
+  if (!row || row->size() != std::size(kProbed)) return;
+  for (std::size_t i = 0; i < row->size(); ++i) {
+    if ((*row)[i] != "t") continue;
+    pins.add(kProbed[i], worker_.loop().now(), "function, DO or CALL");
+    server->dirty = true;
+  }
+}
+
+// The server owes nothing and is in no transaction.
+void Client::on_releasable() {
+  if (state_ == State::kClosing || state_ == State::kClosed || server == nullptr) return;
+  if (opaque_) {
+    opaque_ = false;
+    server->settings_unknown = true;
+    server->inject_query(kProbe, kNoteProbe);
+    server->push();
+    return;
+  }
+  in_flight_plain_ = true;
+  const bool keeps_it = !pins.empty() || pools_->mode == config::PoolMode::kSession;
+  if (keeps_it) {
+    server->dirty = true;
+  } else {
+    Server* released = std::exchange(server, nullptr);
+    released->client = nullptr;
+    released->pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
+    worker_.on_server_cleaned(*released);
+  }
+  set_state(State::kIdle);
+  if (!in_.empty() || held_) worker_.run_soon(*this);
+}
+
+ConnectionRow Client::row(base::Time now) const {
+  ConnectionRow row;
+  row.id = id;
+  row.user = user_;
+  row.database = database_;
+  row.state = state_name();
+  row.addr = peer.text();
+  row.port = peer.port();
+  const auto local = net::local_address(stream_.fd());
+  row.local_addr = local.text();
+  row.local_port = local.port();
+  row.tls = stream_.is_tls() ? net::tls_description(stream_.ssl()) : "";
+  row.application_name = application_name_;
+  row.connect_time = connected_at;
+  row.request_time = request_time_;
+  if (state_ == State::kWaiting || state_ == State::kWelcome) {
+    row.wait_us = static_cast<std::uint64_t>(base::to_us(now - request_since_));
+  }
+  row.link = server != nullptr ? server->id : 0;
+  row.host = server != nullptr ? server->pool().target().name : "";
+  row.remote_pid = worker_.cancel_pid(*this);
+  row.prepared_statements = static_cast<std::uint32_t>(statements_.size());
+  row.worker = worker_.index();
+  row.pins = pins.list();
+  row.memory = sizeof *this + buffered() + settings_.bytes() + base_.bytes() + statements_.bytes();
+  return row;
+}
+
+// PgBouncer's words, as its SHOW CLIENTS has them.
+const char* Client::state_name() const {
+  switch (state_) {
+    case State::kStartup:
+    case State::kTlsHandshake:
+    case State::kLookup:
+    case State::kPassword:
+    case State::kWelcome:
+      return "login";
+    case State::kWaiting:
+      return "waiting";
+    case State::kIdle:
+      return server != nullptr ? "active" : "idle";
+    case State::kActive:
+    case State::kConsole:
+      return "active";
+    case State::kClosing:
+    case State::kClosed:
+      return "closing";
+  }
+  return "";
+}
+
+}  // namespace proxy

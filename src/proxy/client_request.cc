@@ -1,0 +1,423 @@
+// Client: gathering a request, and finding a server for it.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+
+#include "protocol/backend.h"
+#include "protocol/frontend.h"
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+constexpr std::size_t kMaxPipelined = 4096;  // messages in flight on one server
+constexpr std::size_t kMaxHosts = 64;
+
+bool is_copy(char type) {
+  return type == protocol::frontend::kCopyData || type == protocol::frontend::kCopyDone ||
+         type == protocol::frontend::kCopyFail;
+}
+
+}  // namespace
+
+std::size_t Client::on_session_bytes(protocol::Bytes in) {
+  held_ = false;
+  std::size_t used = 0;
+  while (is_open() && used < in.size() && state_ != State::kClosing) {
+    const std::size_t n = on_some_bytes(in.subspan(used));
+    if (n == 0) break;
+    used += n;
+  }
+  if (is_open() && server != nullptr && state_ != State::kClosing) {
+    Server& to = *server;
+    while (const auto entry = to.exchange.take_made_up()) write_made_up(*entry);
+    to.push();
+  }
+  push();
+  return used;
+}
+
+// Answers how many bytes it is done with; 0: it needs more, or it must wait.
+std::size_t Client::on_some_bytes(protocol::Bytes in) {
+  if (stream_left_ != 0) return on_stream_bytes(in);
+  if (refusal_) return write_refusal();
+  if (refused_) return skip_refused(in);
+  if (state_ == State::kWaiting || state_ == State::kWelcome) return 0;
+  if (server != nullptr && gathered_.complete) return send_gathered(in);
+  if (server != nullptr && is_bound()) {
+    // What changes the session's state must have done so before the next request is looked at.
+    if (!in_flight_plain_ && !server->exchange.batch_open() && !server->exchange.empty() &&
+        !server->exchange.in_copy_in()) {
+      if (!is_copy(static_cast<char>(in[0]))) return hold();
+    }
+    return forward(in);
+  }
+  if (server == nullptr && is_copy(static_cast<char>(in[0]))) return drop_copy(in);
+  if (!gather(in)) return 0;
+  if (!is_open() || state_ == State::kClosing) return 0;
+  if (server != nullptr) {
+    if (!may_pipeline()) return hold();
+    return send_gathered(in);
+  }
+  if (gathered_.empty_batch) return answer_empty_batch();
+  request_since_ = worker_.loop().now();
+  route_request();
+  if (server != nullptr) return send_gathered(in);
+  return refusal_ ? write_refusal() : 0;
+}
+
+// Whether the server at hand is the one for whatever comes next.
+bool Client::is_bound() const {
+  return force_forward_ || status_ != 'I' || server->exchange.batch_open() ||
+         server->exchange.in_copy_in() || !pins.empty() ||
+         pools_->mode == config::PoolMode::kSession;
+}
+
+std::size_t Client::hold() {
+  held_ = true;
+  return 0;
+}
+
+bool Client::may_pipeline() const {
+  const bool fits = server->on_primary() || (gathered_.access != sql::Access::kWrite &&
+                                             gathered_.hint != sql::Hint::kPrimary);
+  return fits && in_flight_plain_ && gathered_.plain && !gathered_.large &&
+         server->exchange.size() < kMaxPipelined;
+}
+
+// Copy data that comes after its COPY has failed: PostgreSQL ignores it, too.
+std::size_t Client::drop_copy(protocol::Bytes in) {
+  protocol::Header header;
+  const auto status = protocol::read_header(in, worker_.config().limits.message_bytes, header);
+  if (status == protocol::HeaderStatus::kNeedMore) return 0;
+  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  const std::size_t now = std::min(header.total, in.size());
+  stream_left_ = header.total - now;
+  stream_discard_ = true;
+  return now;
+}
+
+std::size_t Client::bad_message(char type) {
+  fail({.severity = protocol::Severity::kFatal,
+        .code = protocol::sqlstate::kProtocolViolation,
+        .message = type == 0 ? "invalid message length"
+                             : "invalid frontend message type " +
+                                   std::to_string(static_cast<unsigned char>(type))});
+  return 0;
+}
+
+// Looks at whole messages up to the end of the request. True: it is complete, or so large that
+// it must be sent before it is.
+bool Client::gather(protocol::Bytes in) {
+  const auto& limits = worker_.config().limits;
+  if (gathered_.bytes == 0) gathered_ = {};
+  while (!gathered_.complete) {
+    const auto rest = in.subspan(gathered_.bytes);
+    protocol::Header header;
+    const auto status = protocol::read_header(rest, limits.message_bytes, header);
+    if (status == protocol::HeaderStatus::kNeedMore) return false;
+    if (status == protocol::HeaderStatus::kBad) return bad_message(0) != 0;
+    if (!protocol::is_frontend_type(header.type) ||
+        header.type == protocol::frontend::kPassword) {
+      return bad_message(header.type) != 0;
+    }
+    if (header.type == protocol::frontend::kTerminate) {
+      terminated_ = true;
+      close("client closed the connection");
+      return false;
+    }
+    if (gathered_.bytes + header.total > limits.gather_bytes) {
+      gathered_.large = gathered_.complete = true;
+      gathered_.plain = false;
+      gathered_.access = sql::Access::kWrite;
+      return true;
+    }
+    protocol::Frame frame;
+    if (protocol::read_frame(rest, limits.message_bytes, frame) != protocol::HeaderStatus::kOk) {
+      return false;
+    }
+    gather_frame(frame);
+    gathered_.bytes += frame.raw.size();
+  }
+  return true;
+}
+
+void Client::gather_frame(const protocol::Frame& frame) {
+  const auto join = [this](const sql::Analysis* analysis) {
+    if (analysis == nullptr) return;
+    gathered_.access = std::max(gathered_.access, analysis->access);
+    gathered_.hint = std::max(gathered_.hint, analysis->hint,
+                              [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
+    gathered_.plain = gathered_.plain && analysis->plain;
+  };
+  bool nothing = false;  // no request by itself: Sync, Flush
+  switch (frame.type) {
+    case protocol::frontend::kQuery: {
+      const auto text = protocol::decode_query(frame.body);
+      gathered_.analysis = worker_.analyzer().analyze(text.value_or(""));
+      join(gathered_.analysis.get());
+      gathered_.complete = true;
+      break;
+    }
+    case protocol::frontend::kParse: {
+      const auto parse = protocol::decode_parse(frame.body);
+      if (!parse) break;  // the server says what is wrong with it
+      gathered_.last_parse = worker_.analyzer().analyze(parse->query);
+      gathered_.last_parse_name = parse->statement;
+      join(gathered_.last_parse.get());
+      break;
+    }
+    case protocol::frontend::kBind:
+      if (const auto bind = protocol::decode_bind(frame.body)) join(analysis_of(bind->statement));
+      break;
+    case protocol::frontend::kDescribe: {
+      const auto describe = protocol::decode_describe(frame.body);
+      if (describe && describe->kind == 'S') join(analysis_of(describe->name));
+      break;
+    }
+    case protocol::frontend::kFunctionCall:
+      gathered_.access = sql::Access::kWrite;
+      gathered_.complete = true;
+      break;
+    case protocol::frontend::kSync:
+    case protocol::frontend::kFlush:
+      nothing = true;
+      gathered_.complete = true;
+      break;
+    default:
+      break;
+  }
+  gathered_.empty_batch = nothing && gathered_.bytes == 0;
+  gathered_.flush = frame.type == protocol::frontend::kFlush;
+  gathered_.sync = frame.type == protocol::frontend::kSync;
+}
+
+const sql::Analysis* Client::analysis_of(std::string_view statement) const {
+  if (gathered_.last_parse && statement == gathered_.last_parse_name) {
+    return gathered_.last_parse.get();
+  }
+  const session::StatementPtr* known = statements_.find(statement);
+  return known != nullptr ? (*known)->analysis.get() : nullptr;
+}
+
+std::size_t Client::answer_empty_batch() {
+  if (gathered_.sync) protocol::write_ready_for_query(made(), 'I');
+  return std::exchange(gathered_, {}).bytes;
+}
+
+route::SessionView Client::view() const {
+  return {.read_only_transaction = false,
+          .route = route_,
+          .last_commit = last_commit_,
+          .client_hash = peer.hash()};
+}
+
+// Finds a server for the gathered request: attaches it, or waits, or leaves a refusal.
+void Client::route_request() {
+  if (pools_->retired && !adopt_new_pools()) return;
+  if (worker_.is_paused(database_)) return wait_held();
+  auto& set = *pools_;
+  const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
+  const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica
+                                 ? sql::Access::kWrite
+                                 : gathered_.access;
+  const auto& snapshot = set.snapshot();
+  std::array<route::HostLoad, kMaxHosts> load;
+  const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());
+  for (std::size_t i = 0; i < hosts; ++i) {
+    const auto& counters = set.cluster->counters[i];
+    load[i] = {counters.active.load(std::memory_order_relaxed),
+               counters.latency_us.load(std::memory_order_relaxed)};
+  }
+  const auto decision =
+      set.router.decide(access, gathered_.hint, view(), snapshot, std::span(load).first(hosts));
+  route_reason_ = decision.reason;
+  switch (decision.target) {
+    case route::Target::kPrimary:
+      if (access == sql::Access::kWrite) {
+        ++set.stats.writes;
+      } else {
+        ++set.stats.reads_on_primary;
+      }
+      return wait_in(set.at(static_cast<std::size_t>(decision.host)));
+    case route::Target::kReplica:
+      ++set.stats.reads_on_replica;
+      return wait_in(set.at(static_cast<std::size_t>(decision.host)));
+    case route::Target::kNoPrimary:
+      return wait_held();
+    case route::Target::kNoReplica:
+      refusal_ = {.code = protocol::sqlstate::kCannotConnectNow,
+                  .message = "no replica is fit to serve the request",
+                  .detail = decision.reason,
+                  .hint = "See SHOW HOSTS on the admin console."};
+      if (state_ == State::kWelcome) {
+        refusal_->severity = protocol::Severity::kFatal;
+        fail(*std::exchange(refusal_, std::nullopt));
+      } else {
+        set_state(State::kIdle);
+      }
+  }
+}
+
+// A reload has replaced what this client's requests went to.
+bool Client::adopt_new_pools() {
+  const auto* database = config::find_database(worker_.config(), database_);
+  if (database == nullptr) {
+    fail({.severity = protocol::Severity::kFatal,
+          .code = protocol::sqlstate::kInvalidCatalogName,
+          .message = "database \"" + database_ + "\" does not exist any more"});
+    return false;
+  }
+  use_pools(worker_.pool_set(*database, database_, user_));
+  return true;
+}
+
+void Client::use_pools(PoolSet* pools) {
+  if (pools_ != nullptr) --pools_->users;
+  pools_ = pools;
+  ++pools_->users;
+}
+
+void Client::wait_held() {
+  if (state_ != State::kWelcome) set_state(State::kWaiting);
+  worker_.hold(*this);
+}
+
+void Client::wait_in(HostPool& pool) {
+  const auto now = worker_.loop().now();
+  // A host that just refused is left alone for a moment, unless it has servers that may come free.
+  if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
+  const auto answer = pool.pool.acquire(*this, settings_.hash(), now);
+  switch (answer.kind) {
+    case pool::Pool::Kind::kLease:
+      return attach(static_cast<Server&>(*answer.server));
+    case pool::Pool::Kind::kOpen:
+      if (state_ != State::kWelcome) set_state(State::kWaiting);
+      return worker_.open_server(pool);
+    case pool::Pool::Kind::kWait:
+      if (state_ != State::kWelcome) set_state(State::kWaiting);
+  }
+}
+
+// The lease begins: the server gets what it lacks of the session's settings.
+void Client::attach(Server& with) {
+  server = &with;
+  with.client = this;
+  with.request_time = request_time_ = std::chrono::system_clock::now();
+  with.busy_since = {};
+  with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
+  ++pools_->stats.server_assignment_count;
+  const auto waited = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, base::to_us(worker_.loop().now() - request_since_)));
+  pools_->stats.wait_time_us += waited;
+  worker_.wait_time().add(waited);
+  transaction_since_ = worker_.loop().now();
+  in_flight_plain_ = true;
+  const bool welcome = state_ == State::kWelcome;
+  if (!welcome) set_state(State::kActive);
+  const bool settled = equalize_settings();
+  if (!welcome) return;
+  with.push();
+  if (settled && server != nullptr) {
+    on_settings_applied();
+    on_releasable();
+  }
+}
+
+// True when there was nothing to do.
+bool Client::equalize_settings() {
+  if (server->settings_unknown) {
+    server->inject_query("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL", kNoteReset);
+    server->settings.clear();
+    server->settings_unknown = false;
+  }
+  if (server->settings.hash() == settings_.hash()) return server->exchange.empty();
+  const std::string sql = session::difference_sql(server->settings, settings_);
+  server->settings = settings_;
+  if (sql.empty()) return server->exchange.empty();
+  server->inject_query(sql, kNoteSettings);
+  return false;
+}
+
+// A server has become free for this client, which waited.
+void Client::on_granted(Server& with) {
+  attach(with);
+  if (!is_open() || state_ == State::kClosing) return;
+  keep(on_session_bytes(input()));
+  if (is_open()) worker_.run_soon(*this);
+}
+
+void Client::reroute() {
+  if (!is_open() || waiting() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  route_request();
+  if (!is_open() || state_ == State::kWelcome || state_ == State::kWaiting) return;
+  keep(on_session_bytes(input()));
+  if (is_open()) worker_.run_soon(*this);
+}
+
+void Client::refuse(const protocol::Error& error) {
+  if (!is_open() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  if (waiting()) worker_.cancel_wait(*this);
+  worker_.unhold(*this);
+  if (state_ == State::kWelcome) {
+    auto fatal = error;
+    fatal.severity = protocol::Severity::kFatal;
+    return fail(fatal);
+  }
+  refusal_ = error;
+  refusal_->severity = protocol::Severity::kError;
+  refusal_code_ = error.code;
+  refusal_->code = refusal_code_;
+  set_state(State::kIdle);
+  keep(on_session_bytes(input()));
+  if (is_open()) worker_.run_soon(*this);
+}
+
+void Client::on_wait_expired() {
+  const std::string last = worker_.last_error(*this);
+  refuse({.code = protocol::sqlstate::kCannotConnectNow,
+          .message = "no server connection became free within timeouts.query_wait",
+          .detail = last.empty() ? "" : "The last connection attempt failed: " + last,
+          .hint = "See SHOW POOLS and SHOW HOSTS on the admin console."});
+}
+
+// Answers the request with an error, as a server would: the rest of a batch counts for nothing.
+std::size_t Client::write_refusal() {
+  protocol::write_error(made(), *refusal_);
+  refusal_.reset();
+  const Gathered request = std::exchange(gathered_, {});
+  const bool ended = !request.large && !request.flush;
+  if (ended) {
+    protocol::write_ready_for_query(made(), 'I');
+  } else {
+    refused_ = true;
+  }
+  return request.bytes != 0 ? request.bytes : 0;
+}
+
+// What is left of a refused request that had not come in whole: up to Sync, or one large Query.
+std::size_t Client::skip_refused(protocol::Bytes in) {
+  protocol::Header header;
+  const auto status = protocol::read_header(in, worker_.config().limits.message_bytes, header);
+  if (status == protocol::HeaderStatus::kNeedMore) return 0;
+  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  if (header.type == protocol::frontend::kTerminate) {
+    terminated_ = true;
+    close("client closed the connection");
+    return 0;
+  }
+  const std::size_t now = std::min(header.total, in.size());
+  stream_left_ = header.total - now;
+  stream_discard_ = true;
+  if (header.type == protocol::frontend::kSync || header.type == protocol::frontend::kQuery ||
+      header.type == protocol::frontend::kFunctionCall) {
+    refused_ = false;
+    protocol::write_ready_for_query(made(), 'I');
+  }
+  return now;
+}
+
+}  // namespace proxy

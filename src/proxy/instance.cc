@@ -1,0 +1,231 @@
+#include "proxy/instance.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/check.h"
+#include "proxy/log.h"
+
+namespace proxy {
+namespace {
+
+constexpr base::milliseconds kTick{50};
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// Clusters that did not change live on, with all that is known about them.
+absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topology* before) {
+  auto topology = std::make_shared<Topology>();
+  const config::Diff diff =
+      before != nullptr ? config::diff(*before->config, *config) : config::Diff{};
+  if (config->client_tls.mode != config::SslMode::kDisable) {
+    auto tls = net::TlsContext::for_clients(config->client_tls);
+    if (!tls.ok()) return tls.status();
+    topology->client_tls = *tls;
+  }
+  for (const auto& cluster : config->clusters) {
+    const ClusterPtr* known = before != nullptr ? before->find(cluster.name) : nullptr;
+    if (known != nullptr && !contains(diff.clusters.changed, cluster.name)) {
+      topology->clusters.push_back(*known);
+      continue;
+    }
+    std::shared_ptr<const net::TlsContext> tls_context;
+    if (cluster.tls.mode != config::SslMode::kDisable) {
+      auto tls = net::TlsContext::for_servers(cluster.tls);
+      if (!tls.ok()) return tls.status();
+      tls_context = *tls;
+    }
+    topology->clusters.push_back(std::make_shared<ClusterRuntime>(
+        cluster, std::move(tls_context), std::pair<std::string, std::string>{}));
+  }
+  topology->config = std::move(config);
+  return TopologyPtr(std::move(topology));
+}
+
+}  // namespace
+
+// Signals as events of the control loop.
+class Instance::Signals final : public net::Loop::Handler {
+ public:
+  explicit Signals(Instance& instance) : instance_(instance) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+    fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    CHECK(fd_ >= 0);
+    instance_.loop_.watch_level(fd_, *this);
+  }
+  ~Signals() override {
+    instance_.loop_.unwatch(fd_);
+    ::close(fd_);
+  }
+  void on_events(std::uint32_t) override {
+    signalfd_siginfo info;
+    while (read(fd_, &info, sizeof info) == sizeof info) {
+      instance_.on_signal(static_cast<int>(info.ssi_signo));
+    }
+  }
+
+ private:
+  Instance& instance_;
+  int fd_ = -1;
+};
+
+absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config,
+                                                           Loader loader) {
+  auto topology = make_topology(std::move(config), nullptr);
+  if (!topology.ok()) return topology.status();
+  std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader)));
+  if (auto status = instance->listen(); !status.ok()) return status;
+  return instance;
+}
+
+Instance::Instance(TopologyPtr topology, Loader loader)
+    : loader_(std::move(loader)),
+      topology_(std::move(topology)),
+      started_(std::chrono::system_clock::now()) {
+  shared_.scram_seed = random_bytes(32);
+  shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
+  shared_.cancel = [this](const protocol::CancelRequest& request) {
+    for (const auto& worker : workers_) worker->cancel(request);
+  };
+  shared_.wake_workers = [this] {
+    for (const auto& worker : workers_) {
+      worker->loop().post([w = worker.get()] { w->on_permits_freed(); });
+    }
+  };
+  std::uint32_t count = topology_->config->workers;
+  if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  for (std::uint32_t i = 0; i < count; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, topology_, shared_));
+  }
+  loop_.set_tick(kTick, [this] { tick(); });
+}
+
+Instance::~Instance() = default;
+
+absl::Status Instance::listen() {
+  for (const auto& where : topology_->config->listeners) {
+    auto acceptor = net::Acceptor::listen(
+        loop_, where, [this](int fd, const config::Listener&) { on_accept(fd); });
+    if (!acceptor.ok()) return acceptor.status();
+    acceptors_.push_back(std::move(*acceptor));
+  }
+  return absl::OkStatus();
+}
+
+void Instance::on_accept(int fd) {
+  const auto fewest = std::ranges::min_element(
+      workers_, {}, [](const auto& worker) { return worker->client_count(); });
+  (*fewest)->adopt(fd);
+}
+
+void Instance::run() {
+  signals_ = std::make_unique<Signals>(*this);
+  for (const auto& cluster : topology_->clusters) cluster->monitor.start();
+  for (const auto& worker : workers_) worker->start();
+  spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
+  loop_.run();
+  acceptors_.clear();
+  for (const auto& worker : workers_) worker->stop();
+  for (auto& pause : pauses_) pause.done(absl::CancelledError("the proxy stops"));
+  pauses_.clear();
+  for (const auto& cluster : topology_->clusters) cluster->monitor.stop();
+  for (const auto& cluster : retired_clusters_) cluster->monitor.stop();
+  spdlog::info("weir: stopped");
+}
+
+void Instance::on_signal(int signal) {
+  switch (signal) {
+    case SIGHUP:
+      return reload([](absl::Status status, std::string) {
+        if (!status.ok()) spdlog::error("weir: reload refused: {}", std::string(status.message()));
+      });
+    case SIGTERM:
+      // A second one says that it was not meant to last.
+      return shutdown(draining_ ? Shutdown::kNow : Shutdown::kDrain);
+    default:
+      return shutdown(Shutdown::kNow);
+  }
+}
+
+void Instance::shutdown(Shutdown how) {
+  if (how == Shutdown::kNow) return loop_.stop();
+  draining_ = true;
+  loop_.post([this] { begin_drain(); });
+}
+
+void Instance::begin_drain() {
+  if (drain_until_ != base::Time{}) return;
+  const auto limit = topology_->config->timeouts.drain;
+  spdlog::info("weir: draining for at most {} ms", limit.count());
+  drain_until_ = loop_.now() + limit;
+  acceptors_.clear();
+  on_all_workers([](Worker& worker) { worker.drain(); });
+}
+
+void Instance::tick() {
+  check_pauses();
+  std::erase_if(retired_clusters_, [](const ClusterPtr& cluster) {
+    if (cluster.use_count() > 1) return false;
+    cluster->monitor.stop();
+    return true;
+  });
+  if (drain_until_ == base::Time{}) return;
+  if (shared_.clients.load() == 0 || loop_.now() >= drain_until_) loop_.stop();
+}
+
+void Instance::on_all_workers(std::function<void(Worker&)> task) {
+  for (const auto& worker : workers_) {
+    worker->loop().post([w = worker.get(), task] { task(*w); });
+  }
+}
+
+config::ConfigPtr Instance::config() const {
+  std::lock_guard lock(topology_mutex_);
+  return topology_->config;
+}
+
+void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) {
+  loop_.post([this, done = std::move(done)]() mutable {
+    const auto loaded = loader_();
+    if (!loaded.config) {
+      return done(absl::InvalidArgumentError(config::to_string(loaded.problems)), "");
+    }
+    auto topology = make_topology(loaded.config, topology_.get());
+    if (!topology.ok()) return done(topology.status(), "");
+    const auto diff = config::diff(*topology_->config, *loaded.config);
+    configure_log(loaded.config->logging);
+    for (const auto& cluster : (*topology)->clusters) {
+      if (topology_->find(cluster->config.name) == nullptr ||
+          *topology_->find(cluster->config.name) != cluster) {
+        cluster->monitor.start();
+      }
+    }
+    for (const auto& cluster : topology_->clusters) {
+      const auto* now = (*topology)->find(cluster->config.name);
+      if (now == nullptr || *now != cluster) retired_clusters_.push_back(cluster);
+    }
+    shared_.lookup.set_found_fresh(loaded.config->auth.auth_query_cache);
+    shared_.lookup.forget();
+    {
+      std::lock_guard lock(topology_mutex_);
+      topology_ = *topology;
+    }
+    on_all_workers([next = *topology, diff](Worker& worker) { worker.set_topology(next, diff); });
+    const std::string changes = config::summary(diff);
+    spdlog::info("weir: reloaded: {}", changes.empty() ? "nothing changed" : changes);
+    std::string note;
+    for (const auto& key : diff.needs_restart) note += (note.empty() ? "" : ", ") + key;
+    if (!note.empty()) note = "a restart is needed for: " + note;
+    done(absl::OkStatus(), note);
+  });
+}
+
+}  // namespace proxy

@@ -1,0 +1,82 @@
+// The running proxy: workers, listeners, monitors, signals; reload, pause, drain and stop.
+#pragma once
+
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/diff.h"
+#include "config/load.h"
+#include "net/acceptor.h"
+#include "net/loop.h"
+#include "proxy/control.h"
+#include "proxy/shared.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+// Thread rule: create(), run() and the destructor on one thread, the control thread; Control from
+// any. Signals SIGHUP, SIGTERM and SIGINT must be blocked in all threads.
+class Instance final : public Control {
+ public:
+  using Loader = std::function<config::LoadResult()>;  // reads the configuration again
+
+  // Listens, but serves only from run() on. The error is a certificate or an address.
+  static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader);
+  ~Instance() override;
+
+  void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
+  void run();  // until a signal or a shutdown ends it
+
+  void inspect(absl::AnyInvocable<void(Inspection)> done) override;
+  config::ConfigPtr config() const override;
+  void reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) override;
+  void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override;
+  absl::Status resume(std::string_view database) override;
+  absl::Status reconnect(std::string_view database) override;
+  absl::Status disable(std::string_view database) override;
+  absl::Status enable(std::string_view database) override;
+  absl::Status kill(std::string_view database) override;
+  absl::Status kill_client(std::uint64_t id) override;
+  void shutdown(Shutdown how) override;
+  bool draining() const override { return draining_; }
+
+ private:
+  class Signals;
+  struct Collection;
+  struct Pause {
+    std::string database;
+    absl::AnyInvocable<void(absl::Status)> done;
+  };
+
+  Instance(TopologyPtr topology, Loader loader);
+  absl::Status listen();
+  void on_accept(int fd);
+  void on_signal(int signal);
+  void tick();
+  void collect(std::shared_ptr<Collection> collection);
+  void finish(Collection& collection) const;
+  void check_pauses();
+  void begin_drain();
+  absl::Status known_database(std::string_view database) const;
+  void on_all_workers(std::function<void(Worker&)> task);
+
+  net::Loop loop_;
+  Shared shared_;
+  Loader loader_;
+  mutable std::mutex topology_mutex_;
+  TopologyPtr topology_;
+  std::vector<ClusterPtr> retired_clusters_;  // until no worker uses them: their threads end here
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
+  std::unique_ptr<Signals> signals_;
+  std::vector<Pause> pauses_;
+  std::vector<std::string> paused_, disabled_;  // "" = all
+  std::atomic<bool> draining_{false};
+  base::Time drain_until_{};
+  const base::WallTime started_;
+};
+
+}  // namespace proxy

@@ -1,0 +1,200 @@
+// Instance: what the console and the HTTP server ask of it.
+#include <algorithm>
+
+#include "proxy/instance.h"
+
+namespace proxy {
+
+// Goes from worker to worker, each filling in its part on its own thread.
+struct Instance::Collection {
+  Inspection inspection;
+  std::size_t next = 0;
+  absl::AnyInvocable<void(Inspection)> done;
+};
+
+void Instance::inspect(absl::AnyInvocable<void(Inspection)> done) {
+  auto collection = std::make_shared<Collection>();
+  collection->done = std::move(done);
+  loop_.post([this, collection] { collect(collection); });
+}
+
+void Instance::collect(std::shared_ptr<Collection> collection) {
+  if (collection->next == workers_.size()) {
+    finish(*collection);
+    collection->done(std::move(collection->inspection));
+    return;
+  }
+  Worker* worker = workers_[collection->next++].get();
+  worker->loop().post([this, worker, collection] {
+    worker->inspect(collection->inspection);
+    loop_.post([this, collection] { collect(collection); });
+  });
+}
+
+// Adds what is the whole process's: the configuration's names, the clusters.
+void Instance::finish(Collection& collection) const {
+  auto& to = collection.inspection;
+  const auto& config = *topology_->config;
+  const auto mode = [](config::PoolMode m) {
+    return m == config::PoolMode::kTransaction ? "transaction"
+           : m == config::PoolMode::kSession   ? "session"
+                                               : "statement";
+  };
+  for (const auto& database : config.databases) {
+    if (std::ranges::find(to.databases, database.name, &DatabaseRow::name) == to.databases.end()) {
+      to.databases.push_back({.name = database.name});
+    }
+  }
+  for (auto& row : to.databases) {
+    const auto* database = config::find_database(config, row.name);
+    if (database == nullptr) continue;
+    const auto sizes = config::pool_sizes(config, *database, nullptr);
+    row.cluster = database->cluster;
+    row.dbname = database->dbname.empty() ? row.name : database->dbname;
+    row.force_user = database->user;
+    row.pool_mode = mode(config::pool_mode(config, *database, nullptr));
+    row.pool_size = sizes.size;
+    row.min_pool_size = sizes.min;
+    row.reserve_pool_size = sizes.reserve;
+    row.max_connections = database->max_connections;
+    row.max_client_connections = database->max_client_connections;
+    row.current_client_connections = shared_.client_counts.count("database " + row.name);
+    row.current_connections = static_cast<std::uint32_t>(
+        std::ranges::count(to.servers, row.name, &ConnectionRow::database));
+    row.paused = std::ranges::find(paused_, row.name) != paused_.end() ||
+                 std::ranges::find(paused_, "") != paused_.end();
+    row.disabled = std::ranges::find(disabled_, row.name) != disabled_.end();
+  }
+  for (const auto& user : config.users) {
+    const auto sizes = user.pool.value_or(config.pool);
+    to.users.push_back(
+        {.name = user.name,
+         .pool_mode = mode(user.pool_mode.value_or(config.pool_mode)),
+         .pool_size = sizes.size,
+         .reserve_pool_size = sizes.reserve,
+         .max_user_connections = user.max_connections,
+         .current_connections = static_cast<std::uint32_t>(
+             std::ranges::count(to.servers, user.name, &ConnectionRow::user)),
+         .max_user_client_connections = user.max_client_connections,
+         .current_client_connections = shared_.client_counts.count("user " + user.name)});
+  }
+  for (const auto& cluster : topology_->clusters) {
+    ClusterRow row{.name = cluster->config.name, .snapshot = cluster->monitor.snapshot()};
+    for (std::size_t i = 0; i < cluster->config.hosts.size(); ++i) {
+      const auto& host = cluster->config.hosts[i];
+      row.active.push_back(cluster->counters[i].active.load());
+      row.open.push_back(cluster->counters[i].open.load());
+      row.latency_us.push_back(cluster->counters[i].latency_us.load());
+      row.address.push_back(host.host + ":" + std::to_string(host.port));
+    }
+    to.clusters.push_back(std::move(row));
+  }
+  to.taken = net::read_clock();
+  to.taken_wall = std::chrono::system_clock::now();
+  to.started_wall = started_;
+  to.clients_refused = shared_.clients_refused.load();
+  to.logins_failed = shared_.logins_failed.load();
+  to.cancels = shared_.cancels.load();
+}
+
+absl::Status Instance::known_database(std::string_view database) const {
+  if (database.empty() || config::find_database(*config(), database) != nullptr) {
+    return absl::OkStatus();
+  }
+  return absl::NotFoundError("no such database: " + std::string(database));
+}
+
+void Instance::pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) {
+  if (auto status = known_database(database); !status.ok()) return done(status);
+  loop_.post([this, name = std::string(database), done = std::move(done)]() mutable {
+    if (std::ranges::find(paused_, name) != paused_.end()) {
+      return done(absl::FailedPreconditionError("already paused"));
+    }
+    paused_.push_back(name);
+    on_all_workers([name](Worker& worker) { worker.set_paused(name, true); });
+    pauses_.push_back({name, std::move(done)});
+  });
+}
+
+void Instance::check_pauses() {
+  if (pauses_.empty()) return;
+  auto pauses = std::exchange(pauses_, {});
+  // Asked in a row, as inspect() does: all quiet, or again in the next tick.
+  for (auto& pause : pauses) {
+    struct Poll {
+      Pause pause;
+      std::size_t left;
+      bool quiet = true;
+    };
+    auto poll = std::make_shared<Poll>(Poll{std::move(pause), workers_.size()});
+    for (const auto& worker : workers_) {
+      worker->loop().post([this, w = worker.get(), poll] {
+        const bool quiet = w->is_quiet(poll->pause.database);
+        loop_.post([this, poll, quiet] {
+          poll->quiet = poll->quiet && quiet;
+          if (--poll->left != 0) return;
+          if (poll->quiet) return poll->pause.done(absl::OkStatus());
+          pauses_.push_back(std::move(poll->pause));
+        });
+      });
+    }
+  }
+}
+
+absl::Status Instance::resume(std::string_view database) {
+  if (auto status = known_database(database); !status.ok()) return status;
+  loop_.post([this, name = std::string(database)] {
+    if (name.empty()) {
+      paused_.clear();
+    } else {
+      std::erase(paused_, name);
+    }
+    for (std::size_t i = pauses_.size(); i > 0; --i) {
+      if (!name.empty() && pauses_[i - 1].database != name) continue;
+      pauses_[i - 1].done(absl::CancelledError("resumed before it was paused"));
+      pauses_.erase(pauses_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+    }
+    on_all_workers([name](Worker& worker) { worker.set_paused(name, false); });
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Instance::reconnect(std::string_view database) {
+  if (auto status = known_database(database); !status.ok()) return status;
+  on_all_workers([name = std::string(database)](Worker& worker) { worker.reconnect(name); });
+  return absl::OkStatus();
+}
+
+absl::Status Instance::disable(std::string_view database) {
+  if (auto status = known_database(database); !status.ok()) return status;
+  loop_.post([this, name = std::string(database)] {
+    disabled_.push_back(name);
+    on_all_workers([name](Worker& worker) { worker.set_disabled(name, true); });
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Instance::enable(std::string_view database) {
+  if (auto status = known_database(database); !status.ok()) return status;
+  loop_.post([this, name = std::string(database)] {
+    std::erase(disabled_, name);
+    on_all_workers([name](Worker& worker) { worker.set_disabled(name, false); });
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Instance::kill(std::string_view database) {
+  if (auto status = known_database(database); !status.ok()) return status;
+  loop_.post([this, name = std::string(database)] {
+    if (std::ranges::find(paused_, name) == paused_.end()) paused_.push_back(name);
+    on_all_workers([name](Worker& worker) { worker.kill(name); });
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Instance::kill_client(std::uint64_t id) {
+  on_all_workers([id](Worker& worker) { worker.kill_client(id); });
+  return absl::OkStatus();
+}
+
+}  // namespace proxy

@@ -1,0 +1,11 @@
+// Where log lines go, and their form.
+#pragma once
+
+#include "config/config.h"
+
+namespace proxy {
+
+// At start and at each reload: a file is opened again, so that it can be rotated.
+void configure_log(const config::Logging& logging);
+
+}  // namespace proxy

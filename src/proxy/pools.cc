@@ -1,0 +1,78 @@
+#include "proxy/pools.h"
+
+#include <algorithm>
+
+#include "net/address.h"
+
+namespace proxy {
+namespace {
+
+std::uint64_t seed() {
+  const std::string bytes = random_bytes(8);
+  return std::uint64_t{protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()))} << 32 |
+         protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()) + 4);
+}
+
+}  // namespace
+
+void set_parameter(ServerParameters& parameters, std::string_view name, std::string_view value) {
+  const auto it = std::ranges::find(parameters, name, &ServerParameters::value_type::first);
+  if (it == parameters.end()) {
+    parameters.emplace_back(name, value);
+  } else {
+    it->second = value;
+  }
+}
+
+const config::Host& HostPool::target() const { return set.cluster->config.hosts[host]; }
+ClusterRuntime::HostCounters& HostPool::counters() const { return set.cluster->counters[host]; }
+
+PoolSet::PoolSet(const Topology& topology, const config::Database& database_definition,
+                 std::string database_name, std::string user_name, Shared& shared,
+                 Stats& database_stats)
+    : database(std::move(database_name)),
+      user(std::move(user_name)),
+      definition(database_definition),
+      cluster(*topology.find(database_definition.cluster)),
+      config(topology.config),
+      mode(config::pool_mode(*config, definition, config::find_user(*config, user))),
+      server_user(definition.user.empty() ? user : definition.user),
+      server_dbname(definition.dbname.empty() ? database : definition.dbname),
+      router(cluster->config, seed()),
+      stats(database_stats),
+      shared_(shared),
+      hosts_(cluster->config.hosts.size()) {}
+
+HostPool& PoolSet::at(std::size_t host) {
+  auto& pool = hosts_[host];
+  if (pool) return *pool;
+  const config::User* user_definition = config::find_user(*config, user);
+  const auto sizes = config::pool_sizes(*config, definition, user_definition);
+  const std::string at_host = "@" + cluster->config.name + "/" + cluster->config.hosts[host].name;
+  std::vector<pool::Permits*> permits = {
+      shared_.permits.find("pool " + database + "/" + user + at_host, sizes.size, sizes.reserve)};
+  if (definition.max_connections != 0) {
+    permits.push_back(
+        shared_.permits.find("database " + database + at_host, definition.max_connections, 0));
+  }
+  if (user_definition != nullptr && user_definition->max_connections != 0) {
+    permits.push_back(
+        shared_.permits.find("user " + user + at_host, user_definition->max_connections, 0));
+  }
+  pool = std::make_unique<HostPool>(*this, host, sizes, config->timeouts.reserve,
+                                    std::move(permits));
+  return *pool;
+}
+
+const cluster::Snapshot& PoolSet::snapshot() const {
+  if (!snapshot_ || snapshot_->version != cluster->monitor.version()) {
+    snapshot_ = cluster->monitor.snapshot();
+  }
+  return *snapshot_;
+}
+
+bool PoolSet::unused() const {
+  return std::ranges::all_of(hosts_, [](const auto& p) { return !p || p->pool.unused(); });
+}
+
+}  // namespace proxy

@@ -1,0 +1,73 @@
+// The pools of one (database, user) in one worker: one for each host, made when first needed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "pool/pool.h"
+#include "proxy/inspect.h"
+#include "proxy/shared.h"
+#include "route/router.h"
+
+namespace proxy {
+
+class PoolSet;
+class Server;
+
+// ParameterStatus values of one server, in the order in which they came first.
+using ServerParameters = std::vector<std::pair<std::string, std::string>>;
+void set_parameter(ServerParameters& parameters, std::string_view name, std::string_view value);
+
+// Server connections of one (database, user) to one host.
+class HostPool {
+ public:
+  HostPool(PoolSet& pool_set, std::size_t host_index, config::PoolSizes sizes,
+           base::milliseconds reserve_after, std::vector<pool::Permits*> permits)
+      : set(pool_set), host(host_index), pool(sizes, reserve_after, std::move(permits)) {}
+
+  const config::Host& target() const;
+  ClusterRuntime::HostCounters& counters() const;
+
+  PoolSet& set;
+  const std::size_t host;  // index in the cluster
+  pool::Pool pool;
+  std::vector<Server*> servers;  // open ones, and those being opened
+  base::Time retry_at{};         // no new connection before: the last one failed
+  std::uint32_t failures = 0;    // in a row
+  std::string last_error;        // of the last failed connection
+};
+
+class PoolSet {
+ public:
+  PoolSet(const Topology& topology, const config::Database& database, std::string database_name,
+          std::string user, Shared& shared, Stats& stats);
+
+  HostPool& at(std::size_t host);  // made when it is not there yet
+  const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
+  bool unused() const;
+
+  const std::string database, user;  // as the client named them
+  const config::Database definition;
+  const ClusterPtr cluster;
+  const config::ConfigPtr config;
+  const config::PoolMode mode;
+  const std::string server_user, server_dbname;
+  const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
+  std::uint32_t users = 0;  // clients that point here
+  bool retired = false;  // replaced by a reload: servers are closed as they become free
+  // What a client that starts with these parameters is told, by its start-up parameters.
+  absl::flat_hash_map<std::string, ServerParameters> welcomes;
+  route::Router router;
+  Stats& stats;  // of the database, in this worker
+
+ private:
+  Shared& shared_;
+  mutable cluster::SnapshotPtr snapshot_;
+  std::vector<std::unique_ptr<HostPool>> hosts_;  // index as the cluster's hosts; may be null
+};
+
+}  // namespace proxy

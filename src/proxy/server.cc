@@ -1,0 +1,144 @@
+#include "proxy/server.h"
+
+#include <spdlog/spdlog.h>
+
+#include "base/check.h"
+#include "protocol/frontend.h"
+#include "proxy/client.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+Server::Server(Worker& worker, HostPool& pool)
+    : Connection(worker.loop(), net::Stream()),
+      id(worker.shared().next_id++),
+      connected_at(std::chrono::system_clock::now()),
+      statements(worker.config().limits.prepared_statements),
+      worker_(worker),
+      pool_(pool),
+      name_("server " + std::to_string(id) + " " + pool.set.server_dbname + "/" +
+            pool.set.server_user + " " + pool.target().name) {
+  pool_.counters().open.fetch_add(1, std::memory_order_relaxed);
+}
+
+Server::~Server() { CHECK(state_ == State::kClosed); }
+
+void Server::set_state(State state) {
+  CHECK(state_ != State::kClosed);
+  state_ = state;
+}
+
+void Server::relay(protocol::Bytes piece) {
+  if (run_.empty()) {
+    run_ = piece;
+  } else if (run_.data() + run_.size() == piece.data()) {
+    run_ = {run_.data(), run_.size() + piece.size()};
+  } else {
+    out_.append(run_);
+    run_ = piece;
+  }
+}
+
+protocol::Buffer& Server::made() {
+  out_.append(run_);
+  run_ = {};
+  return out_;
+}
+
+void Server::push() {
+  if (!is_open()) return;
+  if (busy_since == base::Time{}) busy_since = worker_.loop().now();
+  const auto run = std::exchange(run_, {});
+  if (!(run.empty() ? flush() : send(run))) close("connection to the server broke: " + stream_.error());
+}
+
+void Server::inject_query(std::string_view sql, Note note) {
+  exchange.expect({.what = session::Expect::kQuery, .fate = session::Fate::kSwallow, .note = note});
+  protocol::write_query(made(), sql);
+  unnamed_statement = 0;  // a simple query drops it
+}
+
+void Server::close(std::string_view why) {
+  if (state_ == State::kClosed) return;
+  spdlog::debug("{}: closed: {}", name_, why);
+  set_state(State::kClosed);
+  // A backend that gets a Terminate says nothing about it in its log.
+  if (stream_.open() && logged_in_ && out_.empty() && run_.empty()) {
+    protocol::Buffer bye;
+    protocol::write_terminate(bye);
+    [[maybe_unused]] const auto io = stream_.write(bye.view());
+  }
+  run_ = {};
+  close_stream();
+  pool_.counters().open.fetch_sub(1, std::memory_order_relaxed);
+  if (Client* lost = std::exchange(client, nullptr)) {
+    pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
+    lost->server = nullptr;
+    lost->on_server_lost(fatal_relayed_ ? "" : why);
+  }
+  worker_.on_server_closed(*this);
+}
+
+void Server::resume() { pump(); }
+
+void Server::cancel_finished() {
+  CHECK(cancels > 0);
+  --cancels;
+  if (cancels == 0 && client == nullptr && state_ == State::kReady && exchange.empty()) {
+    worker_.on_server_cleaned(*this);
+  }
+}
+
+void Server::on_ready() {
+  switch (state_) {
+    case State::kConnecting:
+      on_connected();
+      return;
+    case State::kTlsHandshake:
+      continue_handshake();
+      return;
+    case State::kTlsAnswer:
+    case State::kLogin:
+    case State::kReady:
+      break;
+    case State::kResolving:
+    case State::kClosed:
+      return;
+  }
+  if (!flush()) {
+    close("connection to the server broke: " + stream_.error());
+    return;
+  }
+  // The client was not read while this side was full.
+  if (client != nullptr && out_.empty()) worker_.run_soon(*client);
+  pump();
+}
+
+void Server::pump() {
+  while (is_open() && stream_.readable()) {
+    if (client != nullptr && client->unsent() > worker_.config().limits.buffer_bytes) return;
+    const net::Io io = fill(worker_.scratch());
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) {
+      const std::string why = io.status == net::IoStatus::kClosed
+                                  ? "server closed the connection unexpectedly"
+                                  : "connection to the server broke: " + stream_.error();
+      if (state_ == State::kReady) {
+        close(why);
+      } else {
+        login_failed(why);
+      }
+      return;
+    }
+    if (state_ == State::kReady) {
+      keep(on_session_bytes(input()));
+    } else {
+      keep(on_login_bytes(input()));
+      if (state_ == State::kTlsHandshake) return continue_handshake();
+      // What came behind the log-in's end belongs to the session.
+      if (state_ == State::kReady && !input().empty()) keep(on_session_bytes(input()));
+    }
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,141 @@
+// One connection to a PostgreSQL server: its log-in, what it knows, and the relay to its client.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/connection.h"
+#include "pool/pool.h"
+#include "protocol/backend.h"
+#include "protocol/error.h"
+#include "protocol/scram.h"
+#include "proxy/pools.h"
+#include "session/exchange.h"
+#include "session/settings.h"
+#include "session/statements.h"
+
+namespace proxy {
+
+class Client;
+class Worker;
+
+// Marks of ledger entries that the proxy injects (session::Entry::note).
+enum Note : std::uint32_t {
+  kNoNote = 0,
+  kNoteSettings,     // the settings a client needs, in front of its request
+  kNoteReset,        // cleaning before the server may serve another client
+  kNoteProbe,        // asks what an opaque statement left behind
+};
+
+class Server final : public net::Connection, public pool::Server {
+ public:
+  enum class State : std::uint8_t {
+    kResolving,     // the host's name
+    kConnecting,    // the socket
+    kTlsAnswer,     // SSLRequest sent
+    kTlsHandshake,
+    kLogin,         // start-up packet sent
+    kReady,         // logged in: idle or leased, as pool_state() says
+    kClosed,        // in the graveyard
+  };
+
+  Server(Worker& worker, HostPool& pool);
+  ~Server() override;
+
+  void start();  // resolves and connects; ends in Worker::on_server_ready or on_server_failed
+
+  // Towards the server. relay(): bytes of the client's input, not copied until push().
+  // The piece must stay valid until push().
+  void relay(protocol::Bytes piece);
+  protocol::Buffer& made();  // for messages of our own making, behind what was relayed
+  void push();               // writes; a failure closes the server and tells the client
+  void inject_query(std::string_view sql, Note note);  // swallowed; does not push
+
+  void close(std::string_view why);  // at once: the client, if any, is told
+  // The socket may be read again (the client has taken what it was sent).
+  void resume();
+  void cancel_finished();  // one of the cancel connections has ended
+
+  const std::string& name() const { return name_; }  // for logs
+  HostPool& pool() { return pool_; }
+  State state() const { return state_; }
+  bool uses_tls() const { return stream_.is_tls(); }
+  // As the latest snapshot has it: everything may be sent here.
+  bool on_primary() const {
+    return pool_.set.snapshot().primary == static_cast<int>(pool_.host);
+  }
+  ConnectionRow row(base::Time now) const;
+
+  // Identity and bookkeeping.
+  const std::uint64_t id;
+  const base::WallTime connected_at;
+  base::Time opened_at{};
+  base::Duration lifetime{};        // with its jitter; 0 = for ever
+  std::uint32_t backend_pid = 0;
+  std::string backend_key;
+  net::Address address{};
+
+  // The session on the server.
+  session::Exchange exchange;
+  session::Settings settings;       // as applied
+  session::ServerStatements statements;
+  std::uint64_t unnamed_statement = 0;  // id of the one it has; 0 = none of ours
+  ServerParameters parameters;
+  bool settings_unknown = false;    // an opaque statement ran: reset before the next client
+  bool dirty = false;               // was pinned: DISCARD ALL before the next client
+
+  // The lease.
+  Client* client = nullptr;
+  base::Time busy_since{};          // when the request in flight was sent; {} = none
+  std::uint32_t cancels = 0;        // cancel connections under way: not to be reused before
+  bool close_when_free = false;
+  base::WallTime request_time{};
+
+ private:
+  friend class Worker;
+  void on_ready() override;
+  void pump();
+  void set_state(State state);
+
+  // server_login.cc
+  void connect_next(std::string error);
+  void on_connected();
+  void start_tls();
+  void continue_handshake();
+  void send_startup();
+  std::size_t on_login_bytes(protocol::Bytes in);
+  bool on_login_frame(char type, protocol::Bytes body);
+  bool on_authentication(protocol::Bytes body);
+  bool answer_sasl(protocol::Bytes mechanisms);
+  void login_failed(std::string why, std::optional<protocol::Error> error = {});
+  Secret secret() const;
+
+  // server_relay.cc
+  std::size_t on_session_bytes(protocol::Bytes in);
+  bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
+  void on_step(const session::Step& step, char type, protocol::Bytes raw, protocol::Bytes body);
+  void on_idle_frame(char type, protocol::Bytes body);
+  void on_dropped(const session::Entry& entry);
+  void on_hidden_failure(Note note, protocol::Bytes body);
+  void note_fatal(protocol::Bytes body);
+
+  Worker& worker_;
+  HostPool& pool_;
+  State state_ = State::kResolving;
+  std::string name_;
+  std::vector<net::Address> addresses_;
+  std::size_t next_address_ = 0;
+  std::size_t stream_left_ = 0;     // bytes of a large message still to be relayed
+  bool stream_forward_ = false;
+  bool fatal_relayed_ = false;      // the client was told that this is the end
+  protocol::Bytes run_;             // relayed, not written yet
+  std::optional<protocol::ScramClient> scram_;
+  bool tls_refused_ = false;        // under sslmode=prefer: go on without
+  bool tls_wanted_ = false;         // under sslmode=allow: it was refused without
+  bool logged_in_ = false;          // AuthenticationOk came
+};
+
+}  // namespace proxy

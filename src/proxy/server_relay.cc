@@ -1,0 +1,196 @@
+// Server: what it sends during a lease, and while it is idle.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "protocol/frame.h"
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+// Messages up to this size are looked at when they are whole; larger ones pass in pieces, and of
+// those only the type counts. What must be understood (ReadyForQuery, tags) is far smaller.
+constexpr std::size_t kWholeUpTo = 16u << 10;
+
+bool passes_in_pieces(char type) {
+  return type == protocol::backend::kDataRow || type == protocol::backend::kCopyData;
+}
+
+}  // namespace
+
+std::size_t Server::on_session_bytes(protocol::Bytes in) {
+  std::size_t used = 0;
+  const std::size_t max_body = worker_.config().limits.message_bytes;
+  while (is_open() && used < in.size()) {
+    const auto rest = in.subspan(used);
+    if (stream_left_ != 0) {
+      const auto piece = rest.first(std::min(stream_left_, rest.size()));
+      if (stream_forward_ && client != nullptr) client->relay(piece);
+      stream_left_ -= piece.size();
+      used += piece.size();
+      continue;
+    }
+    protocol::Header header;
+    const auto status = protocol::read_header(rest, max_body, header);
+    if (status == protocol::HeaderStatus::kNeedMore) break;
+    if (status == protocol::HeaderStatus::kBad || !protocol::is_backend_type(header.type)) {
+      close("server sent what is no message of the protocol");
+      break;
+    }
+    const bool whole = rest.size() >= header.total;
+    if (!whole && !passes_in_pieces(header.type) && header.total <= kWholeUpTo) break;
+    const auto raw = rest.first(std::min(header.total, rest.size()));
+    if (!on_session_frame(header.type, raw, raw.subspan(protocol::kHeaderBytes), whole)) break;
+    used += raw.size();
+    stream_left_ = header.total - raw.size();
+  }
+  if (!is_open()) return used;
+  if (client != nullptr) client->push();
+  if (is_open() && exchange.empty() && exchange.uncertain()) {
+    inject_query("", kNoteReset);  // settles whether one more ReadyForQuery comes
+    push();
+  }
+  // Only now: a client that is granted this server may write to it at once.
+  if (is_open() && client != nullptr && exchange.releasable() && stream_left_ == 0) {
+    client->on_releasable();
+  } else if (is_open() && client == nullptr && exchange.empty()) {
+    worker_.on_server_cleaned(*this);
+  }
+  return used;
+}
+
+bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole) {
+  if (client == nullptr && exchange.empty()) {
+    on_idle_frame(type, body);
+    return is_open();
+  }
+  if (type == protocol::backend::kError) note_fatal(body);
+  if (exchange.empty() && type == protocol::backend::kError) {
+    client->relay(raw);  // ended from outside while it held a transaction: the server says why
+    client->push();
+    close("ended by the server");
+    return false;
+  }
+  const session::Step step = exchange.on_server(type, body);
+  if (step.unexpected) {
+    close("server sent a message that nothing was asked for");
+    return false;
+  }
+  stream_forward_ = step.forward;
+  if (type == protocol::backend::kParameterStatus && whole) {
+    if (const auto status = protocol::decode_parameter_status(body)) {
+      set_parameter(parameters, status->name, status->value);
+    }
+  }
+  on_step(step, type, raw, body);
+  if (!is_open()) return false;
+  while (client != nullptr) {
+    const auto entry = exchange.take_made_up();
+    if (!entry) break;
+    client->write_made_up(*entry);
+  }
+  return is_open();
+}
+
+void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
+                     protocol::Bytes body) {
+  const session::Entry* entry = step.entry;
+  const auto note = entry != nullptr ? static_cast<Note>(entry->note) : kNoNote;
+  if (step.failed) {
+    // A statement that we prepared in the client's name: its error is the client's.
+    const bool hidden_parse = entry != nullptr && entry->what == session::Expect::kParse &&
+                              entry->fate == session::Fate::kSwallow;
+    if (hidden_parse && client != nullptr) client->relay(raw);
+    for (const auto& dropped : exchange.dropped()) on_dropped(dropped);
+    if (entry != nullptr && entry->what == session::Expect::kParse) on_dropped(*entry);
+    if (client != nullptr && (step.forward || hidden_parse)) client->on_error();
+    if (note == kNoteSettings || note == kNoteReset || note == kNoteProbe) {
+      on_hidden_failure(note, body);
+      return;
+    }
+  }
+  if (step.forward && client != nullptr) client->relay(raw);
+  if (client != nullptr && entry != nullptr) {
+    if (step.statement_index >= 0 && entry->analysis) {
+      const auto tag = type == protocol::backend::kCommandComplete
+                           ? protocol::decode_command_complete(body).value_or("")
+                           : std::string_view{};
+      client->on_statement_ended(*entry->analysis, step.statement_index, tag);
+    }
+    if (step.entry_done && !step.failed && entry->what == session::Expect::kParse &&
+        entry->statement != 0 && entry->fate == session::Fate::kForward) {
+      client->on_parse_ended(entry->statement, true);
+    }
+    if (note == kNoteProbe && type == protocol::backend::kDataRow) client->on_probe_row(body);
+  }
+  if (step.ready) {
+    const bool forwarded = step.forward;
+    if (client != nullptr && forwarded) client->on_ready_for_query(exchange.status());
+    if (client != nullptr && note == kNoteSettings) client->on_settings_applied();
+  }
+}
+
+// FATAL and PANIC are the server's last words: the client has them, and needs no other.
+void Server::note_fatal(protocol::Bytes body) {
+  const auto view = protocol::decode_error(body);
+  if (view && (view->severity == "FATAL" || view->severity == "PANIC")) fatal_relayed_ = true;
+}
+
+// Sent, but skipped by the server after an error: it does not know what it would have made.
+void Server::on_dropped(const session::Entry& entry) {
+  if (entry.what == session::Expect::kParse && entry.statement != 0) {
+    if (entry.fate != session::Fate::kMakeUp) {
+      statements.erase(entry.statement);
+      if (unnamed_statement == entry.statement) unnamed_statement = 0;
+    }
+    if (client != nullptr && entry.fate != session::Fate::kSwallow) {
+      client->on_parse_ended(entry.statement, false);
+    }
+  }
+  if (entry.what == session::Expect::kClose && entry.statement != 0 &&
+      entry.fate == session::Fate::kSwallow) {
+    // An eviction that did not happen: the server still has it under our name, and would refuse
+    // to prepare it again. Rare enough to start afresh.
+    close_when_free = true;
+  }
+}
+
+void Server::on_hidden_failure(Note note, protocol::Bytes body) {
+  const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
+  settings_unknown = true;
+  if (note == kNoteSettings && client != nullptr) {
+    // The request behind it ran into a failed transaction, or not at all: its answer would only
+    // confuse. The client hears why.
+    Client* told = client;
+    told->fail({.severity = protocol::Severity::kFatal,
+                .code = error.code,
+                .message = std::string(error.message),
+                .detail = std::string(error.detail),
+                .hint = std::string(error.hint)});
+    return;
+  }
+  close("could not clean the session: " + std::string(error.message));
+}
+
+void Server::on_idle_frame(char type, protocol::Bytes body) {
+  switch (type) {
+    case protocol::backend::kParameterStatus:
+      if (const auto status = protocol::decode_parameter_status(body)) {
+        set_parameter(parameters, status->name, status->value);
+      }
+      return;
+    case protocol::backend::kNotice:
+    case protocol::backend::kNotification:
+      return;  // nobody's
+    case protocol::backend::kError:
+      close(std::string(protocol::decode_error(body).value_or(protocol::ErrorView{}).message));
+      return;
+    default:
+      close("idle server sent a message that nothing was asked for");
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,79 @@
+#include "proxy/shared.h"
+
+#include <openssl/rand.h>
+
+#include "absl/strings/escaping.h"
+#include "base/check.h"
+
+namespace proxy {
+
+ClusterRuntime::ClusterRuntime(const config::Cluster& cluster,
+                               std::shared_ptr<const net::TlsContext> tls_context,
+                               std::pair<std::string, std::string> credentials)
+    : config(cluster),
+      tls(std::move(tls_context)),
+      monitor(config, std::move(credentials), {}),
+      counters(config.hosts.size()) {}
+
+const ClusterPtr* Topology::find(std::string_view cluster) const {
+  for (const auto& candidate : clusters) {
+    if (candidate->config.name == cluster) return &candidate;
+  }
+  return nullptr;
+}
+
+void Credentials::learn(const std::string& user, Secret secret) {
+  std::lock_guard lock(mutex_);
+  Secret& known = known_[user];
+  if (!secret.stored.empty()) known.stored = std::move(secret.stored);
+  if (secret.keys) known.keys = secret.keys;
+}
+
+Secret Credentials::find(const std::string& user) const {
+  std::lock_guard lock(mutex_);
+  const auto it = known_.find(user);
+  return it == known_.end() ? Secret{} : it->second;
+}
+
+pool::Permits* PermitBook::find(const std::string& name, std::uint32_t limit,
+                                std::uint32_t reserve) {
+  std::lock_guard lock(mutex_);
+  auto& budget = budgets_[name];
+  if (budget) {
+    budget->resize(limit, reserve);
+  } else {
+    budget = std::make_unique<pool::Permits>(limit, reserve);
+  }
+  return budget.get();
+}
+
+bool ClientCounts::enter(const std::string& key, std::uint32_t limit) {
+  std::lock_guard lock(mutex_);
+  auto& count = counts_[key];
+  if (limit != 0 && count >= limit) return false;
+  ++count;
+  return true;
+}
+
+void ClientCounts::leave(const std::string& key) {
+  std::lock_guard lock(mutex_);
+  const auto it = counts_.find(key);
+  CHECK(it != counts_.end() && it->second > 0);
+  if (--it->second == 0) counts_.erase(it);
+}
+
+std::uint32_t ClientCounts::count(const std::string& key) const {
+  std::lock_guard lock(mutex_);
+  const auto it = counts_.find(key);
+  return it == counts_.end() ? 0 : it->second;
+}
+
+std::string random_bytes(std::size_t count) {
+  std::string bytes(count, '\0');
+  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
+  return bytes;
+}
+
+std::string random_nonce() { return absl::Base64Escape(random_bytes(18)); }
+
+}  // namespace proxy

@@ -1,0 +1,109 @@
+// What all workers share: immutable topology, and thread-safe books that are off the query's path.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "config/config.h"
+#include "net/resolver.h"
+#include "net/tls.h"
+#include "pool/permits.h"
+#include "protocol/scram.h"
+#include "protocol/startup.h"
+#include "proxy/control.h"
+#include "proxy/lookup.h"
+#include "proxy/monitor.h"
+
+namespace proxy {
+
+// One cluster while its configuration stays the same: monitored, with this process's load on it.
+struct ClusterRuntime {
+  struct HostCounters {
+    std::atomic<std::uint32_t> active{0}, open{0};  // server connections: leased, open
+    std::atomic<double> latency_us{0};
+  };
+  ClusterRuntime(const config::Cluster& cluster, std::shared_ptr<const net::TlsContext> tls_context,
+                 std::pair<std::string, std::string> credentials);
+
+  const config::Cluster config;
+  const std::shared_ptr<const net::TlsContext> tls;  // null when mode is disable
+  ClusterMonitor monitor;
+  std::vector<HostCounters> counters;  // index as config.hosts
+};
+using ClusterPtr = std::shared_ptr<ClusterRuntime>;
+
+// One configuration brought to life. Published to all workers, replaced as a whole by a reload.
+struct Topology {
+  config::ConfigPtr config;
+  std::vector<ClusterPtr> clusters;  // index as config->clusters
+  std::shared_ptr<const net::TlsContext> client_tls;  // null = TLS is not offered
+  const ClusterPtr* find(std::string_view cluster) const;
+};
+using TopologyPtr = std::shared_ptr<const Topology>;
+
+// What is known about how to log in as a user.
+struct Secret {
+  std::string stored;  // plain text, "md5...", a SCRAM verifier; "" = nothing
+  std::optional<protocol::ScramKeys> keys;  // of a client that proved them
+};
+
+// Secrets learned at log-in (from auth_query, or proven by SCRAM), for logging into servers.
+class Credentials {
+ public:
+  void learn(const std::string& user, Secret secret);
+  Secret find(const std::string& user) const;
+
+ private:
+  mutable std::mutex mutex_;
+  absl::flat_hash_map<std::string, Secret> known_;
+};
+
+// Every budget by its name, made on first use and kept.
+class PermitBook {
+ public:
+  pool::Permits* find(const std::string& name, std::uint32_t limit, std::uint32_t reserve);
+
+ private:
+  std::mutex mutex_;
+  absl::flat_hash_map<std::string, std::unique_ptr<pool::Permits>> budgets_;
+};
+
+// Client connections by database and by user, for max_client_connections.
+class ClientCounts {
+ public:
+  bool enter(const std::string& key, std::uint32_t limit);  // limit 0 = none; false = full
+  void leave(const std::string& key);
+  std::uint32_t count(const std::string& key) const;
+
+ private:
+  mutable std::mutex mutex_;
+  absl::flat_hash_map<std::string, std::uint32_t> counts_;
+};
+
+struct Shared {
+  Credentials credentials;
+  PermitBook permits;
+  ClientCounts client_counts;
+  net::Resolver resolver;
+  AuthLookup lookup;
+  std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
+  std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
+  std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
+  std::string scram_seed;                 // of this process: for users that do not exist
+  ConsoleFactory console;
+  std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
+  std::function<void()> wake_workers;  // from any thread: permits were given back
+};
+
+std::string random_bytes(std::size_t count);  // from OpenSSL
+std::string random_nonce();                   // printable, for SCRAM
+
+}  // namespace proxy

@@ -1,0 +1,239 @@
+#include "proxy/worker.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "protocol/frontend.h"
+
+namespace proxy {
+namespace {
+
+constexpr base::milliseconds kTick{100};
+constexpr std::size_t kScratchBytes = 64u << 10;
+constexpr std::uint32_t kSlotBits = 22;  // of a cancel key's pid; above: the worker
+constexpr base::seconds kCancelTimeout{10};
+
+sql::AnalysisPtr make_unread() {
+  auto analysis = std::make_shared<sql::Analysis>();
+  analysis->residue = sql::kUnreadable;
+  analysis->why = "too long to be read";
+  return analysis;
+}
+
+}  // namespace
+
+Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
+    : index_(index),
+      topology_(std::move(topology)),
+      shared_(shared),
+      analyzer_(make_analyzer(*topology_)),
+      unread_(make_unread()),
+      scratch_(kScratchBytes) {
+  loop_.set_tick(kTick, [this] { tick(); });
+  loop_.set_round_end([this] { end_of_round(); });
+}
+
+std::unique_ptr<sql::Analyzer> Worker::make_analyzer(const Topology& topology) {
+  const auto& limits = topology.config->limits;
+  sql::AnalyzerOptions options{.cache_bytes = limits.analyze_cache_bytes,
+                               .analyze_bytes = limits.analyze_bytes};
+  for (const auto& cluster : topology.config->clusters) {
+    const auto& names = cluster.routing.harmless_functions;
+    options.harmless_functions.insert(options.harmless_functions.end(), names.begin(), names.end());
+  }
+  return std::make_unique<sql::Analyzer>(std::move(options));
+}
+
+Worker::~Worker() { CHECK(!thread_.joinable()); }
+
+void Worker::start() {
+  thread_ = std::thread([this] { loop_.run(); });
+  pthread_setname_np(thread_.native_handle(), ("worker " + std::to_string(index_)).c_str());
+}
+
+void Worker::stop() {
+  loop_.post([this] {
+    close_all();
+    loop_.stop();
+  });
+  if (thread_.joinable()) thread_.join();
+  alive_.reset();
+}
+
+void Worker::close_all() {
+  stopping_ = true;
+  for (std::vector<std::uint64_t> ids; !clients_.empty(); ids.clear()) {
+    for (const auto& [id, client] : clients_) ids.push_back(id);
+    for (const auto id : ids) {
+      Client* client = find_client(id);
+      if (client == nullptr) continue;
+      client->fail({.severity = protocol::Severity::kFatal,
+                    .code = protocol::sqlstate::kAdminShutdown,
+                    .message = "terminating connection due to administrator command"});
+      if (find_client(id) != nullptr) client->close("the proxy stops");
+    }
+  }
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, server] : servers_) ids.push_back(id);
+  for (const auto id : ids) {
+    if (Server* server = find_server(id)) server->close("the proxy stops");
+  }
+  while (!cancels_.empty()) cancels_.back()->close();
+  end_of_round();
+  retired_.clear();
+  pool_sets_.clear();
+}
+
+void Worker::adopt(int fd) {
+  client_count_.fetch_add(1, std::memory_order_relaxed);
+  loop_.post([this, fd] {
+    std::uint32_t slot;
+    if (free_slots_.empty()) {
+      slot = static_cast<std::uint32_t>(slots_.size());
+      slots_.push_back(0);
+    } else {
+      slot = free_slots_.back();
+      free_slots_.pop_back();
+    }
+    shared_.clients.fetch_add(1);
+    auto client = std::make_unique<Client>(*this, net::Stream(fd), slot);
+    slots_[slot] = client->id;
+    Client& started = *client;
+    clients_.emplace(client->id, std::move(client));
+    if (stopping_) return started.close("the proxy stops");
+    started.start();
+  });
+}
+
+std::uint32_t Worker::cancel_pid(const Client& client) const {
+  return (index_ + 1) << kSlotBits | client.slot;
+}
+
+void Worker::cancel(const protocol::CancelRequest& request) {
+  if (request.pid >> kSlotBits != index_ + 1) return;
+  const std::uint32_t slot = request.pid & ((1u << kSlotBits) - 1);
+  loop_.post([this, slot, key = request.key] {
+    if (slot >= slots_.size() || slots_[slot] == 0) return;
+    Client* client = find_client(slots_[slot]);
+    if (client == nullptr || client->cancel_key.empty() ||
+        client->cancel_key.size() != key.size() ||
+        CRYPTO_memcmp(client->cancel_key.data(), key.data(), key.size()) != 0) {
+      return;
+    }
+    client->cancel();
+  });
+}
+
+Server* Worker::find_server(std::uint64_t id) {
+  const auto it = servers_.find(id);
+  return it == servers_.end() ? nullptr : it->second.get();
+}
+
+Client* Worker::find_client(std::uint64_t id) {
+  const auto it = clients_.find(id);
+  return it == clients_.end() ? nullptr : it->second.get();
+}
+
+PoolSet* Worker::pool_set(const config::Database& database, const std::string& name,
+                          const std::string& user) {
+  std::string key = name;
+  key.append(1, '\0').append(user);
+  auto& set = pool_sets_[key];
+  if (!set) {
+    auto& stats = stats_[name];
+    if (!stats) stats = std::make_unique<Stats>();
+    set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats);
+  }
+  return set.get();
+}
+
+void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
+
+void Worker::end_of_round() {
+  // What runs here may ask for more; a bounded number of turns, then the sockets again.
+  for (std::size_t i = 0; i < soon_.size(); ++i) {
+    if (Client* client = find_client(soon_[i])) client->resume();
+  }
+  soon_.clear();
+  buried_clients_.clear();
+  buried_servers_.clear();
+  buried_cancels_.clear();
+}
+
+void Worker::on_client_closed(Client& client) {
+  const auto it = clients_.find(client.id);
+  CHECK(it != clients_.end());
+  held_.erase(client.id);
+  slots_[client.slot] = 0;
+  free_slots_.push_back(client.slot);
+  buried_clients_.push_back(std::move(it->second));
+  clients_.erase(it);
+  shared_.clients.fetch_sub(1);
+  client_count_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Worker::send_cancel(Server& server) {
+  auto cancel = std::make_unique<CancelConnection>(*this, server);
+  if (!cancel->start()) return;
+  ++server.cancels;
+  cancels_.push_back(std::move(cancel));
+}
+
+void Worker::on_cancel_ended(CancelConnection& cancel) {
+  const auto it = std::ranges::find(cancels_, &cancel, &std::unique_ptr<CancelConnection>::get);
+  CHECK(it != cancels_.end());
+  buried_cancels_.push_back(std::move(*it));
+  cancels_.erase(it);
+  if (Server* server = find_server(cancel.server_id())) server->cancel_finished();
+}
+
+void Worker::hold(Client& client) { held_.insert(client.id); }
+void Worker::unhold(Client& client) { held_.erase(client.id); }
+
+void Worker::refresh_waiters() {
+  const std::vector<std::uint64_t> ids(held_.begin(), held_.end());
+  held_.clear();
+  for (const auto id : ids) {
+    if (Client* client = find_client(id)) client->reroute();
+  }
+}
+
+void Worker::tick() {
+  const auto now = loop_.now();
+  refresh_waiters();
+  std::vector<std::uint64_t> ids;
+  ids.reserve(clients_.size());
+  for (const auto& [id, client] : clients_) ids.push_back(id);
+  for (const auto id : ids) {
+    Client* client = find_client(id);
+    if (client == nullptr) continue;
+    client->sweep(now);
+    if (draining_ && find_client(id) != nullptr && client->quiet()) {
+      client->fail({.severity = protocol::Severity::kFatal,
+                    .code = protocol::sqlstate::kAdminShutdown,
+                    .message = "terminating connection due to administrator command"});
+    }
+  }
+  sweep_servers(now);
+  for (std::size_t i = cancels_.size(); i > 0; --i) {
+    if (i <= cancels_.size() && now - cancels_[i - 1]->started() > kCancelTimeout) {
+      cancels_[i - 1]->close();
+    }
+  }
+}
+
+void Worker::on_permits_freed() {
+  for (const auto& [key, set] : pool_sets_) {
+    for (const auto& pool : set->made()) {
+      if (pool) sweep_pool(*pool, loop_.now());
+    }
+  }
+}
+
+void Worker::drain() { draining_ = true; }
+
+}  // namespace proxy

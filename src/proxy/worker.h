@@ -1,0 +1,147 @@
+// One event loop with its clients, its server connections and its pools.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "config/diff.h"
+#include "net/loop.h"
+#include "proxy/cancel.h"
+#include "proxy/client.h"
+#include "proxy/inspect.h"
+#include "proxy/pools.h"
+#include "proxy/server.h"
+#include "proxy/shared.h"
+#include "session/statements.h"
+#include "sql/analyzer.h"
+
+namespace proxy {
+
+// Thread rule: what is under "from any thread" posts; all else belongs to the worker's own thread.
+class Worker {
+ public:
+  Worker(std::uint32_t index, TopologyPtr topology, Shared& shared);
+  ~Worker();  // after stop()
+
+  // From any thread.
+  void start();
+  void stop();  // closes everything and joins
+  void adopt(int fd);  // an accepted connection
+  void cancel(const protocol::CancelRequest& request);
+  net::Loop& loop() { return loop_; }
+  std::uint32_t index() const { return index_; }
+  std::uint32_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
+
+  // Commands of the console; run on the worker's thread.
+  void set_topology(TopologyPtr topology, const config::Diff& diff);
+  void on_permits_freed();  // by another worker
+  void inspect(Inspection& into) const;
+  void set_paused(const std::string& database, bool paused);  // "" = all
+  void set_disabled(const std::string& database, bool disabled);
+  void reconnect(const std::string& database);
+  void kill(const std::string& database);
+  void kill_client(std::uint64_t id);
+  bool is_quiet(const std::string& database) const;  // no server is in use
+  void drain();           // clients are let go as soon as they are quiet
+  void refresh_waiters();  // hosts have changed: those who are held look again
+
+  // For clients and servers.
+  const Topology& topology() const { return *topology_; }
+  const config::Config& config() const { return *topology_->config; }
+  Shared& shared() { return shared_; }
+  sql::Analyzer& analyzer() { return *analyzer_; }
+  session::StatementStore& statements() { return statements_; }
+  std::span<std::uint8_t> scratch() { return scratch_; }
+  const sql::AnalysisPtr& unread_analysis() const { return unread_; }
+  Histogram& query_time() { return query_time_; }
+  Histogram& wait_time() { return wait_time_; }
+  std::weak_ptr<bool> alive() const { return alive_; }
+  Server* find_server(std::uint64_t id);
+  Client* find_client(std::uint64_t id);
+  std::uint32_t cancel_pid(const Client& client) const;
+  bool is_paused(const std::string& database) const;
+  bool is_disabled(const std::string& database) const { return disabled_.contains(database); }
+
+  PoolSet* pool_set(const config::Database& database, const std::string& name,
+                    const std::string& user);
+  void open_server(HostPool& pool);  // permits are taken
+  void cancel_wait(Client& client);
+  void hold(Client& client);         // nowhere to go now: asked again when hosts change
+  void unhold(Client& client);
+  std::string last_error(const Client& client) const;
+  bool fill_lookup(const config::Database& database, const std::string& name,
+                   LookupRequest& request) const;
+  void run_soon(Client& client);     // Client::resume() at the end of this round
+
+  void on_server_ready(Server& server);  // logged in
+  void on_server_failed(Server& server, const std::string& why, const protocol::Error* error);
+  // Its session has ended or its client has left: clean it, then give it to the next.
+  void on_server_cleaned(Server& server);
+  enum class Leaving : std::uint8_t {
+    kPolitely,  // with Terminate: what it has sent is carried out
+    kAbruptly,  // its query is cancelled
+    kMidway,    // in the middle of a message: the server cannot be used any more
+  };
+  void on_client_left(Server& server, Leaving how);
+  void on_server_closed(Server& server);
+  void on_client_closed(Client& client);
+  void send_cancel(Server& server);
+  void on_cancel_ended(CancelConnection& cancel);
+
+ private:
+  void tick();
+  void sweep_servers(base::Time now);
+  void sweep_pool(HostPool& pool, base::Time now);
+  void end_of_round();
+  void give(Server& server);
+  void open_for_waiters(HostPool& pool);
+  void close_all();
+  std::vector<Client*> clients_of(const std::string& database);
+  static std::unique_ptr<sql::Analyzer> make_analyzer(const Topology& topology);
+  static base::Duration jittered(base::Duration lifetime, double jitter, std::uint64_t id);
+  bool matches(const std::string& database, const PoolSet& set) const {
+    return database.empty() || database == set.database;
+  }
+
+  const std::uint32_t index_;
+  TopologyPtr topology_;
+  Shared& shared_;
+  net::Loop loop_;
+  std::thread thread_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::atomic<std::uint32_t> client_count_{0};
+
+  std::unique_ptr<sql::Analyzer> analyzer_;
+  session::StatementStore statements_;
+  sql::AnalysisPtr unread_;
+  std::vector<std::uint8_t> scratch_;
+
+  absl::flat_hash_map<std::string, std::unique_ptr<Stats>> stats_;  // by database
+  absl::flat_hash_map<std::string, std::unique_ptr<PoolSet>> pool_sets_;  // "database\0user"
+  std::vector<std::unique_ptr<PoolSet>> retired_;
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Client>> clients_;
+  std::vector<std::uint64_t> slots_;  // client id by slot, 0 = free
+  std::vector<std::uint32_t> free_slots_;
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Server>> servers_;
+  std::vector<std::unique_ptr<CancelConnection>> cancels_;
+  absl::flat_hash_set<std::uint64_t> held_;
+  std::vector<std::uint64_t> soon_;
+  absl::flat_hash_set<std::string> paused_, disabled_;
+  bool all_paused_ = false, draining_ = false, stopping_ = false;
+
+  // Gone, but perhaps still on the stack: destroyed at the end of the round.
+  std::vector<std::unique_ptr<Client>> buried_clients_;
+  std::vector<std::unique_ptr<Server>> buried_servers_;
+  std::vector<std::unique_ptr<CancelConnection>> buried_cancels_;
+
+  Histogram query_time_, wait_time_;
+};
+
+}  // namespace proxy

@@ -1,0 +1,278 @@
+// Worker: what the console sees of it, and commands.
+#include <algorithm>
+
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+const char* mode_name(config::PoolMode mode) {
+  switch (mode) {
+    case config::PoolMode::kTransaction:
+      return "transaction";
+    case config::PoolMode::kSession:
+      return "session";
+    case config::PoolMode::kStatement:
+      return "statement";
+  }
+  return "";
+}
+
+PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
+  PoolRow row;
+  row.database = set.database;
+  row.user = set.user;
+  row.host = pool.target().name;
+  row.pool_mode = mode_name(set.mode);
+  row.sv_idle = pool.pool.idle();
+  row.sv_login = pool.pool.opening_count();
+  for (const Server* server : pool.servers) {
+    if (server->pool_state() != pool::Server::State::kLeased) continue;
+    if (server->cancels > 0) {
+      ++row.sv_being_canceled;
+    } else if (server->client != nullptr) {
+      ++row.sv_active;
+    } else {
+      ++row.sv_tested;  // being cleaned
+    }
+  }
+  return row;
+}
+
+// Whether a reload changes anything that the pools of `set` were made with.
+bool is_changed(const PoolSet& set, const Topology& topology, const config::Diff& diff) {
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  const auto* database = config::find_database(*topology.config, set.database);
+  if (database == nullptr || database->name != set.definition.name ||
+      has(diff.databases.changed, database->name)) {
+    return true;
+  }
+  const ClusterPtr* cluster = topology.find(database->cluster);
+  if (cluster == nullptr || *cluster != set.cluster) return true;
+  for (const auto* user : {&set.user, &set.server_user}) {
+    if (has(diff.users.added, *user) || has(diff.users.removed, *user) ||
+        has(diff.users.changed, *user)) {
+      return true;
+    }
+  }
+  return std::ranges::any_of(diff.settings, [](const std::string& key) {
+    return key.starts_with("pool") || key == "timeouts.reserve" ||
+           key == "limits.prepared_statements";
+  });
+}
+
+}  // namespace
+
+void Worker::inspect(Inspection& into) const {
+  const auto now = loop_.now();
+  absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
+  const auto add_pools = [&](const PoolSet& set) {
+    for (const auto& pool : set.made()) {
+      if (!pool) continue;
+      rows[&set].push_back(into.pools.size());
+      into.pools.push_back(pool_row(set, *pool));
+    }
+    if (set.made().empty() || !rows.contains(&set)) {
+      rows[&set].push_back(into.pools.size());
+      into.pools.push_back({.database = set.database,
+                            .user = set.user,
+                            .host = "",
+                            .pool_mode = mode_name(set.mode)});
+    }
+  };
+  for (const auto& [key, set] : pool_sets_) add_pools(*set);
+  for (const auto& set : retired_) add_pools(*set);
+  for (const auto& [id, client] : clients_) {
+    into.clients.push_back(client->row(now));
+    if (client->pools() == nullptr) {
+      if (client->state() != Client::State::kConsole) ++into.login_clients;
+      continue;
+    }
+    // A client counts at the host of its server or of its wait, else at the first.
+    const auto& indices = rows[client->pools()];
+    std::size_t at = indices.front();
+    const std::string& host = into.clients.back().host;
+    for (const auto index : indices) {
+      if (!host.empty() && into.pools[index].host == host) at = index;
+    }
+    auto& row = into.pools[at];
+    if (into.clients.back().wait_us != 0 || client->state() == Client::State::kWaiting) {
+      ++row.cl_waiting;
+      row.maxwait_us = std::max(row.maxwait_us, into.clients.back().wait_us);
+    } else {
+      ++row.cl_active;
+    }
+  }
+  for (const auto& [id, server] : servers_) into.servers.push_back(server->row(now));
+  for (const auto& [name, stats] : stats_) {
+    const auto it = std::ranges::find(into.databases, name, &DatabaseRow::name);
+    if (it != into.databases.end()) {
+      it->stats += *stats;
+    } else {
+      into.databases.push_back({.name = name, .stats = *stats});
+    }
+  }
+  const auto& analyzed = analyzer_->stats();
+  into.workers.push_back({.clients = static_cast<std::uint32_t>(clients_.size()),
+                          .servers = static_cast<std::uint32_t>(servers_.size()),
+                          .loops = loop_.rounds(),
+                          .analyzer_text_hits = analyzed.text_hits,
+                          .analyzer_shape_hits = analyzed.shape_hits,
+                          .analyzer_misses = analyzed.misses,
+                          .analyzer_bytes = analyzed.bytes});
+  into.query_time += query_time_;
+  into.wait_time += wait_time_;
+}
+
+ConnectionRow Server::row(base::Time now) const {
+  ConnectionRow row;
+  row.id = id;
+  row.user = pool_.set.user;
+  row.database = pool_.set.database;
+  row.addr = address.text();
+  row.port = pool_.target().port;
+  if (stream_.open()) {
+    const auto local = net::local_address(stream_.fd());
+    row.local_addr = local.text();
+    row.local_port = local.port();
+  }
+  row.tls = stream_.is_tls() ? net::tls_description(stream_.ssl()) : "";
+  for (const auto& [name, value] : parameters) {
+    if (name == "application_name") row.application_name = value;
+  }
+  row.host = pool_.target().name;
+  row.connect_time = connected_at;
+  row.request_time = request_time;
+  row.close_needed = close_when_free || pool_.set.retired;
+  row.link = client != nullptr ? client->id : 0;
+  row.remote_pid = backend_pid;
+  row.prepared_statements = static_cast<std::uint32_t>(statements.size());
+  row.worker = worker_.index();
+  row.memory = sizeof *this + buffered() + settings.bytes();
+  static_cast<void>(now);
+  switch (pool_state()) {
+    case pool::Server::State::kIdle:
+      row.state = "idle";
+      break;
+    case pool::Server::State::kLeased:
+      row.state = cancels > 0 ? "being_canceled" : client != nullptr ? "active" : "tested";
+      break;
+    default:
+      row.state = "new";
+  }
+  return row;
+}
+
+void Worker::set_paused(const std::string& database, bool paused) {
+  if (database.empty()) {
+    all_paused_ = paused;
+    if (!paused) paused_.clear();
+  } else if (paused) {
+    paused_.insert(database);
+  } else {
+    paused_.erase(database);
+  }
+  if (!paused) return refresh_waiters();
+  // Who waits in a queue would be served by the next server that comes free.
+  for (Client* client : clients_of(database)) {
+    if (!client->waiting()) continue;
+    cancel_wait(*client);
+    hold(*client);
+  }
+}
+
+bool Worker::is_paused(const std::string& database) const {
+  return all_paused_ || paused_.contains(database);
+}
+
+void Worker::set_disabled(const std::string& database, bool disabled) {
+  if (disabled) {
+    disabled_.insert(database);
+  } else {
+    disabled_.erase(database);
+  }
+}
+
+std::vector<Client*> Worker::clients_of(const std::string& database) {
+  std::vector<Client*> found;
+  for (const auto& [id, client] : clients_) {
+    if (client->pools() != nullptr && matches(database, *client->pools())) {
+      found.push_back(client.get());
+    }
+  }
+  return found;
+}
+
+void Worker::reconnect(const std::string& database) {
+  for (const auto& [key, set] : pool_sets_) {
+    if (!matches(database, *set)) continue;
+    for (const auto& pool : set->made()) {
+      if (!pool) continue;
+      for (Server* server : std::vector<Server*>(pool->servers)) {
+        server->close_when_free = true;
+        if (server->pool_state() == pool::Server::State::kIdle) server->close("RECONNECT");
+      }
+    }
+  }
+}
+
+void Worker::kill(const std::string& database) {
+  set_paused(database, true);
+  for (Client* client : clients_of(database)) kill_client(client->id);
+  for (const auto& [key, set] : pool_sets_) {
+    if (!matches(database, *set)) continue;
+    for (const auto& pool : set->made()) {
+      if (!pool) continue;
+      for (Server* server : std::vector<Server*>(pool->servers)) server->close("KILL");
+    }
+  }
+}
+
+void Worker::kill_client(std::uint64_t id) {
+  Client* client = find_client(id);
+  if (client == nullptr) return;
+  client->fail({.severity = protocol::Severity::kFatal,
+                .code = protocol::sqlstate::kAdminShutdown,
+                .message = "terminating connection due to administrator command"});
+}
+
+bool Worker::is_quiet(const std::string& database) const {
+  for (const auto& [key, set] : pool_sets_) {
+    if (!matches(database, *set)) continue;
+    for (const auto& pool : set->made()) {
+      if (pool && pool->pool.leased() != 0) return false;
+    }
+  }
+  return true;
+}
+
+void Worker::set_topology(TopologyPtr topology, const config::Diff& diff) {
+  topology_ = std::move(topology);
+  analyzer_ = make_analyzer(*topology_);
+  for (auto it = pool_sets_.begin(); it != pool_sets_.end();) {
+    if (!is_changed(*it->second, *topology_, diff)) {
+      ++it;
+      continue;
+    }
+    it->second->retired = true;
+    retired_.push_back(std::move(it->second));
+    pool_sets_.erase(it++);
+  }
+  for (const auto& set : retired_) {
+    for (const auto& pool : set->made()) {
+      if (!pool) continue;
+      while (pool::Waiter* waiter = pool->pool.first_waiter()) {
+        pool->pool.cancel(*waiter);
+        hold(*static_cast<Client*>(waiter));
+      }
+      for (Server* server : std::vector<Server*>(pool->servers)) {
+        if (server->pool_state() == pool::Server::State::kIdle) server->close("reloaded");
+      }
+    }
+  }
+  refresh_waiters();
+}
+
+}  // namespace proxy

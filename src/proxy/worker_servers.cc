@@ -1,0 +1,229 @@
+// Worker: server connections and their pools.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "protocol/frontend.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+// Log-in errors that pass by themselves: whoever waits goes on waiting.
+bool is_passing(std::string_view sqlstate) {
+  return sqlstate == protocol::sqlstate::kTooManyConnections ||
+         sqlstate == protocol::sqlstate::kCannotConnectNow ||
+         sqlstate == protocol::sqlstate::kAdminShutdown ||
+         sqlstate == protocol::sqlstate::kCrashShutdown;
+}
+
+}  // namespace
+
+void Worker::open_server(HostPool& pool) {
+  auto server = std::make_unique<Server>(*this, pool);
+  Server& opened = *server;
+  pool.pool.opening(opened, loop_.now());
+  pool.servers.push_back(&opened);
+  const auto& timeouts = config().timeouts;
+  opened.lifetime = jittered(timeouts.server_lifetime, timeouts.server_lifetime_jitter, opened.id);
+  servers_.emplace(opened.id, std::move(server));
+  opened.start();
+}
+
+// A share of the lifetime is taken off, spread evenly over connections, so that they do not all
+// end at once.
+base::Duration Worker::jittered(base::Duration lifetime, double jitter, std::uint64_t id) {
+  const double share = static_cast<double>(id * 0x9E3779B97F4A7C15u >> 40) / (1u << 24);
+  return lifetime - std::chrono::duration_cast<base::Duration>(lifetime * (jitter * share));
+}
+
+void Worker::cancel_wait(Client& client) {
+  if (client.waiting()) client.waiting_in()->cancel(client);
+}
+
+void Worker::on_server_ready(Server& server) {
+  HostPool& pool = server.pool();
+  pool.failures = 0;
+  pool.last_error.clear();
+  spdlog::debug("{}: logged in, backend {}", server.name(), server.backend_pid);
+  give(server);
+}
+
+// To the longest waiter, or into the pool.
+void Worker::give(Server& server) {
+  HostPool& pool = server.pool();
+  server.settings_hash = server.settings.hash();
+  const bool must_close = server.close_when_free || pool.set.retired || stopping_;
+  if (must_close) return server.close("replaced");
+  bool close_it = false;
+  const auto answer = pool.pool.ready(server, loop_.now(), close_it);
+  if (close_it) return server.close("its permit is needed elsewhere");
+  if (answer.waiter == nullptr) return;
+  static_cast<Client*>(answer.waiter)->on_granted(static_cast<Server&>(*answer.server));
+}
+
+void Worker::on_server_failed(Server& server, const std::string& why,
+                              const protocol::Error* error) {
+  HostPool& pool = server.pool();
+  pool.last_error = why;
+  ++pool.failures;
+  const auto& timeouts = config().timeouts;
+  pool.retry_at = loop_.now() + timeouts.server_retry * std::min<std::uint32_t>(pool.failures, 15);
+  if (error == nullptr) pool.set.cluster->monitor.report_connect_failure(pool.host, why);
+  // Its fields may be views of what the server's buffers hold.
+  std::optional<protocol::Error> answer;
+  std::string code;
+  if (error != nullptr && !is_passing(error->code)) {
+    answer = *error;
+    code = error->code;
+    answer->code = code;
+  }
+  server.close(why);
+  // A refusal that will stay is an answer. If it will pass, servers that are open will do; without
+  // any, another host may.
+  if (!answer && error != nullptr && pool.pool.leased() + pool.pool.idle() > 0) return;
+  std::vector<std::uint64_t> waiters;
+  while (pool::Waiter* waiter = pool.pool.first_waiter()) {
+    pool.pool.cancel(*waiter);
+    waiters.push_back(static_cast<Client*>(waiter)->id);
+  }
+  for (const auto id : waiters) {
+    Client* client = find_client(id);
+    if (client == nullptr) continue;
+    if (answer) {
+      client->refuse(*answer);
+    } else if (error == nullptr) {
+      client->reroute();
+    } else {
+      hold(*client);
+    }
+  }
+}
+
+void Worker::on_server_cleaned(Server& server) {
+  if (server.cancels > 0 || server.state() == Server::State::kClosed) return;
+  CHECK(server.client == nullptr && server.exchange.empty());
+  if (server.close_when_free || server.pool().set.retired) return server.close("replaced");
+  if (server.exchange.status() != 'I') {
+    server.inject_query("ROLLBACK", kNoteReset);
+    return server.push();
+  }
+  if (server.dirty) {
+    server.dirty = server.settings_unknown = false;
+    server.inject_query("DISCARD ALL", kNoteReset);
+    server.settings.clear();
+    server.statements.clear();
+    return server.push();
+  }
+  give(server);
+}
+
+// A client went away. What it has sent still runs, unless it went without a word; then the
+// server is cleaned and used again.
+void Worker::on_client_left(Server& server, Leaving how) {
+  server.client = nullptr;
+  server.pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
+  if (server.state() == Server::State::kClosed) return;
+  if (how == Leaving::kMidway) return server.close("its client left in the middle of a message");
+  auto& exchange = server.exchange;
+  if (exchange.in_copy_in()) {
+    exchange.expect({.what = session::Expect::kCopyEnd});
+    protocol::MessageWriter(server.made(), protocol::frontend::kCopyFail)
+        .cstring("the client left");
+  }
+  if (exchange.batch_open()) {
+    exchange.expect({.what = session::Expect::kSync, .fate = session::Fate::kSwallow});
+    protocol::write_sync(server.made());
+  }
+  server.push();
+  if (!server.is_open()) return;
+  if (exchange.empty()) return on_server_cleaned(server);
+  if (how == Leaving::kAbruptly) send_cancel(server);
+}
+
+void Worker::on_server_closed(Server& server) {
+  HostPool& pool = server.pool();
+  std::erase(pool.servers, &server);
+  pool.pool.closed(server);
+  const auto it = servers_.find(server.id);
+  CHECK(it != servers_.end());
+  buried_servers_.push_back(std::move(it->second));
+  servers_.erase(it);
+  if (stopping_) return;
+  if (pool.pool.others_starve() && shared_.wake_workers) shared_.wake_workers();
+  if (loop_.now() >= pool.retry_at) open_for_waiters(pool);
+}
+
+void Worker::open_for_waiters(HostPool& pool) {
+  while (!pool.set.retired && pool.pool.may_open(loop_.now())) open_server(pool);
+}
+
+std::string Worker::last_error(const Client& client) const {
+  for (const auto& [key, set] : pool_sets_) {
+    if (set.get() != client.pools()) continue;
+    for (const auto& pool : set->made()) {
+      if (pool && !pool->last_error.empty()) return pool->last_error;
+    }
+    const auto& snapshot = set->snapshot();
+    if (snapshot.primary < 0 && !snapshot.hosts.empty()) {
+      return "no host of cluster \"" + set->cluster->config.name + "\" is a usable primary; " +
+             snapshot.hosts[0].name + ": " + snapshot.hosts[0].why;
+    }
+  }
+  return "";
+}
+
+bool Worker::fill_lookup(const config::Database& database, const std::string& name,
+                         LookupRequest& request) const {
+  const ClusterPtr* cluster = topology_->find(database.cluster);
+  if (cluster == nullptr) return false;
+  const auto snapshot = (*cluster)->monitor.snapshot();
+  int host = snapshot->primary;
+  for (std::size_t i = 0; host < 0 && i < snapshot->hosts.size(); ++i) {
+    if (snapshot->hosts[i].state == cluster::HostState::kUp) host = static_cast<int>(i);
+  }
+  if (host < 0) return false;
+  const auto& target = (*cluster)->config.hosts[static_cast<std::size_t>(host)];
+  request.host = target.host;
+  request.port = target.port;
+  request.tls = (*cluster)->config.tls;
+  request.dbname = config().auth.auth_database;
+  if (request.dbname.empty()) request.dbname = database.dbname.empty() ? name : database.dbname;
+  request.timeout = config().timeouts.connect;
+  return true;
+}
+
+void Worker::sweep_pool(HostPool& pool, base::Time now) {
+  const auto& timeouts = config().timeouts;
+  for (Server* server : std::vector<Server*>(pool.servers)) {
+    if (server->state() == Server::State::kClosed) continue;
+    const bool ready = server->state() == Server::State::kReady;
+    const bool old = server->lifetime.count() > 0 && now - server->opened_at > server->lifetime;
+    if (!ready && now - server->opened_at > timeouts.connect) {
+      on_server_failed(*server, "log-in took longer than timeouts.connect", nullptr);
+    } else if (server->pool_state() == pool::Server::State::kIdle &&
+               (pool.set.retired || server->close_when_free || old)) {
+      server->close("its time is over");
+    }
+  }
+  while (pool::Server* surplus = pool.pool.surplus(now, timeouts.server_idle)) {
+    static_cast<Server*>(surplus)->close("idle");
+  }
+  if (now < pool.retry_at || pool.set.retired) return;
+  open_for_waiters(pool);
+  while (pool.pool.may_open_for_min()) open_server(pool);
+}
+
+void Worker::sweep_servers(base::Time now) {
+  const auto sweep = [&](PoolSet& set) {
+    for (const auto& pool : set.made()) {
+      if (pool) sweep_pool(*pool, now);
+    }
+  };
+  for (const auto& [key, set] : pool_sets_) sweep(*set);
+  for (const auto& set : retired_) sweep(*set);
+  std::erase_if(retired_, [](const auto& set) { return set->unused() && set->users == 0; });
+}
+
+}  // namespace proxy
