@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes unicode_tables.inc, the tables of saslprep.cc and nfkc.cc, to standard output.
 
-SASLprep (RFC 4013) knows the characters of Unicode 3.2 only; a text with any other is taken as it
-is. So the tables hold no other either: Python's stringprep module has RFC 3454's tables, unicodedata
-the decompositions, which Unicode's stability policy keeps for ever.
+SASLprep (RFC 4013) knows the characters of Unicode 3.2 only; a text with any other is taken as
+it is. So the tables hold no other either: Python's stringprep module has RFC 3454's tables,
+unicodedata the decompositions, which Unicode's stability policy keeps for ever.
 """
 import stringprep
 import unicodedata
@@ -85,8 +85,10 @@ def emit_decompositions():
 def emit_compositions():
     pairs = []
     for code in range(LIMIT):
-        if not known(code) or code in HANGUL or unicodedata.normalize("NFC", chr(code)) != chr(code):
+        if not known(code) or code in HANGUL:
             continue
+        if unicodedata.normalize("NFC", chr(code)) != chr(code):
+            continue  # never composed
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
             pairs.append((int(parts[0], 16), int(parts[1], 16), code))
@@ -95,7 +97,8 @@ def emit_compositions():
 
 
 def main():
-    print("// Written by unicode_tables.py; do not edit. Sorted by code point.\n// clang-format off")
+    print("// Written by unicode_tables.py; do not edit. Sorted by code point.")
+    print("// clang-format off")
     print("#ifdef PROTOCOL_SASLPREP_TABLES")
     emit_ranges("kSpaces", stringprep.in_table_c12)
     emit_ranges("kMappedToNothing", stringprep.in_table_b1)
