@@ -216,7 +216,8 @@ void Reader::functions(std::string_view key, std::vector<std::string>& value) {
   if (node == nullptr) return;
   const toml::array* list = node->as_array();
   if (list == nullptr || list->size() > kFunctionsMax) {
-    return expected(*node, below(key), "a list of function names");
+    return expected(*node, below(key),
+                    concat("a list of at most ", kFunctionsMax, " function names"));
   }
   std::vector<std::string> names;
   for (std::size_t i = 0; i < list->size(); ++i) {
