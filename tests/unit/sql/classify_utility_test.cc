@@ -63,6 +63,11 @@ TEST_CASE("definitions") {
       {"CREATE LANGUAGE l HANDLER h", W, D},
       {"CREATE ACCESS METHOD a TYPE INDEX HANDLER h", W, D},
       {"CREATE TRANSFORM FOR int LANGUAGE l (FROM SQL WITH FUNCTION f(internal))", W, D},
+  });
+}
+
+TEST_CASE("changes, removals, rights") {
+  check_all(std::initializer_list<Expected>{
       {"ALTER TABLE t ADD COLUMN a int DEFAULT 1, DROP COLUMN b", W, D},
       {"ALTER TABLE t ALTER a TYPE bigint USING f(a)", W, D},
       {"ALTER TABLE t RENAME TO u", W, D},
