@@ -218,9 +218,10 @@ TEST_CASE("a long literal below deep nesting is not copied without end") {
   }
 }
 
-TEST_CASE("a hundred thousand of anything is survived, and soon over") {
+TEST_CASE("far more than is accepted is survived, and soon over") {
   for (const Nesting& nesting : kNestings) {
-    const std::string text = nesting.text(100'000);
+    // Of the longer ones less, to keep the test short.
+    const std::string text = nesting.text(nesting.open.size() <= 3 ? 100'000 : 10'000);
     CAPTURE(nesting.open);
     // With the limit on the text's length as high as the configuration lets it be, and beyond.
     const double ms = milliseconds_of([&] { analyze_once(text, {.analyze_bytes = 4u << 20}); });
