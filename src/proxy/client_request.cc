@@ -21,6 +21,14 @@ bool is_copy(char type) {
          type == protocol::frontend::kCopyFail;
 }
 
+// BEGIN touches no data, but what follows it may, and it cannot be moved then.
+bool opens_writing_transaction(const sql::Analysis& analysis) {
+  if (analysis.plain) return false;
+  return std::ranges::any_of(analysis.statements, [](const sql::Statement& statement) {
+    return statement.verb == sql::Verb::kBegin && !statement.read_only.value_or(false);
+  });
+}
+
 }  // namespace
 
 std::size_t Client::on_session_bytes(protocol::Bytes in) {
@@ -152,6 +160,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
     gathered_.hint = std::max(gathered_.hint, analysis->hint,
                               [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
     gathered_.plain = gathered_.plain && analysis->plain;
+    if (opens_writing_transaction(*analysis)) gathered_.access = sql::Access::kWrite;
   };
   bool nothing = false;  // no request by itself: Sync, Flush
   switch (frame.type) {

@@ -26,7 +26,7 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
-// %M: the message with control characters replaced, for the same reason.
+// %K: the message with control characters replaced, for the same reason.
 class TextMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -70,10 +70,10 @@ void configure_log(const config::Logging& logging) {
   if (!sink) sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   auto logger = std::make_shared<spdlog::logger>("", std::move(sink));
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<JsonMessage>('J').add_flag<TextMessage>('M');
+  formatter->add_flag<JsonMessage>('J').add_flag<TextMessage>('K');
   formatter->set_pattern(logging.format == config::LogFormat::kJson
                              ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%J})"
-                             : "%Y-%m-%d %H:%M:%S.%e %l %M");
+                             : "%Y-%m-%d %H:%M:%S.%e %l %K");
   logger->set_formatter(std::move(formatter));
   logger->set_level(level_of(logging.level));
   logger->flush_on(spdlog::level::info);
