@@ -93,7 +93,8 @@ int Loop::timeout_ms() const {
 void Loop::run() {
   std::array<epoll_event, 256> events;
   while (!stopping_) {
-    const int n = epoll_wait(epoll_, events.data(), events.size(), timeout_ms());
+    const int n = epoll_wait(epoll_, events.data(), events.size(),
+                             std::exchange(again_, false) ? 0 : timeout_ms());
     CHECK(n >= 0 || errno == EINTR);
     now_ = read_clock();
     ++rounds_;

@@ -45,6 +45,7 @@ class Loop {
   void set_tick(base::Duration every, Task tick);
   void set_round_end(Task task);  // after each round of events
 
+  void again() { again_ = true; }  // the next round begins without waiting
   void run();  // until stop()
   void stop();
 
@@ -61,6 +62,7 @@ class Loop {
   base::Duration tick_every_{};
   Task tick_, round_end_;
   std::uint64_t rounds_ = 0;
+  bool again_ = false;
 
   std::mutex mutex_;  // posted_
   std::vector<Task> posted_;

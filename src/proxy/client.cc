@@ -116,7 +116,8 @@ void Client::pump() {
     start_tls();
     return continue_handshake();
   }
-  while (is_open() && stream_.readable()) {
+  for (int reads = 0; is_open() && stream_.readable(); ++reads) {
+    if (reads == Worker::kReadsInARow) return worker_.run_soon(*this);
     if (input_blocked()) {
       if (stream_.hung_up() && state_ != State::kClosing) on_hang_up();
       return;

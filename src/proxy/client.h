@@ -99,6 +99,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::size_t bytes = 0;       // whole messages looked at
     sql::Access access = sql::Access::kNone;
     sql::Hint hint = sql::Hint::kNone;
+    bool needs_primary = false;  // whatever it accesses: opens a transaction that may write
     bool plain = true;           // no message changes session state
     bool complete = false;       // ends with Query, Sync, FunctionCall or Flush
     bool large = false;          // must be sent before it is whole
@@ -153,6 +154,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t bad_message(char type);  // 0 = not even a length
   bool gather(protocol::Bytes in);
   void gather_frame(const protocol::Frame& frame);
+  void note_transaction(const sql::Analysis& analysis);
   const sql::Analysis* analysis_of(std::string_view statement) const;
   std::size_t answer_empty_batch();
   route::SessionView view() const;
@@ -181,6 +183,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void forward_execute(const protocol::Frame& frame);
   void note_statement(const sql::Analysis& analysis);
   void note_unread_statement();
+  void note_write(sql::Access access);
   void note_portal(std::string_view portal, std::string_view statement);
   void drop_unnamed();
   void make_room(const session::PreparedStatement& statement);

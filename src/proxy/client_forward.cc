@@ -24,7 +24,7 @@ bool is_ours(std::string_view statement) { return statement.starts_with("weir_")
 
 std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
-  wrote_ = wrote_ || gathered_.access == sql::Access::kWrite;
+  note_write(gathered_.access);
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
   std::size_t used = 0;
@@ -173,9 +173,14 @@ void Client::drop_unnamed() {
   server->unnamed_statement = 0;
 }
 
+// A replica refuses what would write: nothing of ours is newer on the primary for it.
+void Client::note_write(sql::Access access) {
+  if (access == sql::Access::kWrite && server->on_primary()) wrote_ = true;
+}
+
 // What is remembered at once of any statement on its way, before it is known to succeed.
 void Client::note_statement(const sql::Analysis& analysis) {
-  if (analysis.access == sql::Access::kWrite) wrote_ = true;
+  note_write(analysis.access);
   if (!analysis.plain) {
     tracking_ = true;
     in_flight_plain_ = false;
@@ -298,7 +303,7 @@ void Client::note_portal(std::string_view portal, std::string_view statement) {
     portals_.emplace_back(portal, (*known)->analysis);
     in_flight_plain_ = false;
   }
-  if (known != nullptr && (*known)->analysis->access == sql::Access::kWrite) wrote_ = true;
+  if (known != nullptr) note_write((*known)->analysis->access);
 }
 
 void Client::forward_bind(const protocol::Frame& frame) {

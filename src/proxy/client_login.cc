@@ -115,10 +115,7 @@ void Client::continue_handshake() {
   set_state(State::kStartup);
   if (login_->direct_tls) {
     if (!net::tls_is_postgresql(stream_.ssl())) {
-      return fail({.severity = protocol::Severity::kFatal,
-                   .code = protocol::sqlstate::kProtocolViolation,
-                   .message = "received direct SSL connection request without ALPN protocol "
-                              "negotiation extension"});
+      return close("direct TLS without ALPN");  // PostgreSQL says so in its log only
     }
   }
   pump();

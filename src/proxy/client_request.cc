@@ -21,14 +21,6 @@ bool is_copy(char type) {
          type == protocol::frontend::kCopyFail;
 }
 
-// BEGIN touches no data, but what follows it may, and it cannot be moved then.
-bool opens_writing_transaction(const sql::Analysis& analysis) {
-  if (analysis.plain) return false;
-  return std::ranges::any_of(analysis.statements, [](const sql::Statement& statement) {
-    return statement.verb == sql::Verb::kBegin && !statement.read_only.value_or(false);
-  });
-}
-
 }  // namespace
 
 std::size_t Client::on_session_bytes(protocol::Bytes in) {
@@ -59,7 +51,9 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     // What changes the session's state must have done so before the next request is looked at.
     if (!in_flight_plain_ && !server->exchange.batch_open() && !server->exchange.empty() &&
         !server->exchange.in_copy_in()) {
-      if (!is_copy(static_cast<char>(in[0]))) return hold();
+      // Sync ends what is in flight: a COPY has swallowed the one that came with its Execute.
+      const char type = static_cast<char>(in[0]);
+      if (!is_copy(type) && type != protocol::frontend::kSync) return hold();
     }
     return forward(in);
   }
@@ -90,7 +84,7 @@ std::size_t Client::hold() {
 }
 
 bool Client::may_pipeline() const {
-  const bool fits = server->on_primary() || (gathered_.access != sql::Access::kWrite &&
+  const bool fits = server->on_primary() || (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
                                              gathered_.hint != sql::Hint::kPrimary);
   return fits && in_flight_plain_ && gathered_.plain && !gathered_.large &&
          server->exchange.size() < kMaxPipelined;
@@ -160,7 +154,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
     gathered_.hint = std::max(gathered_.hint, analysis->hint,
                               [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
     gathered_.plain = gathered_.plain && analysis->plain;
-    if (opens_writing_transaction(*analysis)) gathered_.access = sql::Access::kWrite;
+    note_transaction(*analysis);
   };
   bool nothing = false;  // no request by itself: Sync, Flush
   switch (frame.type) {
@@ -204,6 +198,19 @@ void Client::gather_frame(const protocol::Frame& frame) {
   gathered_.sync = frame.type == protocol::frontend::kSync;
 }
 
+// BEGIN touches no data, but what follows it may, and it cannot be moved then. A standby knows no
+// serializable transactions.
+void Client::note_transaction(const sql::Analysis& analysis) {
+  if (analysis.plain) return;
+  for (const auto& statement : analysis.statements) {
+    if (statement.verb != sql::Verb::kBegin) continue;
+    const bool may_replica = statement.read_only.value_or(false) &&
+                             statement.isolation.value_or("") != "serializable";
+    gathered_.needs_primary = gathered_.needs_primary || !may_replica;
+    gathered_.access = std::max(gathered_.access, sql::Access::kRead);
+  }
+}
+
 const sql::Analysis* Client::analysis_of(std::string_view statement) const {
   if (gathered_.last_parse && statement == gathered_.last_parse_name) {
     return gathered_.last_parse.get();
@@ -232,7 +239,8 @@ void Client::route_request() {
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
   const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica
                                  ? sql::Access::kWrite
-                                 : gathered_.access;
+                             : gathered_.needs_primary ? sql::Access::kWrite
+                                                       : gathered_.access;
   const auto& snapshot = set.snapshot();
   std::array<route::HostLoad, kMaxHosts> load;
   const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());

@@ -115,7 +115,8 @@ void Server::on_ready() {
 }
 
 void Server::pump() {
-  while (is_open() && stream_.readable()) {
+  for (int reads = 0; is_open() && stream_.readable(); ++reads) {
+    if (reads == Worker::kReadsInARow) return worker_.run_soon(*this);
     if (client != nullptr && client->unsent() > worker_.config().limits.buffer_bytes) return;
     const net::Io io = fill(worker_.scratch());
     if (io.status == net::IoStatus::kBlocked) return;

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "protocol/frontend.h"
@@ -152,13 +153,19 @@ PoolSet* Worker::pool_set(const config::Database& database, const std::string& n
 }
 
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
+void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
 void Worker::end_of_round() {
-  // What runs here may ask for more; a bounded number of turns, then the sockets again.
-  for (std::size_t i = 0; i < soon_.size(); ++i) {
-    if (Client* client = find_client(soon_[i])) client->resume();
+  // What runs here may ask for more: that runs after the sockets had their turn.
+  const auto clients = std::exchange(soon_, {});
+  const auto servers = std::exchange(soon_servers_, {});
+  for (const auto id : clients) {
+    if (Client* client = find_client(id)) client->resume();
   }
-  soon_.clear();
+  for (const auto id : servers) {
+    if (Server* server = find_server(id)) server->resume();
+  }
+  if (!soon_.empty() || !soon_servers_.empty()) loop_.again();
   buried_clients_.clear();
   buried_servers_.clear();
   buried_cancels_.clear();

@@ -79,6 +79,7 @@ class Worker {
   bool fill_lookup(const config::Database& database, const std::string& name,
                    LookupRequest& request) const;
   void run_soon(Client& client);     // Client::resume() at the end of this round
+  void run_soon(Server& server);
 
   void on_server_ready(Server& server);  // logged in
   void on_server_failed(Server& server, const std::string& why, const protocol::Error* error);
@@ -92,6 +93,9 @@ class Worker {
   void on_client_left(Server& server, Leaving how);
   void on_server_closed(Server& server);
   void on_client_closed(Client& client);
+
+  // Reads that one connection may take in a row before all others have their turn.
+  static constexpr int kReadsInARow = 8;
   void send_cancel(Server& server);
   void on_cancel_ended(CancelConnection& cancel);
 
@@ -132,7 +136,7 @@ class Worker {
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<CancelConnection>> cancels_;
   absl::flat_hash_set<std::uint64_t> held_;
-  std::vector<std::uint64_t> soon_;
+  std::vector<std::uint64_t> soon_, soon_servers_;
   absl::flat_hash_set<std::string> paused_, disabled_;
   bool all_paused_ = false, draining_ = false, stopping_ = false;
 
