@@ -49,6 +49,10 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
   }
   if (!is_open()) return used;
   if (client != nullptr) client->push();
+  if (is_open() && exchange.lost()) {
+    close("what the server owes cannot be known any more");
+    return used;
+  }
   if (is_open() && exchange.empty() && exchange.uncertain()) {
     inject_query("", kNoteReset);  // settles whether one more ReadyForQuery comes
     push();
