@@ -13,7 +13,7 @@ import psycopg
 
 from support import ROOT, SLOW, wire
 
-BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "weir"))
+BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "src" / "weir"))
 WORKERS = int(os.environ.get("WEIR_WORKERS", "1"))
 REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed")
 SANITIZER_ENVIRONMENT = {
