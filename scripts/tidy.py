@@ -22,7 +22,7 @@ LAYERS = {
     "route": {"base", "config", "sql", "cluster"},
     "session": {"base", "config", "protocol", "sql"},
     "pool": {"base", "config"},
-    "net": {"base", "config"},
+    "net": {"base", "config", "protocol"},
     "proxy": _BELOW_PROXY,
     "admin": _BELOW_PROXY | {"proxy"},
     "main": _BELOW_PROXY | {"proxy", "admin"},
@@ -182,6 +182,9 @@ class Tidy:
             if own and own[1] in LAYERS and own[1] != folder and own[1] not in LAYERS[folder]:
                 self.add(path, number, f"{folder} may not include {own[1]}")
             if folder in PURE and IMPURE_HEADERS.match(line):
+                # The loader's only door to the disk: password files and the look at TLS files.
+                if str(path).endswith("src/config/files.cc"):
+                    continue
                 self.add(path, number, f"{folder} is pure: no sockets, files, threads or clock")
 
     def check_built(self, path):

@@ -30,8 +30,8 @@ int run(const config::CommandLine& command_line, const config::ConfigPtr& config
   (*instance)->set_console(admin::make_console(**instance));
   std::unique_ptr<admin::HttpServer> http;
   if (config->admin.http_port != 0) {
-    auto started = admin::HttpServer::start(config->admin.http_host, config->admin.http_port,
-                                            **instance);
+    auto started =
+        admin::HttpServer::start(config->admin.http_host, config->admin.http_port, **instance);
     if (!started.ok()) {
       std::cerr << "weir: " << started.status().message() << '\n';
       return config::kExitCannotStart;
@@ -45,9 +45,8 @@ int run(const config::CommandLine& command_line, const config::ConfigPtr& config
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto command_line =
-      config::parse_command_line(std::span<const char* const>(argv + 1, static_cast<std::size_t>(
-                                                                            argc > 0 ? argc - 1 : 0)));
+  const auto command_line = config::parse_command_line(
+      std::span<const char* const>(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)));
   if (!command_line.ok()) {
     std::cerr << "weir: " << command_line.status().message() << '\n';
     return config::kExitUsage;

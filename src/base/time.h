@@ -13,7 +13,11 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-inline std::int64_t to_ms(Duration d) { return std::chrono::duration_cast<milliseconds>(d).count(); }
-inline std::int64_t to_us(Duration d) { return std::chrono::duration_cast<microseconds>(d).count(); }
+inline std::int64_t to_ms(Duration d) {
+  return std::chrono::duration_cast<milliseconds>(d).count();
+}
+inline std::int64_t to_us(Duration d) {
+  return std::chrono::duration_cast<microseconds>(d).count();
+}
 
 }  // namespace base

@@ -1,7 +1,7 @@
 #include "net/acceptor.h"
 
-#include <spdlog/spdlog.h>
 #include <netinet/in.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -30,21 +30,22 @@ absl::Status failed(const config::Listener& where, const char* call) {
 bool is_stale(const Address& address) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
-  const bool stale = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage),
-                             address.length) != 0 &&
-                     errno == ECONNREFUSED;
+  const bool stale =
+      connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
+      errno == ECONNREFUSED;
   ::close(fd);
   return stale;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::listen(Loop& loop, const config::Listener& where,
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::listen(Loop& loop,
+                                                           const config::Listener& where,
                                                            OnAccept accepted) {
   const bool is_unix = !where.unix_dir.empty();
   const auto address = literal_address(is_unix ? where.unix_dir : where.host, where.port);
-  if (!address) return absl::InvalidArgumentError("cannot listen on " + name_of(where) +
-                                                  ": not an address");
+  if (!address)
+    return absl::InvalidArgumentError("cannot listen on " + name_of(where) + ": not an address");
   const int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed(where, "socket");
   const int on = 1;

@@ -52,7 +52,7 @@ class Connection : public Loop::Handler {
   protocol::Buffer in_, out_;
 
  private:
-  protocol::Bytes input_;       // a view of scratch or of in_
+  protocol::Bytes input_;  // a view of scratch or of in_
   bool asked_for_write_ = false;
 };
 

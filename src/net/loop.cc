@@ -34,8 +34,7 @@ void Loop::watch(int fd, Handler& handler) {
 }
 
 void Loop::want_write(int fd, Handler& handler) {
-  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                    .data = {.ptr = &handler}};
+  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = &handler}};
   CHECK(epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 

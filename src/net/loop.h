@@ -46,7 +46,7 @@ class Loop {
   void set_round_end(Task task);  // after each round of events
 
   void again() { again_ = true; }  // the next round begins without waiting
-  void run();  // until stop()
+  void run();                      // until stop()
   void stop();
 
   base::Time now() const { return now_; }  // of this round; costs nothing

@@ -1,13 +1,13 @@
 // One connected socket, plain or TLS: reading and writing without blocking.
 #pragma once
 
+#include <openssl/ssl.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-
-#include <openssl/ssl.h>
 
 #include "net/address.h"
 
@@ -63,8 +63,8 @@ class Stream {
   int fd_ = -1;
   std::unique_ptr<SSL, SslFree> ssl_;
   std::string error_;
-  bool readable_ = true;   // something may have come before the first event
-  bool hung_up_ = false;   // the peer closed: read until kClosed
+  bool readable_ = true;  // something may have come before the first event
+  bool hung_up_ = false;  // the peer closed: read until kClosed
 };
 
 // A non-blocking connect that is under way, or -1 with errno set.

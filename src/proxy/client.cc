@@ -97,8 +97,8 @@ bool Client::input_blocked() const {
     case State::kConsole:
       return console_busy_ || out_.size() > worker_.config().limits.buffer_bytes;
     case State::kActive:
-      return held_ || (server != nullptr &&
-                       server->unsent() > worker_.config().limits.buffer_bytes);
+      return held_ ||
+             (server != nullptr && server->unsent() > worker_.config().limits.buffer_bytes);
     case State::kClosing:
     case State::kClosed:
       return true;
@@ -149,8 +149,7 @@ void Client::pump() {
 // is nobody to answer. A peer that only half-closed its side loses nothing by PostgreSQL's rules:
 // the protocol ends with Terminate.
 void Client::on_hang_up() {
-  if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome ||
-      held_) {
+  if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome || held_) {
     close("client closed the connection");
   }
 }
@@ -170,7 +169,7 @@ void Client::drop_server() {
   if (server == nullptr) return;
   Server* dropped = std::exchange(server, nullptr);
   const bool midway = stream_left_ != 0 && !stream_discard_;
-  worker_.on_client_left(*dropped, midway       ? Worker::Leaving::kMidway
+  worker_.on_client_left(*dropped, midway        ? Worker::Leaving::kMidway
                                    : terminated_ ? Worker::Leaving::kPolitely
                                                  : Worker::Leaving::kAbruptly);
 }

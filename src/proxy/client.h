@@ -32,17 +32,17 @@ class Worker;
 class Client final : public net::Connection, public pool::Waiter {
  public:
   enum class State : std::uint8_t {
-    kStartup,       // nothing or a part of the first packet
+    kStartup,  // nothing or a part of the first packet
     kTlsHandshake,
-    kLookup,        // auth_query is under way
-    kPassword,      // asked for a password or a SASL message
-    kWelcome,       // logged in; a server is asked what to tell the client
-    kIdle,          // no request, no server (unless pinned or in a transaction)
-    kWaiting,       // its request waits for a server connection
-    kActive,        // a request is in flight
-    kConsole,       // talks to the admin console
-    kClosing,       // what was written last is still leaving; no reading
-    kClosed,        // in the graveyard
+    kLookup,    // auth_query is under way
+    kPassword,  // asked for a password or a SASL message
+    kWelcome,   // logged in; a server is asked what to tell the client
+    kIdle,      // no request, no server (unless pinned or in a transaction)
+    kWaiting,   // its request waits for a server connection
+    kActive,    // a request is in flight
+    kConsole,   // talks to the admin console
+    kClosing,   // what was written last is still leaving; no reading
+    kClosed,    // in the graveyard
   };
 
   Client(Worker& worker, net::Stream stream, std::uint32_t slot);
@@ -51,15 +51,15 @@ class Client final : public net::Connection, public pool::Waiter {
   void start();
 
   // Called by the worker and the servers.
-  void on_granted(Server& server);  // a lease: the waiting request is sent
+  void on_granted(Server& server);            // a lease: the waiting request is sent
   void refuse(const protocol::Error& error);  // the waiting request fails with this
-  void reroute();                // the waiting request looks for a server again
+  void reroute();                             // the waiting request looks for a server again
   void on_server_lost(std::string_view why);  // detached already; "" = the client was told
-  void resume();                 // look at the input again
+  void resume();                              // look at the input again
   void close(std::string_view why);
-  void fail(const protocol::Error& error);    // FATAL: tells, then closes
-  void cancel();                 // a cancel request with the right key arrived
-  void sweep(base::Time now);    // deadlines
+  void fail(const protocol::Error& error);  // FATAL: tells, then closes
+  void cancel();                            // a cancel request with the right key arrived
+  void sweep(base::Time now);               // deadlines
 
   // Towards the client; see Server::relay.
   void relay(protocol::Bytes piece);
@@ -79,7 +79,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string who() const;  // for logs: id, db/user, address
 
   const std::uint64_t id;
-  const std::uint32_t slot;      // of the worker's table: part of the cancel key's pid
+  const std::uint32_t slot;  // of the worker's table: part of the cancel key's pid
   const base::WallTime connected_at;
   const net::Address peer;
   std::string cancel_key;
@@ -96,16 +96,16 @@ class Client final : public net::Connection, public pool::Waiter {
   friend class Worker;
   // What is known of the request that is being gathered at the front of the input.
   struct Gathered {
-    std::size_t bytes = 0;       // whole messages looked at
+    std::size_t bytes = 0;  // whole messages looked at
     sql::Access access = sql::Access::kNone;
     sql::Hint hint = sql::Hint::kNone;
-    bool needs_primary = false;  // whatever it accesses: opens a transaction that may write
-    bool plain = true;           // no message changes session state
-    bool complete = false;       // ends with Query, Sync, FunctionCall or Flush
-    bool large = false;          // must be sent before it is whole
+    bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
+    bool plain = true;                 // no message changes session state
+    bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
+    bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
-    bool empty_batch = false;    // a Sync or Flush and nothing else
-    sql::AnalysisPtr analysis;   // of a Query
+    bool empty_batch = false;          // a Sync or Flush and nothing else
+    sql::AnalysisPtr analysis;         // of a Query
     sql::AnalysisPtr last_parse;
     std::string last_parse_name;
   };
@@ -195,16 +195,16 @@ class Client final : public net::Connection, public pool::Waiter {
 
   Worker& worker_;
   State state_ = State::kStartup;
-  base::Time since_{};              // of the state
-  base::Time request_since_{};      // when the request was complete
-  base::Time idle_since_{};         // when the server last owed nothing
+  base::Time since_{};          // of the state
+  base::Time request_since_{};  // when the request was complete
+  base::Time idle_since_{};     // when the server last owed nothing
   base::Time transaction_since_{};
   base::WallTime request_time_{};
 
   // The log-in; freed once it is done.
   struct Login {
     protocol::StartupMessage startup;
-    std::string secret;             // stored form
+    std::string secret;  // stored form
     std::optional<protocol::ScramServer> scram;
     std::string md5_salt;
     base::Time began{};
@@ -218,7 +218,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // The session.
   PoolSet* pools_ = nullptr;
-  session::Settings base_, settings_;   // at start-up; now
+  session::Settings base_, settings_;  // at start-up; now
   session::ClientStatements statements_;
   session::Transaction transaction_;
   std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // not plain ones
@@ -228,18 +228,18 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // The request.
   Gathered gathered_;
-  std::size_t stream_left_ = 0;        // bytes of a large message still to pass
+  std::size_t stream_left_ = 0;  // bytes of a large message still to pass
   bool stream_discard_ = false;
-  bool discard_message_ = false;       // the ledger refused the latest message
-  bool force_forward_ = false;         // the next message goes to the server at hand
-  bool held_ = false;                  // input waits for what is in flight
-  bool refused_ = false;               // the rest of a refused request is to be skipped
-  bool terminated_ = false;            // said goodbye
+  bool discard_message_ = false;            // the ledger refused the latest message
+  bool force_forward_ = false;              // the next message goes to the server at hand
+  bool held_ = false;                       // input waits for what is in flight
+  bool refused_ = false;                    // the rest of a refused request is to be skipped
+  bool terminated_ = false;                 // said goodbye
   std::optional<protocol::Error> refusal_;  // to be answered to the request
   std::string refusal_code_;
-  bool tracking_ = false;              // a statement that is not plain is in flight
+  bool tracking_ = false;  // a statement that is not plain is in flight
   bool wrote_ = false;
-  bool opaque_ = false;                // kOpaque or kUnreadable ran: to be probed
+  bool opaque_ = false;  // kOpaque or kUnreadable ran: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
   const char* route_reason_ = "";

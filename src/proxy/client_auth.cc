@@ -48,9 +48,8 @@ void Client::find_secret() {
   set_state(State::kLookup);
   Worker* worker = &worker_;
   worker_.shared().lookup.find(
-      std::move(request),
-      [worker, client_id = id, alive = std::weak_ptr<bool>(worker_.alive())](
-          absl::StatusOr<std::optional<std::string>> found) {
+      std::move(request), [worker, client_id = id, alive = std::weak_ptr<bool>(worker_.alive())](
+                              absl::StatusOr<std::optional<std::string>> found) {
         const auto guard = alive.lock();
         if (!guard) return;
         worker->loop().post([worker, client_id, found = std::move(found)] {
@@ -128,8 +127,9 @@ void Client::check_password(std::string_view given) {
     right = equal_secretly(given, protocol::md5_answer(secret, user_, login_->md5_salt));
   } else if (is_verifier(secret)) {
     const auto verifier = protocol::parse_scram_verifier(secret);
-    right = verifier && protocol::make_scram_verifier(given, verifier->salt, verifier->iterations)
-                                .stored_key == verifier->stored_key;
+    right = verifier &&
+            protocol::make_scram_verifier(given, verifier->salt, verifier->iterations).stored_key ==
+                verifier->stored_key;
   } else if (is_md5(secret)) {
     right = equal_secretly(protocol::md5_answer(secret, user_, "salt"),
                            protocol::md5_answer(given, user_, "salt"));

@@ -30,8 +30,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   std::size_t used = 0;
   while (used < bytes && is_open() && server != nullptr) {
     protocol::Frame frame;
-    CHECK(protocol::read_frame(in.first(bytes).subspan(used),
-                               worker_.config().limits.message_bytes,
+    CHECK(protocol::read_frame(in.first(bytes).subspan(used), worker_.config().limits.message_bytes,
                                frame) == protocol::HeaderStatus::kOk);
     forward_frame(frame);
     used += frame.raw.size();
@@ -156,13 +155,12 @@ void Client::forward_query(const protocol::Frame& frame) {
   }
   note_statement(*analysis);
   const auto* single = analysis->single();
-  if (single != nullptr && single->verb == sql::Verb::kDeallocate &&
-      forward_deallocate(*single)) {
+  if (single != nullptr && single->verb == sql::Verb::kDeallocate && forward_deallocate(*single)) {
     return;
   }
   drop_unnamed();
-  if (expect({.what = Expect::kQuery,
-              .analysis = analysis->plain ? nullptr : std::move(analysis)})) {
+  if (expect(
+          {.what = Expect::kQuery, .analysis = analysis->plain ? nullptr : std::move(analysis)})) {
     server->relay(frame.raw);
   }
 }
@@ -288,8 +286,7 @@ std::string_view Client::server_name_of(std::string_view statement) {
   if (server->unnamed_statement != (*known)->id) {
     ++pools_->stats.server_parse_count;
     expect({.what = Expect::kParse, .fate = Fate::kSwallow, .statement = (*known)->id});
-    protocol::write_parse(server->made(), "", (*known)->query,
-                          protocol::as_bytes((*known)->types));
+    protocol::write_parse(server->made(), "", (*known)->query, protocol::as_bytes((*known)->types));
     server->unnamed_statement = (*known)->id;
   }
   return "";

@@ -1,6 +1,5 @@
 // Client: from the first byte to the first ReadyForQuery, but for passwords (client_auth.cc).
 #include <spdlog/spdlog.h>
-
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -20,9 +19,7 @@ namespace {
 constexpr std::uint8_t kTlsClientHello = 0x16;  // the first byte of a TLS record: direct TLS
 constexpr std::size_t kMaxWelcomes = 1000;      // kept by (database, user)
 
-bool is_console(std::string_view database) {
-  return database == "weir" || database == "pgbouncer";
-}
+bool is_console(std::string_view database) { return database == "weir" || database == "pgbouncer"; }
 
 }  // namespace
 
@@ -206,8 +203,7 @@ void Client::log_in() {
   }
   const auto* user = config::find_user(worker_.config(), user_);
   auto& counts = worker_.shared().client_counts;
-  const bool in_database =
-      counts.enter("database " + database_, database->max_client_connections);
+  const bool in_database = counts.enter("database " + database_, database->max_client_connections);
   const bool in_user =
       in_database &&
       counts.enter("user " + user_, user != nullptr ? user->max_client_connections : 0);

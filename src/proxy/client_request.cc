@@ -84,8 +84,9 @@ std::size_t Client::hold() {
 }
 
 bool Client::may_pipeline() const {
-  const bool fits = server->on_primary() || (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
-                                             gathered_.hint != sql::Hint::kPrimary);
+  const bool fits = server->on_primary() ||
+                    (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
+                     gathered_.hint != sql::Hint::kPrimary);
   return fits && in_flight_plain_ && gathered_.plain && !gathered_.large &&
          server->exchange.size() < kMaxPipelined;
 }
@@ -122,8 +123,7 @@ bool Client::gather(protocol::Bytes in) {
     const auto status = protocol::read_header(rest, limits.message_bytes, header);
     if (status == protocol::HeaderStatus::kNeedMore) return false;
     if (status == protocol::HeaderStatus::kBad) return bad_message(0) != 0;
-    if (!protocol::is_frontend_type(header.type) ||
-        header.type == protocol::frontend::kPassword) {
+    if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
       return bad_message(header.type) != 0;
     }
     if (header.type == protocol::frontend::kTerminate) {
@@ -204,8 +204,8 @@ void Client::note_transaction(const sql::Analysis& analysis) {
   if (analysis.plain) return;
   for (const auto& statement : analysis.statements) {
     if (statement.verb != sql::Verb::kBegin) continue;
-    const bool may_replica = statement.read_only.value_or(false) &&
-                             statement.isolation.value_or("") != "serializable";
+    const bool may_replica =
+        statement.read_only.value_or(false) && statement.isolation.value_or("") != "serializable";
     gathered_.needs_primary = gathered_.needs_primary || !may_replica;
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }
@@ -237,10 +237,9 @@ void Client::route_request() {
   if (worker_.is_paused(database_)) return wait_held();
   auto& set = *pools_;
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
-  const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica
-                                 ? sql::Access::kWrite
-                             : gathered_.needs_primary ? sql::Access::kWrite
-                                                       : gathered_.access;
+  const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
+                             : gathered_.needs_primary                       ? sql::Access::kWrite
+                                                                             : gathered_.access;
   const auto& snapshot = set.snapshot();
   std::array<route::HostLoad, kMaxHosts> load;
   const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());

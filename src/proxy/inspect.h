@@ -20,9 +20,9 @@ struct Stats {
   std::uint64_t xact_time_us = 0, query_time_us = 0, wait_time_us = 0;
   std::uint64_t client_parse_count = 0, server_parse_count = 0, bind_count = 0;
   std::uint64_t client_login_count = 0;
-  std::uint64_t errors = 0;                    // ErrorResponses relayed
+  std::uint64_t errors = 0;                                              // ErrorResponses relayed
   std::uint64_t reads_on_replica = 0, reads_on_primary = 0, writes = 0;  // requests by route
-  std::uint64_t retries = 0;                   // re-run on the primary after 25006 and the like
+  std::uint64_t retries = 0;  // re-run on the primary after 25006 and the like
   Stats& operator+=(const Stats& other);
 };
 
@@ -43,7 +43,7 @@ struct ConnectionRow {  // a client or a server connection
   std::uint64_t wait_us = 0;
   bool close_needed = false;
   bool replication = false;
-  std::uint64_t link = 0;       // id of the connection it is linked to; 0 = none
+  std::uint64_t link = 0;        // id of the connection it is linked to; 0 = none
   std::uint32_t remote_pid = 0;  // server: its backend's pid; client: the pid it was told
   std::uint32_t prepared_statements = 0;
   std::uint32_t worker = 0;
@@ -79,13 +79,13 @@ struct ClusterRow {
   // One per host, index as Snapshot::hosts.
   std::vector<std::uint32_t> active, open;  // server connections: leased, open
   std::vector<double> latency_us;
-  std::vector<std::string> address;         // host:port
+  std::vector<std::string> address;  // host:port
 };
 
 // Upper bounds in microseconds of the buckets of a latency histogram; the last is infinite.
 inline constexpr std::array<std::uint64_t, 14> kLatencyBounds = {
-    100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000,
-    5'000'000, 30'000'000};
+    100,    250,    500,     1'000,   2'500,     5'000,     10'000,
+    25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
 struct Histogram {
   std::array<std::uint64_t, kLatencyBounds.size() + 1> counts{};
   std::uint64_t sum_us = 0, count = 0;

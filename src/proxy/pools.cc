@@ -9,7 +9,8 @@ namespace {
 
 std::uint64_t seed() {
   const std::string bytes = random_bytes(8);
-  return std::uint64_t{protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()))} << 32 |
+  return std::uint64_t{protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()))}
+             << 32 |
          protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()) + 4);
 }
 
@@ -59,8 +60,8 @@ HostPool& PoolSet::at(std::size_t host) {
     permits.push_back(
         shared_.permits.find("user " + user + at_host, user_definition->max_connections, 0));
   }
-  pool = std::make_unique<HostPool>(*this, host, sizes, config->timeouts.reserve,
-                                    std::move(permits));
+  pool =
+      std::make_unique<HostPool>(*this, host, sizes, config->timeouts.reserve, std::move(permits));
   return *pool;
 }
 

@@ -57,7 +57,7 @@ class PoolSet {
   const config::PoolMode mode;
   const std::string server_user, server_dbname;
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
-  std::uint32_t users = 0;  // clients that point here
+  std::uint32_t users = 0;                    // clients that point here
   bool retired = false;  // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;

@@ -49,7 +49,8 @@ void Server::push() {
   if (!is_open()) return;
   if (busy_since == base::Time{}) busy_since = worker_.loop().now();
   const auto run = std::exchange(run_, {});
-  if (!(run.empty() ? flush() : send(run))) close("connection to the server broke: " + stream_.error());
+  if (!(run.empty() ? flush() : send(run)))
+    close("connection to the server broke: " + stream_.error());
 }
 
 void Server::inject_query(std::string_view sql, Note note) {

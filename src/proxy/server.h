@@ -25,21 +25,21 @@ class Worker;
 // Marks of ledger entries that the proxy injects (session::Entry::note).
 enum Note : std::uint32_t {
   kNoNote = 0,
-  kNoteSettings,     // the settings a client needs, in front of its request
-  kNoteReset,        // cleaning before the server may serve another client
-  kNoteProbe,        // asks what an opaque statement left behind
+  kNoteSettings,  // the settings a client needs, in front of its request
+  kNoteReset,     // cleaning before the server may serve another client
+  kNoteProbe,     // asks what an opaque statement left behind
 };
 
 class Server final : public net::Connection, public pool::Server {
  public:
   enum class State : std::uint8_t {
-    kResolving,     // the host's name
-    kConnecting,    // the socket
-    kTlsAnswer,     // SSLRequest sent
+    kResolving,   // the host's name
+    kConnecting,  // the socket
+    kTlsAnswer,   // SSLRequest sent
     kTlsHandshake,
-    kLogin,         // start-up packet sent
-    kReady,         // logged in: idle or leased, as pool_state() says
-    kClosed,        // in the graveyard
+    kLogin,   // start-up packet sent
+    kReady,   // logged in: idle or leased, as pool_state() says
+    kClosed,  // in the graveyard
   };
 
   Server(Worker& worker, HostPool& pool);
@@ -64,33 +64,31 @@ class Server final : public net::Connection, public pool::Server {
   State state() const { return state_; }
   bool uses_tls() const { return stream_.is_tls(); }
   // As the latest snapshot has it: everything may be sent here.
-  bool on_primary() const {
-    return pool_.set.snapshot().primary == static_cast<int>(pool_.host);
-  }
+  bool on_primary() const { return pool_.set.snapshot().primary == static_cast<int>(pool_.host); }
   ConnectionRow row(base::Time now) const;
 
   // Identity and bookkeeping.
   const std::uint64_t id;
   const base::WallTime connected_at;
   base::Time opened_at{};
-  base::Duration lifetime{};        // with its jitter; 0 = for ever
+  base::Duration lifetime{};  // with its jitter; 0 = for ever
   std::uint32_t backend_pid = 0;
   std::string backend_key;
   net::Address address{};
 
   // The session on the server.
   session::Exchange exchange;
-  session::Settings settings;       // as applied
+  session::Settings settings;  // as applied
   session::ServerStatements statements;
   std::uint64_t unnamed_statement = 0;  // id of the one it has; 0 = none of ours
   ServerParameters parameters;
-  bool settings_unknown = false;    // an opaque statement ran: reset before the next client
-  bool dirty = false;               // was pinned: DISCARD ALL before the next client
+  bool settings_unknown = false;  // an opaque statement ran: reset before the next client
+  bool dirty = false;             // was pinned: DISCARD ALL before the next client
 
   // The lease.
   Client* client = nullptr;
-  base::Time busy_since{};          // when the request in flight was sent; {} = none
-  std::uint32_t cancels = 0;        // cancel connections under way: not to be reused before
+  base::Time busy_since{};    // when the request in flight was sent; {} = none
+  std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
   bool close_when_free = false;
   base::WallTime request_time{};
 
@@ -128,14 +126,14 @@ class Server final : public net::Connection, public pool::Server {
   std::string name_;
   std::vector<net::Address> addresses_;
   std::size_t next_address_ = 0;
-  std::size_t stream_left_ = 0;     // bytes of a large message still to be relayed
+  std::size_t stream_left_ = 0;  // bytes of a large message still to be relayed
   bool stream_forward_ = false;
-  bool fatal_relayed_ = false;      // the client was told that this is the end
-  protocol::Bytes run_;             // relayed, not written yet
+  bool fatal_relayed_ = false;  // the client was told that this is the end
+  protocol::Bytes run_;         // relayed, not written yet
   std::optional<protocol::ScramClient> scram_;
-  bool tls_refused_ = false;        // under sslmode=prefer: go on without
-  bool tls_wanted_ = false;         // under sslmode=allow: it was refused without
-  bool logged_in_ = false;          // AuthenticationOk came
+  bool tls_refused_ = false;  // under sslmode=prefer: go on without
+  bool tls_wanted_ = false;   // under sslmode=allow: it was refused without
+  bool logged_in_ = false;    // AuthenticationOk came
 };
 
 }  // namespace proxy

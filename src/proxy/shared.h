@@ -43,7 +43,7 @@ using ClusterPtr = std::shared_ptr<ClusterRuntime>;
 // One configuration brought to life. Published to all workers, replaced as a whole by a reload.
 struct Topology {
   config::ConfigPtr config;
-  std::vector<ClusterPtr> clusters;  // index as config->clusters
+  std::vector<ClusterPtr> clusters;                   // index as config->clusters
   std::shared_ptr<const net::TlsContext> client_tls;  // null = TLS is not offered
   const ClusterPtr* find(std::string_view cluster) const;
 };
@@ -51,7 +51,7 @@ using TopologyPtr = std::shared_ptr<const Topology>;
 
 // What is known about how to log in as a user.
 struct Secret {
-  std::string stored;  // plain text, "md5...", a SCRAM verifier; "" = nothing
+  std::string stored;                       // plain text, "md5...", a SCRAM verifier; "" = nothing
   std::optional<protocol::ScramKeys> keys;  // of a client that proved them
 };
 
@@ -97,7 +97,7 @@ struct Shared {
   std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
-  std::string scram_seed;                 // of this process: for users that do not exist
+  std::string scram_seed;  // of this process: for users that do not exist
   ConsoleFactory console;
   std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
   std::function<void()> wake_workers;  // from any thread: permits were given back

@@ -32,7 +32,7 @@ class Worker {
 
   // From any thread.
   void start();
-  void stop();  // closes everything and joins
+  void stop();         // closes everything and joins
   void adopt(int fd);  // an accepted connection
   void cancel(const protocol::CancelRequest& request);
   net::Loop& loop() { return loop_; }
@@ -49,7 +49,7 @@ class Worker {
   void kill(const std::string& database);
   void kill_client(std::uint64_t id);
   bool is_quiet(const std::string& database) const;  // no server is in use
-  void drain();           // clients are let go as soon as they are quiet
+  void drain();                                      // clients are let go as soon as they are quiet
   void refresh_waiters();  // hosts have changed: those who are held look again
 
   // For clients and servers.
@@ -73,12 +73,12 @@ class Worker {
                     const std::string& user);
   void open_server(HostPool& pool);  // permits are taken
   void cancel_wait(Client& client);
-  void hold(Client& client);         // nowhere to go now: asked again when hosts change
+  void hold(Client& client);  // nowhere to go now: asked again when hosts change
   void unhold(Client& client);
   std::string last_error(const Client& client) const;
   bool fill_lookup(const config::Database& database, const std::string& name,
                    LookupRequest& request) const;
-  void run_soon(Client& client);     // Client::resume() at the end of this round
+  void run_soon(Client& client);  // Client::resume() at the end of this round
   void run_soon(Server& server);
 
   void on_server_ready(Server& server);  // logged in
@@ -127,7 +127,7 @@ class Worker {
   sql::AnalysisPtr unread_;
   std::vector<std::uint8_t> scratch_;
 
-  absl::flat_hash_map<std::string, std::unique_ptr<Stats>> stats_;  // by database
+  absl::flat_hash_map<std::string, std::unique_ptr<Stats>> stats_;        // by database
   absl::flat_hash_map<std::string, std::unique_ptr<PoolSet>> pool_sets_;  // "database\0user"
   std::vector<std::unique_ptr<PoolSet>> retired_;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Client>> clients_;

@@ -1,6 +1,6 @@
 """Fixtures of the integration tests. Environment:
 
-WEIR_BIN           the binary (default build/weir); WEIR_WORKERS its workers (1)
+WEIR_BIN           the binary (default build/src/weir); WEIR_WORKERS its workers (1)
 WEIR_TEST_TARGET   `postgres`: the tests that need no proxy run against the primary itself
 WEIR_TEST_SLOW     stretches deadlines, for sanitizers (1)
 WEIR_TEST_LONG     1: the long versions (60 s of load)
@@ -16,6 +16,16 @@ from support.cluster import Cluster, fresh_name
 from support.weir import Direct, Weir
 
 DIRECT = os.environ.get("WEIR_TEST_TARGET") == "postgres"
+
+
+def pytest_collection_modifyitems(items):
+    """not_yet.txt: `test_file.py::test_name  reason`, what Weir does not do yet."""
+    lines = (pathlib.Path(__file__).parent / "not_yet.txt").read_text().splitlines()
+    reasons = dict(line.split("  ", 1) for line in lines if line and not line.startswith("#"))
+    for item in items:
+        name = f"{item.path.name}::{item.name}"
+        if not DIRECT and name in reasons:
+            item.add_marker(pytest.mark.xfail(reason=reasons[name], strict=True))
 
 
 @pytest.fixture(scope="session")
