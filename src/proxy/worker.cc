@@ -62,6 +62,9 @@ void Worker::stop() {
     loop_.stop();
   });
   if (thread_.joinable()) thread_.join();
+  end_of_round();
+  retired_.clear();
+  pool_sets_.clear();
   alive_.reset();
 }
 
@@ -83,10 +86,8 @@ void Worker::close_all() {
   for (const auto id : ids) {
     if (Server* server = find_server(id)) server->close("the proxy stops");
   }
+  // What was closed is destroyed at the end of the round: events of it may still be to come.
   while (!cancels_.empty()) cancels_.back()->close();
-  end_of_round();
-  retired_.clear();
-  pool_sets_.clear();
 }
 
 void Worker::adopt(int fd) {
