@@ -1,4 +1,6 @@
 """COPY in both directions, in both protocols, and what goes wrong with it."""
+import time
+
 import pytest
 
 from support import wire
@@ -32,6 +34,35 @@ def test_copy_in_split_at_odd_places(target, table):
         for at in range(0, len(data), 7):
             client.send(data[at:at + 7])
         assert client.read_until_ready()[0].text() == "COPY 100"
+
+
+@pytest.mark.parametrize("size", [4_000, 20_000, 70_000, 300_000, 3_000_000])
+def test_copy_data_messages_of_any_size(target, table, size):
+    """Rows and messages have nothing to do with each other."""
+    data = b"".join(b"%d\tvalue %d\n" % (n, n) for n in range(size // 8))
+    with target.connect() as client:
+        begin_copy(client, f"COPY {table} FROM STDIN")
+        client.send(*(copy_data(data[at:at + size]) for at in range(0, len(data), size)),
+                    COPY_DONE)
+        assert client.read_until_ready()[0].text() == f"COPY {size // 8}"
+
+
+@pytest.mark.parametrize("pause", [0, 0.0005, 0.002, 0.01])
+@pytest.mark.parametrize("size", [10, 8_000, 25_000, 200_000])
+def test_data_sent_before_the_server_asks_for_it(target, table, size, pause):
+    """As pgx does: it does not wait for CopyInResponse."""
+    rows = size // 5 + 1
+    data = b"".join(b"%d\tv\n" % n for n in range(rows))
+    with target.connect() as client:
+        for turn in range(5):
+            client.send(query(f"COPY {table} FROM STDIN"))
+            time.sleep(pause)
+            client.send(copy_data(data[:len(data) // 2]))
+            client.send(copy_data(data[len(data) // 2:]), COPY_DONE)
+            got = client.read_until_ready()
+            assert types(got) == "GCZ", (turn, [part.fields() for part in got if part.type == "E"])
+            assert got[1].text() == f"COPY {rows}"
+            client.query(f"TRUNCATE {table}")
 
 
 def test_copy_fail(target, table):

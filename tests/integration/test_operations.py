@@ -55,7 +55,8 @@ def test_check_of_a_good_file(file):
     ("[pool]\nsize = \"many\"\n", "size"),
     ("[pool]\nsize = -1\n", "size"),
     ("[clusters.main]\nhosts = []\n", "hosts"),
-    ("[databases.app]\ncluster = \"nowhere\"\n", "nowhere"),
+    ("[clusters.main]\nhosts = [\"a\"]\n[users.app]\npassword = \"x\"\n"
+     "[databases.app]\ncluster = \"nowhere\"\n", "nowhere"),
     ("this is not toml", "1"),
 ])
 def test_check_of_a_bad_file(file, text, words):

@@ -17,7 +17,7 @@ LONG = os.environ.get("WEIR_TEST_LONG") == "1"
 
 def test_no_more_connections_than_the_pool(start_weir, cluster):
     weir = start_weir({"pool": {"size": 3}, "routing": {"split_reads": False},
-                       "databases": {"app": {"user": "open"}}})
+                       "databases": {"app": {"user": "counted"}}})
     clients = [weir.connect() for _ in range(20)]
     threads = [threading.Thread(target=client.query, args=("SELECT pg_sleep(0.1)",))
                for client in clients]
@@ -25,7 +25,7 @@ def test_no_more_connections_than_the_pool(start_weir, cluster):
         thread.start()
     most = 0
     while any(thread.is_alive() for thread in threads):
-        most = max(most, cluster.backends("open"))
+        most = max(most, cluster.backends("counted"))
         time.sleep(0.01)
     assert most == 3
     for client in clients:
@@ -60,7 +60,7 @@ def test_waiting_is_in_order(start_weir):
     clients, order, threads = [weir.connect() for _ in range(5)], [], []
     for number, client in enumerate(clients):
         def ask(number=number, client=client):
-            client.query("SELECT 1")
+            client.query("SELECT pg_sleep(0.05)")
             order.append(number)
         threads.append(threading.Thread(target=ask))
         threads[-1].start()
@@ -123,14 +123,14 @@ def test_client_limits_of_databases_and_users(start_weir):
 def test_server_limits_of_databases_and_users(start_weir, cluster):
     weir = start_weir({"databases": {"app": {"max_connections": 2}},
                        "routing": {"split_reads": False}})
-    clients = [weir.connect("open") for _ in range(6)]
+    clients = [weir.connect("counted") for _ in range(6)]
     threads = [threading.Thread(target=client.query, args=("SELECT pg_sleep(0.1)",))
                for client in clients]
     for thread in threads:
         thread.start()
     most = 0
     while any(thread.is_alive() for thread in threads):
-        most = max(most, cluster.backends("open"))
+        most = max(most, cluster.backends("counted"))
     assert most <= 2
     for client in clients:
         client.terminate()
@@ -139,7 +139,7 @@ def test_server_limits_of_databases_and_users(start_weir, cluster):
 def test_reserve(start_weir, cluster):
     weir = start_weir({"pool": {"size": 1, "reserve": 1}, "routing": {"split_reads": False},
                        "timeouts": {"reserve": "200ms"}})
-    with weir.connect("open") as holder, weir.connect("open") as waiting:
+    with weir.connect("counted") as holder, weir.connect("counted") as waiting:
         holder.query("BEGIN")
         holder.query("SELECT 1")
         begun = time.monotonic()
@@ -150,10 +150,10 @@ def test_reserve(start_weir, cluster):
 
 def test_idle_and_old_connections_are_closed(start_weir, cluster):
     weir = start_weir({"timeouts": {"server_idle": "300ms"}})
-    with weir.connect("open") as client:
+    with weir.connect("counted") as client:
         client.query("/* weir: primary */ SELECT 1")
-        assert cluster.backends("open") >= 1
-        wait_until(lambda: cluster.backends("open") == 0, "idle ones are closed", 10 * SLOW)
+        assert cluster.backends("counted") >= 1
+        wait_until(lambda: cluster.backends("counted") == 0, "idle ones are closed", 10 * SLOW)
         assert client.value("/* weir: primary */ SELECT 1") == "1"
 
 
@@ -221,8 +221,8 @@ def test_fairness_between_databases(start_weir):
 async def one_client(weir, number, table, until, counts):
     """Writes and reads rows of its own; every answer must be its own."""
     connection = await asyncpg.connect(
-        host=weir.host, port=weir.port, user="open", password="open", database="app", ssl=False,
-        timeout=60 * SLOW, command_timeout=60 * SLOW)
+        host=weir.host, port=weir.port, user="counted", password="counted", database="app",
+        ssl=False, timeout=60 * SLOW, command_timeout=60 * SLOW)
     try:
         value, choice = 0, random.Random(number)
         await connection.execute(f"INSERT INTO {table} VALUES ($1, $2)", number, "0")
@@ -272,7 +272,7 @@ def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
     async def watch(until):
         most = 0
         while time.monotonic() < until:
-            most = max(most, await asyncio.to_thread(cluster.backends, "open"))
+            most = max(most, await asyncio.to_thread(cluster.backends, "counted"))
             await asyncio.sleep(0.2)
         return most
 

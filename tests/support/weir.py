@@ -63,6 +63,9 @@ def toml_value(value):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -121,7 +124,7 @@ class Weir(Target):
         self.expect_report = False
 
     def default_config(self, workers):
-        names = ("app", "md5", "clear", "open", "tls")
+        names = ("app", "md5", "clear", "open", "tls", "counted")
         return {
             "listen": [f"127.0.0.1:{self.port}", f"unix:{self.dir}"],
             "workers": workers,
@@ -191,6 +194,12 @@ class Weir(Target):
             self.process = None
         self.check()
         assert self.exit_code == 0, f"exit code {self.exit_code}:\n{self.log()}"
+
+    def restart(self):
+        self.process.kill()
+        self.process.wait()
+        self.log_file.unlink()
+        self.start().wait_ready()
 
     def check(self):
         found = REPORTS.search(self.log())
