@@ -8,6 +8,7 @@ WEIR_TEST_LONG     1: the long versions (60 s of load)
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -16,6 +17,11 @@ from support.cluster import Cluster, fresh_name
 from support.weir import Direct, Weir
 
 DIRECT = os.environ.get("WEIR_TEST_TARGET") == "postgres"
+
+
+def pytest_configure():
+    # A run that is ended from outside still stops its servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

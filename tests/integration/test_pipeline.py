@@ -1,5 +1,6 @@
 """Pipelines: many requests in flight, errors in the middle, both directions at once."""
 import threading
+import time
 
 import pytest
 
@@ -155,6 +156,22 @@ def test_bytes_one_at_a_time(target):
         for at in range(len(request)):
             client.send(request[at:at + 1])
         assert client.rows() == [["slow"]]
+
+
+@pytest.mark.parametrize("before", ["BEGIN", "SELECT pg_sleep(0.05)", "CREATE TEMP TABLE x ()"])
+def test_a_request_that_comes_in_two_halves(target, before):
+    """The first half arrives while the one before it still runs, and changes what follows."""
+    with target.connect() as client:
+        for _ in range(5):
+            client.send(query(before), parse("", "SELECT $1::text"), bind("", "", ["a" * 500]))
+            time.sleep(0.1)
+            client.send(execute(), SYNC)
+            client.rows()
+            assert client.rows() == [["a" * 500]]
+            client.send(query("DISCARD ALL" if client.status == "I" else "COMMIT"))
+            client.rows()
+            assert client.extended("SELECT 1") == [["1"]]
+            assert client.value("SELECT 2") == "2"
 
 
 def test_psycopg_pipeline(target, table):
