@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from support import PG_BIN, SLOW
+from support.cluster import wait_until
 
 SECONDS = 2
 
@@ -73,6 +74,9 @@ def test_pipelines(target, tables, tmp_path):
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 def test_reads_run_on_the_replicas_evenly(weir, tables, cluster, protocol):
     """Within 10 %, and none on the primary."""
+    cluster.wait_replayed()
+    wait_until(lambda: [row["reads"] for row in weir.show("HOSTS")] == ["0", "1", "1"],
+               "both replicas are fit", 5 * SLOW)
     cluster.forget_statements()
     done = pgbench(weir, "-n", "-S", "-M", protocol, "-c", 8, "-j", 2, "-T", SECONDS)
     calls = cluster.calls("SELECT abalance FROM pgbench_accounts WHERE aid%")
