@@ -47,17 +47,21 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   if (refused_) return skip_refused(in);
   if (state_ == State::kWaiting || state_ == State::kWelcome) return 0;
   if (server != nullptr && gathered_.complete) return send_gathered(in);
-  if (server != nullptr && is_bound()) {
+  // A Sync at the front belongs to what is in flight: a COPY swallowed the one before it.
+  const bool sync = static_cast<char>(in[0]) == protocol::frontend::kSync;
+  if (server != nullptr && (is_bound() || (sync && !server->exchange.empty()))) {
     // What changes the session's state must have done so before the next request is looked at.
     if (!in_flight_plain_ && !server->exchange.batch_open() && !server->exchange.empty() &&
         !server->exchange.in_copy_in()) {
-      // Sync ends what is in flight: a COPY has swallowed the one that came with its Execute.
-      const char type = static_cast<char>(in[0]);
-      if (!is_copy(type) && type != protocol::frontend::kSync) return hold();
+      if (!is_copy(static_cast<char>(in[0])) && !sync) return hold();
     }
+    // What was gathered while the server was not bound is sent here: it must not be counted twice.
+    gathered_ = {};
     return forward(in);
   }
   if (server == nullptr && is_copy(static_cast<char>(in[0]))) return drop_copy(in);
+  // Copy data ahead of CopyInResponse: it belongs to what is in flight.
+  if (server != nullptr && gathered_.bytes == 0 && is_copy(static_cast<char>(in[0]))) return hold();
   if (!gather(in)) return 0;
   if (!is_open() || state_ == State::kClosing) return 0;
   if (server != nullptr) {

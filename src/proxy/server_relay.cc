@@ -60,7 +60,9 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
   // Only now: a client that is granted this server may write to it at once.
   if (is_open() && client != nullptr && exchange.releasable() && stream_left_ == 0) {
     client->on_releasable();
-  } else if (is_open() && client == nullptr && exchange.empty()) {
+  } else if (is_open() && client == nullptr && exchange.empty() &&
+             pool_state() == pool::Server::State::kLeased) {
+    // An idle server that only had something to say is in the pool already.
     worker_.on_server_cleaned(*this);
   }
   return used;
@@ -117,6 +119,8 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     }
   }
   if (step.forward && client != nullptr) client->relay(raw);
+  // Its data may be here already, held until now.
+  if (type == protocol::backend::kCopyIn && client != nullptr) worker_.run_soon(*client);
   if (client != nullptr && entry != nullptr) {
     if (step.statement_index >= 0 && entry->analysis) {
       const auto tag = type == protocol::backend::kCommandComplete
