@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace net {
 
@@ -24,7 +25,29 @@ void Connection::close_stream() {
   stream_.close();
   in_.release();
   out_.release();
-  input_ = {};
+  input_ = run_ = {};
+}
+
+void Connection::relay(protocol::Bytes piece) {
+  if (run_.empty()) {
+    run_ = piece;
+  } else if (run_.data() + run_.size() == piece.data()) {
+    run_ = {run_.data(), run_.size() + piece.size()};
+  } else {
+    out_.append(run_);
+    run_ = piece;
+  }
+}
+
+protocol::Buffer& Connection::made() {
+  out_.append(run_);
+  run_ = {};
+  return out_;
+}
+
+bool Connection::send_relayed() {
+  const auto run = std::exchange(run_, {});
+  return run.empty() ? flush() : send(run);
 }
 
 Io Connection::fill(std::span<std::uint8_t> scratch) {

@@ -25,8 +25,13 @@ class Connection : public Loop::Handler {
   void on_events(std::uint32_t events) final;
 
   bool is_open() const { return stream_.open(); }
-  std::size_t unsent() const { return out_.size(); }
+  std::size_t unsent() const { return out_.size() + run_.size(); }
   std::size_t buffered() const { return in_.capacity() + out_.capacity(); }
+
+  // Bytes of another connection's input, not copied if they can be written at once: adjacent
+  // pieces travel as one. A piece must stay valid until send_relayed().
+  void relay(protocol::Bytes piece);
+  protocol::Buffer& made();  // for messages of our own making, behind what was relayed
 
  protected:
   // Something may be read or written; never called when closed.
@@ -45,13 +50,15 @@ class Connection : public Loop::Handler {
 
   // Writes now what the socket takes, keeps the rest. False: the connection is broken.
   bool send(protocol::Bytes bytes);
-  bool flush();  // writes out_
+  bool flush();         // writes out_
+  bool send_relayed();  // writes out_ and what was relayed behind it
 
   Loop& loop_;
   Stream stream_;
   protocol::Buffer in_, out_;
 
  private:
+  protocol::Bytes run_;    // relayed, not written yet
   protocol::Bytes input_;  // a view of scratch or of in_
   bool asked_for_write_ = false;
 };

@@ -40,28 +40,10 @@ void Client::set_state(State state) {
   since_ = worker_.loop().now();
 }
 
-void Client::relay(protocol::Bytes piece) {
-  if (run_.empty()) {
-    run_ = piece;
-  } else if (run_.data() + run_.size() == piece.data()) {
-    run_ = {run_.data(), run_.size() + piece.size()};
-  } else {
-    out_.append(run_);
-    run_ = piece;
-  }
-}
-
-protocol::Buffer& Client::made() {
-  out_.append(run_);
-  run_ = {};
-  return out_;
-}
-
 void Client::push() {
   if (!is_open()) return;
-  const auto run = std::exchange(run_, {});
-  if (pools_ != nullptr) pools_->stats.bytes_sent += run.size() + out_.size();
-  if (!(run.empty() ? flush() : send(run))) close("client is gone: " + stream_.error());
+  if (pools_ != nullptr) pools_->stats.bytes_sent += unsent();
+  if (!send_relayed()) close("client is gone: " + stream_.error());
 }
 
 void Client::on_ready() {
@@ -182,7 +164,6 @@ void Client::close(std::string_view why) {
     spdlog::debug("{}: closed: {}", who(), why);
   }
   if (waiting()) worker_.cancel_wait(*this);
-  run_ = {};
   close_stream();
   drop_server();
   set_state(State::kClosed);

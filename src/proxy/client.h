@@ -61,10 +61,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void cancel();                            // a cancel request with the right key arrived
   void sweep(base::Time now);               // deadlines
 
-  // Towards the client; see Server::relay.
-  void relay(protocol::Bytes piece);
-  protocol::Buffer& made();
-  void push();
+  void push();  // writes what was relayed and made; a failure closes
 
   // From the server's relay.
   void on_parse_ended(std::uint64_t statement, bool ok);
@@ -242,11 +239,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool opaque_ = false;  // kOpaque or kUnreadable ran: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
-  const char* route_reason_ = "";
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;
-  protocol::Bytes run_;
 };
 
 sql::Hint route_hint(std::string_view value);  // of weir.route

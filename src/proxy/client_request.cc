@@ -254,7 +254,6 @@ void Client::route_request() {
   }
   const auto decision =
       set.router.decide(access, gathered_.hint, view(), snapshot, std::span(load).first(hosts));
-  route_reason_ = decision.reason;
   switch (decision.target) {
     case route::Target::kPrimary:
       if (access == sql::Access::kWrite) {

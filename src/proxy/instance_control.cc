@@ -1,6 +1,7 @@
 // Instance: what the console and the HTTP server ask of it.
 #include <algorithm>
 
+#include "config/words.h"
 #include "proxy/instance.h"
 
 namespace proxy {
@@ -35,11 +36,6 @@ void Instance::collect(std::shared_ptr<Collection> collection) {
 void Instance::finish(Collection& collection) const {
   auto& to = collection.inspection;
   const auto& config = *topology_->config;
-  const auto mode = [](config::PoolMode m) {
-    return m == config::PoolMode::kTransaction ? "transaction"
-           : m == config::PoolMode::kSession   ? "session"
-                                               : "statement";
-  };
   for (const auto& database : config.databases) {
     if (std::ranges::find(to.databases, database.name, &DatabaseRow::name) == to.databases.end()) {
       to.databases.push_back({.name = database.name});
@@ -52,7 +48,7 @@ void Instance::finish(Collection& collection) const {
     row.cluster = database->cluster;
     row.dbname = database->dbname.empty() ? row.name : database->dbname;
     row.force_user = database->user;
-    row.pool_mode = mode(config::pool_mode(config, *database, nullptr));
+    row.pool_mode = config::word(config::pool_mode(config, *database, nullptr));
     row.pool_size = sizes.size;
     row.min_pool_size = sizes.min;
     row.reserve_pool_size = sizes.reserve;
@@ -69,7 +65,7 @@ void Instance::finish(Collection& collection) const {
     const auto sizes = user.pool.value_or(config.pool);
     to.users.push_back(
         {.name = user.name,
-         .pool_mode = mode(user.pool_mode.value_or(config.pool_mode)),
+         .pool_mode = std::string(config::word(user.pool_mode.value_or(config.pool_mode))),
          .pool_size = sizes.size,
          .reserve_pool_size = sizes.reserve,
          .max_user_connections = user.max_connections,

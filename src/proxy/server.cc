@@ -28,29 +28,10 @@ void Server::set_state(State state) {
   state_ = state;
 }
 
-void Server::relay(protocol::Bytes piece) {
-  if (run_.empty()) {
-    run_ = piece;
-  } else if (run_.data() + run_.size() == piece.data()) {
-    run_ = {run_.data(), run_.size() + piece.size()};
-  } else {
-    out_.append(run_);
-    run_ = piece;
-  }
-}
-
-protocol::Buffer& Server::made() {
-  out_.append(run_);
-  run_ = {};
-  return out_;
-}
-
 void Server::push() {
   if (!is_open()) return;
   if (busy_since == base::Time{}) busy_since = worker_.loop().now();
-  const auto run = std::exchange(run_, {});
-  if (!(run.empty() ? flush() : send(run)))
-    close("connection to the server broke: " + stream_.error());
+  if (!send_relayed()) close("connection to the server broke: " + stream_.error());
 }
 
 void Server::inject_query(std::string_view sql, Note note) {
@@ -64,12 +45,11 @@ void Server::close(std::string_view why) {
   spdlog::debug("{}: closed: {}", name_, why);
   set_state(State::kClosed);
   // A backend that gets a Terminate says nothing about it in its log.
-  if (stream_.open() && logged_in_ && out_.empty() && run_.empty()) {
+  if (stream_.open() && logged_in_ && unsent() == 0) {
     protocol::Buffer bye;
     protocol::write_terminate(bye);
     [[maybe_unused]] const auto io = stream_.write(bye.view());
   }
-  run_ = {};
   close_stream();
   pool_.counters().open.fetch_sub(1, std::memory_order_relaxed);
   if (Client* lost = std::exchange(client, nullptr)) {

@@ -47,11 +47,7 @@ class Server final : public net::Connection, public pool::Server {
 
   void start();  // resolves and connects; ends in Worker::on_server_ready or on_server_failed
 
-  // Towards the server. relay(): bytes of the client's input, not copied until push().
-  // The piece must stay valid until push().
-  void relay(protocol::Bytes piece);
-  protocol::Buffer& made();  // for messages of our own making, behind what was relayed
-  void push();               // writes; a failure closes the server and tells the client
+  void push();  // writes; a failure closes the server and tells the client
   void inject_query(std::string_view sql, Note note);  // swallowed; does not push
 
   void close(std::string_view why);  // at once: the client, if any, is told
@@ -129,7 +125,6 @@ class Server final : public net::Connection, public pool::Server {
   std::size_t stream_left_ = 0;  // bytes of a large message still to be relayed
   bool stream_forward_ = false;
   bool fatal_relayed_ = false;  // the client was told that this is the end
-  protocol::Bytes run_;         // relayed, not written yet
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without

@@ -1,29 +1,18 @@
 // Worker: what the console sees of it, and commands.
 #include <algorithm>
 
+#include "config/words.h"
 #include "proxy/worker.h"
 
 namespace proxy {
 namespace {
-
-const char* mode_name(config::PoolMode mode) {
-  switch (mode) {
-    case config::PoolMode::kTransaction:
-      return "transaction";
-    case config::PoolMode::kSession:
-      return "session";
-    case config::PoolMode::kStatement:
-      return "statement";
-  }
-  return "";
-}
 
 PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
   PoolRow row;
   row.database = set.database;
   row.user = set.user;
   row.host = pool.target().name;
-  row.pool_mode = mode_name(set.mode);
+  row.pool_mode = std::string(config::word(set.mode));
   row.sv_idle = pool.pool.idle();
   row.sv_login = pool.pool.opening_count();
   for (const Server* server : pool.servers) {
@@ -79,7 +68,7 @@ void Worker::inspect(Inspection& into) const {
       into.pools.push_back({.database = set.database,
                             .user = set.user,
                             .host = "",
-                            .pool_mode = mode_name(set.mode)});
+                            .pool_mode = std::string(config::word(set.mode))});
     }
   };
   for (const auto& [key, set] : pool_sets_) add_pools(*set);
