@@ -53,6 +53,7 @@ std::optional<ErrorView> decode_error(Bytes body) {
     if (code == 'M') view.message = value;
     if (code == 'D') view.detail = value;
     if (code == 'H') view.hint = value;
+    if (code == 'R') view.routine = value;
   }
   if (!in.done()) return std::nullopt;
   if (view.severity.empty()) view.severity = translated_severity;  // before PostgreSQL 9.6

@@ -20,7 +20,8 @@ inline constexpr std::string_view kProtocolViolation = "08P01", kConnectionFailu
                                   kIdleInTransactionTimeout = "25P03",
                                   kInvalidStatementName = "26000", kInvalidAuthorization = "28000",
                                   kInvalidPassword = "28P01", kInvalidCatalogName = "3D000",
-                                  kSerializationFailure = "40001", kSyntaxError = "42601",
+                                  kSerializationFailure = "40001",
+                                  kDeadlockDetected = "40P01", kSyntaxError = "42601",
                                   kInsufficientPrivilege = "42501", kUndefinedObject = "42704",
                                   kDuplicatePreparedStatement = "42P05", kUndefinedTable = "42P01",
                                   kTooManyConnections = "53300", kOutOfMemory = "53200",
@@ -45,7 +46,7 @@ void write_notice(Buffer& out, const Error& error);  // NoticeResponse
 
 // Views of the fields of an ErrorResponse or NoticeResponse body; "" = absent.
 struct ErrorView {
-  std::string_view severity, code, message, detail, hint;
+  std::string_view severity, code, message, detail, hint, routine;
 };
 std::optional<ErrorView> decode_error(Bytes body);
 

@@ -76,6 +76,14 @@ void Connection::keep(std::size_t used) {
   input_ = in_.view();
 }
 
+void Connection::put_back(protocol::Bytes bytes) {
+  protocol::Buffer joined;
+  joined.append(bytes);
+  joined.append(in_.view());
+  in_ = std::move(joined);
+  input_ = in_.view();
+}
+
 bool Connection::send(protocol::Bytes bytes) {
   if (!out_.empty()) {
     out_.append(bytes);

@@ -47,6 +47,8 @@ class Connection : public Loop::Handler {
   protocol::Bytes input() const { return input_; }
   // The first `used` bytes of input() are done with; the rest is kept. input() is in_'s view then.
   void keep(std::size_t used);
+  // These were input once and shall be so again, before all that is kept.
+  void put_back(protocol::Bytes bytes);
 
   // Writes now what the socket takes, keeps the rest. False: the connection is broken.
   bool send(protocol::Bytes bytes);

@@ -65,6 +65,10 @@ void Loop::set_tick(base::Duration every, Task tick) {
 
 void Loop::set_round_end(Task task) { round_end_ = std::move(task); }
 
+void Loop::wake_at(base::Time when) {
+  if (wake_at_ == base::Time{} || when < wake_at_) wake_at_ = when;
+}
+
 void Loop::stop() {
   stopping_ = true;
   const std::uint64_t one = 1;
@@ -84,7 +88,7 @@ void Loop::run_posted() {
 
 int Loop::timeout_ms() const {
   if (!tick_) return -1;
-  const auto left = next_tick_ - now_;
+  const auto left = (wake_at_ != base::Time{} ? std::min(wake_at_, next_tick_) : next_tick_) - now_;
   // Rounded up: waking a little early would only mean waking twice.
   return static_cast<int>(std::max<std::int64_t>(0, base::to_ms(left) + 1));
 }
@@ -97,6 +101,7 @@ void Loop::run() {
     CHECK(n >= 0 || errno == EINTR);
     now_ = read_clock();
     ++rounds_;
+    if (now_ >= wake_at_) wake_at_ = {};
     for (int i = 0; i < n; ++i) {
       if (auto* handler = static_cast<Handler*>(events[i].data.ptr)) {
         handler->on_events(events[i].events);

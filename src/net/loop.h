@@ -45,6 +45,8 @@ class Loop {
   void set_tick(base::Duration every, Task tick);
   void set_round_end(Task task);  // after each round of events
 
+  void wake_at(base::Time when);  // a round begins then at the latest; the earliest wish counts
+
   void again() { again_ = true; }  // the next round begins without waiting
   void run();                      // until stop()
   void stop();
@@ -58,7 +60,7 @@ class Loop {
 
   int epoll_ = -1, wake_ = -1;
   std::atomic<bool> stopping_{false};
-  base::Time now_, next_tick_{};
+  base::Time now_, next_tick_{}, wake_at_{};  // wake_at_ {}: no wish
   base::Duration tick_every_{};
   Task tick_, round_end_;
   std::uint64_t rounds_ = 0;

@@ -5,10 +5,14 @@
 #include "base/check.h"
 #include "net/tls.h"
 #include "protocol/backend.h"
+#include "protocol/frontend.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
 namespace proxy {
+namespace {
+constexpr std::uint8_t kMaxReruns = 5;  // of one request: each met a new failure
+}  // namespace
 
 Client::Client(Worker& worker, net::Stream stream, std::uint32_t table_slot)
     : Connection(worker.loop(), std::move(stream)),
@@ -59,6 +63,11 @@ void Client::on_ready() {
 
 void Client::resume() {
   if (!is_open()) return;
+  if (!again_.empty() && state_ == State::kWaiting) {
+    put_back(again_.view());
+    again_.release();
+    set_state(State::kIdle);
+  }
   if (!in_.empty() && state_ != State::kConsole) {
     keep(on_session_bytes(input()));
   } else if (!in_.empty() && !console_busy_) {
@@ -186,6 +195,29 @@ void Client::on_server_lost(std::string_view why) {
         .message = std::string(why),
         .detail = "The request or transaction that was in progress may or may not have been "
                   "carried out."});
+}
+
+bool Client::run_again(protocol::Bytes requests, bool on_primary) {
+  if (reruns_ == kMaxReruns) return false;
+  ++reruns_;
+  ++pools_->stats.retries;
+  spdlog::debug("{}: runs its request again", who());
+  // As it was before these requests.
+  pending_parses_.clear();
+  protocol::Frame frame;
+  for (auto rest = requests; protocol::read_frame(rest, rest.size(), frame) ==
+                             protocol::HeaderStatus::kOk;
+       rest = rest.subspan(frame.raw.size())) {
+    if (frame.type != protocol::frontend::kParse) continue;
+    if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);
+  }
+  gathered_ = {};
+  again_.append(requests);
+  primary_next_ = on_primary;
+  server = nullptr;
+  set_state(State::kWaiting);
+  worker_.run_soon(*this);
+  return true;
 }
 
 bool Client::quiet() const {

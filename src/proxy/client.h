@@ -20,6 +20,7 @@
 #include "route/router.h"
 #include "session/exchange.h"
 #include "session/pins.h"
+#include "session/rerun.h"
 #include "session/settings.h"
 #include "session/statements.h"
 #include "session/transaction.h"
@@ -56,6 +57,9 @@ class Client final : public net::Connection, public pool::Waiter {
   void reroute();                             // the waiting request looks for a server again
   void on_server_lost(std::string_view why);  // detached already; "" = the client was told
   void resume();                              // look at the input again
+  // The server, detached already, has not answered these requests: they are input again. False
+  // when that has happened too often.
+  bool run_again(protocol::Bytes requests, bool on_primary);
   void close(std::string_view why);
   void fail(const protocol::Error& error);  // FATAL: tells, then closes
   void cancel();                            // a cancel request with the right key arrived
@@ -102,6 +106,8 @@ class Client final : public net::Connection, public pool::Waiter {
     bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
     bool empty_batch = false;          // a Sync or Flush and nothing else
+    bool closes = false;               // a named statement
+    bool old_unnamed = false;          // binds an unnamed statement that it did not parse
     sql::AnalysisPtr analysis;         // of a Query
     sql::AnalysisPtr last_parse;
     std::string last_parse_name;
@@ -156,6 +162,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t answer_empty_batch();
   route::SessionView view() const;
   void route_request();
+  session::Rerun::Request rerun_kind() const;
+  bool can_be_rerun() const;
   bool adopt_new_pools();
   void wait_held();
   void wait_in(HostPool& pool);
@@ -232,6 +240,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool held_ = false;                       // input waits for what is in flight
   bool refused_ = false;                    // the rest of a refused request is to be skipped
   bool terminated_ = false;                 // said goodbye
+  protocol::Buffer again_;                  // to be run again: input from the next round on
+  std::uint8_t reruns_ = 0;                 // since something was answered
+  bool primary_next_ = false;               // the next request has been refused by a standby
   std::optional<protocol::Error> refusal_;  // to be answered to the request
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight

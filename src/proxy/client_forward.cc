@@ -27,6 +27,11 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   note_write(gathered_.access);
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
+  if (can_be_rerun()) {
+    server->rerun.sent(in.first(bytes), rerun_kind());
+  } else {
+    server->rerun.sent_other();
+  }
   std::size_t used = 0;
   while (used < bytes && is_open() && server != nullptr) {
     protocol::Frame frame;
@@ -35,6 +40,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
     forward_frame(frame);
     used += frame.raw.size();
   }
+  if (!again_.empty()) used = bytes;  // the server broke: all of it is kept there
   gathered_ = {};
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);

@@ -75,6 +75,7 @@ void Client::on_error() {
 
 void Client::on_ready_for_query(char status) {
   status_ = status;
+  reruns_ = 0;
   auto& stats = pools_->stats;
   ++stats.query_count;
   const auto now = worker_.loop().now();

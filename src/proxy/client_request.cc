@@ -33,7 +33,10 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
   }
   if (is_open() && server != nullptr && state_ != State::kClosing) {
     Server& to = *server;
-    while (const auto entry = to.exchange.take_made_up()) write_made_up(*entry);
+    // While it may have to be run again, the client shall see no part of an answer.
+    if (!to.rerun.undecided()) {
+      while (const auto entry = to.exchange.take_made_up()) write_made_up(*entry);
+    }
     to.push();
   }
   push();
@@ -57,6 +60,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     }
     // What was gathered while the server was not bound is sent here: it must not be counted twice.
     gathered_ = {};
+    server->rerun.sent_other();
     return forward(in);
   }
   if (server == nullptr && is_copy(static_cast<char>(in[0]))) return drop_copy(in);
@@ -69,7 +73,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     return send_gathered(in);
   }
   if (gathered_.empty_batch) return answer_empty_batch();
-  request_since_ = worker_.loop().now();
+  if (reruns_ == 0) request_since_ = worker_.loop().now();
   route_request();
   if (server != nullptr) return send_gathered(in);
   return refusal_ ? write_refusal() : 0;
@@ -178,8 +182,17 @@ void Client::gather_frame(const protocol::Frame& frame) {
       break;
     }
     case protocol::frontend::kBind:
-      if (const auto bind = protocol::decode_bind(frame.body)) join(analysis_of(bind->statement));
+      if (const auto bind = protocol::decode_bind(frame.body)) {
+        join(analysis_of(bind->statement));
+        const bool parsed_here = gathered_.last_parse && gathered_.last_parse_name.empty();
+        if (bind->statement.empty() && !parsed_here) gathered_.old_unnamed = true;
+      }
       break;
+    case protocol::frontend::kClose: {
+      const auto closed = protocol::decode_describe(frame.body);
+      gathered_.closes = !closed || (closed->kind == 'S' && !closed->name.empty());
+      break;
+    }
     case protocol::frontend::kDescribe: {
       const auto describe = protocol::decode_describe(frame.body);
       if (describe && describe->kind == 'S') join(analysis_of(describe->name));
@@ -228,6 +241,19 @@ std::size_t Client::answer_empty_batch() {
   return std::exchange(gathered_, {}).bytes;
 }
 
+// Whether all that the gathered request needs is in its own bytes and in what outlives it.
+bool Client::can_be_rerun() const {
+  return gathered_.plain && !gathered_.large && !gathered_.flush && !gathered_.closes &&
+         status_ == 'I' && pins.empty() && pools_->mode != config::PoolMode::kSession;
+}
+
+session::Rerun::Request Client::rerun_kind() const {
+  const bool read = gathered_.access != sql::Access::kWrite && !gathered_.needs_primary;
+  return {.read = read,
+          .bound = gathered_.hint == sql::Hint::kReplica || route_ == sql::Hint::kReplica,
+          .alone = gathered_.old_unnamed};
+}
+
 route::SessionView Client::view() const {
   return {.read_only_transaction = false,
           .route = route_,
@@ -242,7 +268,7 @@ void Client::route_request() {
   auto& set = *pools_;
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
   const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
-                             : gathered_.needs_primary                       ? sql::Access::kWrite
+                             : gathered_.needs_primary || primary_next_      ? sql::Access::kWrite
                                                                              : gathered_.access;
   const auto& snapshot = set.snapshot();
   std::array<route::HostLoad, kMaxHosts> load;
@@ -318,6 +344,7 @@ void Client::wait_in(HostPool& pool) {
       return worker_.open_server(pool);
     case pool::Pool::Kind::kWait:
       if (state_ != State::kWelcome) set_state(State::kWaiting);
+      if (pool.pool.starving()) worker_.on_starving();
   }
 }
 
@@ -335,6 +362,7 @@ void Client::attach(Server& with) {
   worker_.wait_time().add(waited);
   transaction_since_ = worker_.loop().now();
   in_flight_plain_ = true;
+  primary_next_ = false;
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);
   const bool settled = equalize_settings();
@@ -348,6 +376,11 @@ void Client::attach(Server& with) {
 
 // True when there was nothing to do.
 bool Client::equalize_settings() {
+  if (server->plans_stale) {
+    server->inject_query("DEALLOCATE ALL", kNoteReset);
+    server->statements.clear();
+    server->plans_stale = false;
+  }
   if (server->settings_unknown) {
     server->inject_query("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL", kNoteReset);
     server->settings.clear();
@@ -370,7 +403,7 @@ void Client::on_granted(Server& with) {
 }
 
 void Client::reroute() {
-  if (!is_open() || waiting() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  if (!is_open() || waiting() || !again_.empty() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
   route_request();
   if (!is_open() || state_ == State::kWelcome || state_ == State::kWaiting) return;
   keep(on_session_bytes(input()));
@@ -378,7 +411,7 @@ void Client::reroute() {
 }
 
 void Client::refuse(const protocol::Error& error) {
-  if (!is_open() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  if (!is_open() || !again_.empty() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
   if (waiting()) worker_.cancel_wait(*this);
   worker_.unhold(*this);
   if (state_ == State::kWelcome) {

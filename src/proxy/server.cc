@@ -55,7 +55,9 @@ void Server::close(std::string_view why) {
   if (Client* lost = std::exchange(client, nullptr)) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;
-    lost->on_server_lost(fatal_relayed_ ? "" : why);
+    const bool again = !fatal_relayed_ && rerun.after_loss() &&
+                       lost->run_again(rerun.bytes(), /*on_primary=*/false);
+    if (!again) lost->on_server_lost(fatal_relayed_ ? "" : why);
   }
   worker_.on_server_closed(*this);
 }

@@ -14,6 +14,7 @@
 #include "protocol/scram.h"
 #include "proxy/pools.h"
 #include "session/exchange.h"
+#include "session/rerun.h"
 #include "session/settings.h"
 #include "session/statements.h"
 
@@ -74,12 +75,14 @@ class Server final : public net::Connection, public pool::Server {
 
   // The session on the server.
   session::Exchange exchange;
+  session::Rerun rerun;        // what is in flight, where it may be run again
   session::Settings settings;  // as applied
   session::ServerStatements statements;
   std::uint64_t unnamed_statement = 0;  // id of the one it has; 0 = none of ours
   ServerParameters parameters;
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
+  bool plans_stale = false;       // what its statements answer has changed: prepare them anew
 
   // The lease.
   Client* client = nullptr;
@@ -110,7 +113,13 @@ class Server final : public net::Connection, public pool::Server {
   // server_relay.cc
   std::size_t on_session_bytes(protocol::Bytes in);
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
-  void on_step(const session::Step& step, char type, protocol::Bytes raw, protocol::Bytes body);
+  void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body);
+  bool run_again(protocol::Bytes error);
+  void relay_to_client(char type, protocol::Bytes raw);
+  void relay_held();
+  void write_made_up();
+  void on_step(const session::Step& step, char type, protocol::Bytes raw, protocol::Bytes body,
+               bool whole);
   void on_idle_frame(char type, protocol::Bytes body);
   void on_dropped(const session::Entry& entry);
   void on_hidden_failure(Note note, protocol::Bytes body);
@@ -124,6 +133,7 @@ class Server final : public net::Connection, public pool::Server {
   std::size_t next_address_ = 0;
   std::size_t stream_left_ = 0;  // bytes of a large message still to be relayed
   bool stream_forward_ = false;
+  protocol::Bytes held_;  // of the present input: what goes to the client with what follows it
   bool fatal_relayed_ = false;  // the client was told that this is the end
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without

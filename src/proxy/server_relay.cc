@@ -19,6 +19,31 @@ bool passes_in_pieces(char type) {
   return type == protocol::backend::kDataRow || type == protocol::backend::kCopyData;
 }
 
+bool precedes_answer(char type) {
+  switch (type) {
+    case protocol::backend::kParseComplete:
+    case protocol::backend::kBindComplete:
+    case protocol::backend::kCloseComplete:
+    case protocol::backend::kParameterDescription:
+    case protocol::backend::kRowDescription:
+    case protocol::backend::kNoData:
+    case protocol::backend::kNotice:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What a standby answers to what only the primary can do, and to a query that stood in the way of
+// its replay.
+bool is_standbys_refusal(std::string_view code) {
+  return code == protocol::sqlstate::kReadOnlyTransaction ||
+         code == protocol::sqlstate::kFeatureNotSupported ||
+         code == protocol::sqlstate::kObjectNotInState ||
+         code == protocol::sqlstate::kSerializationFailure ||
+         code == protocol::sqlstate::kDeadlockDetected;
+}
+
 }  // namespace
 
 std::size_t Server::on_session_bytes(protocol::Bytes in) {
@@ -47,6 +72,7 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     used += raw.size();
     stream_left_ = header.total - raw.size();
   }
+  if (!held_.empty()) relay_held();
   if (!is_open()) return used;
   if (client != nullptr) client->push();
   if (is_open() && exchange.lost()) {
@@ -80,6 +106,7 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
     close("ended by the server");
     return false;
   }
+  write_made_up();
   const session::Step step = exchange.on_server(type, body);
   if (step.unexpected) {
     close("server sent a message that nothing was asked for");
@@ -91,34 +118,31 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
       set_parameter(parameters, status->name, status->value);
     }
   }
-  on_step(step, type, raw, body);
+  on_step(step, type, raw, body, whole);
   if (!is_open()) return false;
-  while (client != nullptr) {
-    const auto entry = exchange.take_made_up();
-    if (!entry) break;
-    client->write_made_up(*entry);
-  }
+  write_made_up();
   return is_open();
 }
 
+// Answers of ours whose turn it is.
+void Server::write_made_up() {
+  while (const auto entry = exchange.take_made_up()) {
+    if (client == nullptr) continue;
+    relay_held();
+    client->write_made_up(*entry);
+  }
+}
+
 void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
-                     protocol::Bytes body) {
+                     protocol::Bytes body, bool whole) {
   const session::Entry* entry = step.entry;
   const auto note = entry != nullptr ? static_cast<Note>(entry->note) : kNoNote;
   if (step.failed) {
-    // A statement that we prepared in the client's name: its error is the client's.
-    const bool hidden_parse = entry != nullptr && entry->what == session::Expect::kParse &&
-                              entry->fate == session::Fate::kSwallow;
-    if (hidden_parse && client != nullptr) client->relay(raw);
-    for (const auto& dropped : exchange.dropped()) on_dropped(dropped);
-    if (entry != nullptr && entry->what == session::Expect::kParse) on_dropped(*entry);
-    if (client != nullptr && (step.forward || hidden_parse)) client->on_error();
-    if (note == kNoteSettings || note == kNoteReset || note == kNoteProbe) {
-      on_hidden_failure(note, body);
-      return;
-    }
+    on_failure(step, note, raw, body);
+    if (!is_open()) return;
+  } else if (step.forward && client != nullptr) {
+    relay_to_client(whole ? type : '\0', raw);
   }
-  if (step.forward && client != nullptr) client->relay(raw);
   // Its data may be here already, held until now.
   if (type == protocol::backend::kCopyIn && client != nullptr) worker_.run_soon(*client);
   if (client != nullptr && entry != nullptr) {
@@ -138,7 +162,65 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     const bool forwarded = step.forward;
     if (client != nullptr && forwarded) client->on_ready_for_query(exchange.status());
     if (client != nullptr && note == kNoteSettings) client->on_settings_applied();
+    if (forwarded) rerun.ended();
+    if (exchange.empty()) rerun.clear();
   }
+}
+
+void Server::on_failure(const session::Step& step, Note note, protocol::Bytes raw,
+                        protocol::Bytes body) {
+  const session::Entry* entry = step.entry;
+  const bool parse = entry != nullptr && entry->what == session::Expect::kParse;
+  for (const auto& dropped : exchange.dropped()) on_dropped(dropped);
+  if (parse) on_dropped(*entry);
+  // A statement that we prepared in the client's name: its error is the client's.
+  const bool hidden_parse = parse && entry->fate == session::Fate::kSwallow;
+  if (client != nullptr && (step.forward || hidden_parse)) {
+    if (run_again(body)) return;
+    relay_to_client(protocol::backend::kError, raw);
+    client->on_error();
+  }
+  if (note != kNoNote) on_hidden_failure(note, body);
+}
+
+// True when the client shall not hear of the error: its requests are on their way to where it will
+// not happen.
+bool Server::run_again(protocol::Bytes error) {
+  if (!rerun.undecided()) return false;
+  const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
+  // Someone has changed what a statement answers since it was prepared here, perhaps by another
+  // client: with a connection of its own, this one need not have known it.
+  const bool stale = view.code == protocol::sqlstate::kFeatureNotSupported &&
+                     view.routine == "RevalidateCachedQuery" && rerun.after_error();
+  const bool refused = !on_primary() && is_standbys_refusal(view.code) && rerun.after_refusal();
+  if (!stale && !refused) return false;
+  if (stale) {
+    for (Server* other : pool_.servers) other->plans_stale = true;
+  }
+  if (!client->run_again(rerun.bytes(), /*on_primary=*/refused)) return false;
+  held_ = {};
+  worker_.on_client_left(*this, Worker::Leaving::kPolitely);
+  return true;
+}
+
+// What comes before an answer waits for it, as long as that may turn out to be a failure of which
+// the client need not know.
+void Server::relay_to_client(char type, protocol::Bytes raw) {
+  if (rerun.undecided()) {
+    const bool adjacent = held_.empty() || held_.data() + held_.size() == raw.data();
+    if (precedes_answer(type) && adjacent) {
+      held_ = held_.empty() ? raw : protocol::Bytes(held_.data(), held_.size() + raw.size());
+      return;
+    }
+    relay_held();
+  }
+  client->relay(raw);
+}
+
+void Server::relay_held() {
+  if (client != nullptr && !held_.empty()) client->relay(held_);
+  held_ = {};
+  rerun.answered();
 }
 
 // FATAL and PANIC are the server's last words: the client has them, and needs no other.

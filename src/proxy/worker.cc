@@ -167,6 +167,7 @@ void Worker::end_of_round() {
     if (Server* server = find_server(id)) server->resume();
   }
   if (!soon_.empty() || !soon_servers_.empty()) loop_.again();
+  if (ask_at_ != base::Time{} && loop_.now() >= ask_at_) ask_for_permits();
   buried_clients_.clear();
   buried_servers_.clear();
   buried_cancels_.clear();

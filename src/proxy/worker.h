@@ -72,6 +72,7 @@ class Worker {
   PoolSet* pool_set(const config::Database& database, const std::string& name,
                     const std::string& user);
   void open_server(HostPool& pool);  // permits are taken
+  void on_starving();  // a pool waits for a permit that another worker may have to spare
   void cancel_wait(Client& client);
   void hold(Client& client);  // nowhere to go now: asked again when hosts change
   void unhold(Client& client);
@@ -106,6 +107,7 @@ class Worker {
   void end_of_round();
   void give(Server& server);
   void open_for_waiters(HostPool& pool);
+  void ask_for_permits();
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);
   static std::unique_ptr<sql::Analyzer> make_analyzer(const Topology& topology);
@@ -137,6 +139,7 @@ class Worker {
   std::vector<std::unique_ptr<CancelConnection>> cancels_;
   absl::flat_hash_set<std::uint64_t> held_;
   std::vector<std::uint64_t> soon_, soon_servers_;
+  base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;
   bool all_paused_ = false, draining_ = false, stopping_ = false;
 

@@ -38,6 +38,26 @@ base::Duration Worker::jittered(base::Duration lifetime, double jitter, std::uin
   return lifetime - std::chrono::duration_cast<base::Duration>(lifetime * (jitter * share));
 }
 
+void Worker::on_starving() {
+  if (ask_at_ != base::Time{}) return;
+  ask_at_ = loop_.now() + pool::Pool::kLendAfter;
+  loop_.wake_at(ask_at_);
+}
+
+// A worker with nothing but idle servers looks at others' needs in its ticks only, unless it is
+// woken. A pool that has servers gets one of them back sooner than a new one.
+void Worker::ask_for_permits() {
+  ask_at_ = {};
+  const bool starves = std::ranges::any_of(pool_sets_, [](const auto& entry) {
+    return std::ranges::any_of(entry.second->made(), [](const auto& pool) {
+      return pool && pool->pool.starving() && pool->servers.empty();
+    });
+  });
+  if (!starves) return;
+  if (shared_.wake_workers) shared_.wake_workers();
+  on_starving();
+}
+
 void Worker::cancel_wait(Client& client) {
   if (client.waiting()) client.waiting_in()->cancel(client);
 }
@@ -139,6 +159,9 @@ void Worker::on_client_left(Server& server, Leaving how) {
   server.push();
   if (!server.is_open()) return;
   if (exchange.empty()) return on_server_cleaned(server);
+  // It may not have been read for as long as the client took nothing, and no event comes of what
+  // has arrived already. A backend that cannot write would not even hear of a cancel.
+  run_soon(server);
   if (how == Leaving::kAbruptly) send_cancel(server);
 }
 

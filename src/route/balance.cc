@@ -1,5 +1,8 @@
 #include "route/balance.h"
 
+#include <algorithm>
+#include <limits>
+
 namespace route {
 namespace {
 
@@ -9,6 +12,9 @@ std::uint64_t mix(std::uint64_t x) {
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
 }
+
+constexpr double kNearlyEqual = 1.25;
+constexpr double kMaxCredit = 16;  // reads
 
 constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
 
@@ -38,7 +44,7 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
   const Candidates all{snapshot, load, at_least};
   switch (config_.routing.balancing) {
     case config::Balancing::kLeastConnections:
-      return lowest(all, [&](std::size_t i) { return all.active(i) / weight(i); });
+      return least_connections(all);
     case config::Balancing::kRoundRobin:
       return lowest(all, [](std::size_t) { return 0; });
     case config::Balancing::kRandom:
@@ -66,6 +72,29 @@ int Balancer::lowest(const Candidates& candidates, Cost cost) {
     best_cost = c;
   }
   if (best >= 0) next_ = static_cast<std::size_t>(best) + 1;
+  return best;
+}
+
+// Equals by smooth weighted round robin (nginx): all earn their weight, the chosen one pays for all.
+// The credit is bounded, so that a host that returns is not flooded.
+int Balancer::least_connections(const Candidates& candidates) {
+  const std::size_t n = std::min(candidates.size(), credit_.size());
+  double least = std::numeric_limits<double>::infinity(), earned = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!candidates.fit(i)) continue;
+    least = std::min(least, candidates.active(i) / weight(i));
+    earned += weight(i);
+    credit_[i] += weight(i);
+  }
+  int best = -1;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!candidates.fit(i)) continue;
+    const double most = kMaxCredit * weight(i);
+    credit_[i] = std::clamp(credit_[i], -most, most);
+    if ((candidates.active(i) - 1) / weight(i) > least * kNearlyEqual) continue;
+    if (best < 0 || credit_[i] > credit_[static_cast<std::size_t>(best)]) best = static_cast<int>(i);
+  }
+  if (best >= 0) credit_[static_cast<std::size_t>(best)] -= earned;
   return best;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "cluster/snapshot.h"
 #include "config/config.h"
@@ -19,7 +20,9 @@ struct HostLoad {
 // One algorithm of config::Balancing over the hosts that serve reads and have replayed enough.
 // Equals are taken in turn. Never allocates. The config outlives it.
 //
-// kLeastConnections: fewest active / weight.
+// kLeastConnections: fewest active / weight. One more connection, or a quarter more, counts as
+//   equal, and of equals the one is taken that was served least so far, by weight: replicas that
+//   are about as fast get about the same number of reads.
 // kRoundRobin: in turn.
 // kRandom: by weight.
 // kLeastLatency: lowest latency * (active + 1), so that a fast host that fills up is left in time
@@ -32,7 +35,8 @@ class Balancer {
  public:
   static constexpr std::uint64_t kExploreEvery = 32;
 
-  Balancer(const config::Cluster& config, std::uint64_t seed) : config_(config), state_(seed) {}
+  Balancer(const config::Cluster& config, std::uint64_t seed)
+      : config_(config), state_(seed), credit_(config.hosts.size()) {}
 
   // Index of a host whose position is at least `at_least`, or -1. load may be shorter than the
   // hosts: those without an entry are idle and not measured.
@@ -45,6 +49,7 @@ class Balancer {
   // Lowest cost(index), equals in turn.
   template <typename Cost>
   int lowest(const Candidates& candidates, Cost cost);
+  int least_connections(const Candidates& candidates);
   int random(const Candidates& candidates, bool weighted);
   int least_latency(const Candidates& candidates);
   double weight(std::size_t host) const;
@@ -52,6 +57,7 @@ class Balancer {
 
   const config::Cluster& config_;
   std::uint64_t state_;
+  std::vector<double> credit_;  // by host: what it was served less than its share, in reads * weight
   std::size_t next_ = 0;  // where the next turn begins: behind the last one chosen
 };
 

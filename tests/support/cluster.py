@@ -65,12 +65,19 @@ class Cluster:
     # --- replication --------------------------------------------------------------------------
 
     def wait_replayed(self, *numbers):
-        """Until these replicas (default: all) have replayed what the primary has written."""
-        lsn = self.value(0, "SELECT pg_current_wal_insert_lsn()")
+        """Until these replicas (default: all) have replayed what was committed on the primary."""
+        # Not the insert position: what no commit follows may stay unflushed, and is not sent then.
+        lsn = self.value(0, "SELECT pg_current_wal_flush_lsn()")
         for number in numbers or self.replicas:
             wait_until(lambda n=number: self.value(
                 n, f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t",
-                f"replica {number} replayed {lsn}")
+                lambda n=number: f"replica {n} replayed {lsn}: {self.replay_state(n)}")
+
+    def replay_state(self, number):
+        return self.sql(number, "SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn(), "
+                                "pg_last_wal_receive_lsn(), (SELECT array_agg(r) FROM "
+                                "pg_stat_wal_receiver r), (SELECT array_agg((pid, state, "
+                                "wait_event, query)) FROM pg_stat_activity)")
 
     @contextlib.contextmanager
     def paused(self, *numbers):
@@ -129,6 +136,6 @@ def wait_until(holds, what, seconds=10.0, every=0.01):
     begun = time.monotonic()
     while not holds():
         waited = time.monotonic() - begun
-        assert waited < seconds, f"not within {seconds} s: {what}"
+        assert waited < seconds, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(every)
     return time.monotonic() - begun
