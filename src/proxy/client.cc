@@ -205,8 +205,8 @@ bool Client::run_again(protocol::Bytes requests, bool on_primary) {
   // As it was before these requests.
   pending_parses_.clear();
   protocol::Frame frame;
-  for (auto rest = requests; protocol::read_frame(rest, rest.size(), frame) ==
-                             protocol::HeaderStatus::kOk;
+  for (auto rest = requests;
+       protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;
        rest = rest.subspan(frame.raw.size())) {
     if (frame.type != protocol::frontend::kParse) continue;
     if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);

@@ -164,6 +164,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void route_request();
   session::Rerun::Request rerun_kind() const;
   bool can_be_rerun() const;
+  bool looks_for_server() const;
   bool adopt_new_pools();
   void wait_held();
   void wait_in(HostPool& pool);

@@ -402,8 +402,12 @@ void Client::on_granted(Server& with) {
   if (is_open()) worker_.run_soon(*this);
 }
 
+bool Client::looks_for_server() const {
+  return is_open() && again_.empty() && (state_ == State::kWaiting || state_ == State::kWelcome);
+}
+
 void Client::reroute() {
-  if (!is_open() || waiting() || !again_.empty() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  if (!looks_for_server() || waiting()) return;
   route_request();
   if (!is_open() || state_ == State::kWelcome || state_ == State::kWaiting) return;
   keep(on_session_bytes(input()));
@@ -411,7 +415,7 @@ void Client::reroute() {
 }
 
 void Client::refuse(const protocol::Error& error) {
-  if (!is_open() || !again_.empty() || (state_ != State::kWaiting && state_ != State::kWelcome)) return;
+  if (!looks_for_server()) return;
   if (waiting()) worker_.cancel_wait(*this);
   worker_.unhold(*this);
   if (state_ == State::kWelcome) {

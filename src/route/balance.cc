@@ -75,8 +75,8 @@ int Balancer::lowest(const Candidates& candidates, Cost cost) {
   return best;
 }
 
-// Equals by smooth weighted round robin (nginx): all earn their weight, the chosen one pays for all.
-// The credit is bounded, so that a host that returns is not flooded.
+// Equals by smooth weighted round robin (nginx): all earn their weight, the chosen one pays for
+// all. The credit is bounded, so that a host that returns is not flooded.
 int Balancer::least_connections(const Candidates& candidates) {
   const std::size_t n = std::min(candidates.size(), credit_.size());
   double least = std::numeric_limits<double>::infinity(), earned = 0;
@@ -92,7 +92,8 @@ int Balancer::least_connections(const Candidates& candidates) {
     const double most = kMaxCredit * weight(i);
     credit_[i] = std::clamp(credit_[i], -most, most);
     if ((candidates.active(i) - 1) / weight(i) > least * kNearlyEqual) continue;
-    if (best < 0 || credit_[i] > credit_[static_cast<std::size_t>(best)]) best = static_cast<int>(i);
+    if (best < 0 || credit_[i] > credit_[static_cast<std::size_t>(best)])
+      best = static_cast<int>(i);
   }
   if (best >= 0) credit_[static_cast<std::size_t>(best)] -= earned;
   return best;

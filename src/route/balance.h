@@ -57,8 +57,8 @@ class Balancer {
 
   const config::Cluster& config_;
   std::uint64_t state_;
-  std::vector<double> credit_;  // by host: what it was served less than its share, in reads * weight
-  std::size_t next_ = 0;  // where the next turn begins: behind the last one chosen
+  std::vector<double> credit_;  // by host: reads that it lacks of its share, times weight
+  std::size_t next_ = 0;        // where the next turn begins: behind the last one chosen
 };
 
 }  // namespace route
