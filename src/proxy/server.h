@@ -54,6 +54,7 @@ class Server final : public net::Connection, public pool::Server {
   void close(std::string_view why);  // at once: the client, if any, is told
   // The socket may be read again (the client has taken what it was sent).
   void resume();
+  void forget_answer();    // whatever was in flight is no client's any more
   void cancel_finished();  // one of the cancel connections has ended
 
   const std::string& name() const { return name_; }  // for logs
@@ -117,6 +118,8 @@ class Server final : public net::Connection, public pool::Server {
   bool run_again(protocol::Bytes error);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();
+  void drop_held();
+  void keep_held();  // the input ends
   void write_made_up();
   void on_step(const session::Step& step, char type, protocol::Bytes raw, protocol::Bytes body,
                bool whole);
@@ -133,8 +136,10 @@ class Server final : public net::Connection, public pool::Server {
   std::size_t next_address_ = 0;
   std::size_t stream_left_ = 0;  // bytes of a large message still to be relayed
   bool stream_forward_ = false;
-  protocol::Bytes held_;  // of the present input: what goes to the client with what follows it
-  bool fatal_relayed_ = false;  // the client was told that this is the end
+  protocol::Bytes held_;          // of the present input: goes to the client with what follows it
+  protocol::Buffer held_before_;  // the same of earlier input
+  bool held_answer_ = false;      // it holds more than what precedes an answer
+  bool fatal_relayed_ = false;    // the client was told that this is the end
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without

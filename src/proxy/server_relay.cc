@@ -19,6 +19,8 @@ bool passes_in_pieces(char type) {
   return type == protocol::backend::kDataRow || type == protocol::backend::kCopyData;
 }
 
+constexpr char kInPieces = 0;  // in place of a type: the message is not whole
+
 bool precedes_answer(char type) {
   switch (type) {
     case protocol::backend::kParseComplete:
@@ -32,6 +34,13 @@ bool precedes_answer(char type) {
     default:
       return false;
   }
+}
+
+// "terminating connection due to immediate shutdown command" and the like: the end comes next.
+bool announces_end(protocol::Bytes notice) {
+  const auto view = protocol::decode_error(notice.subspan(protocol::kHeaderBytes));
+  return view && (view->code == protocol::sqlstate::kAdminShutdown ||
+                  view->code == protocol::sqlstate::kCrashShutdown);
 }
 
 // What a standby answers to what only the primary can do, and to a query that stood in the way of
@@ -72,7 +81,7 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     used += raw.size();
     stream_left_ = header.total - raw.size();
   }
-  if (!held_.empty()) relay_held();
+  if (!held_.empty()) keep_held();
   if (!is_open()) return used;
   if (client != nullptr) client->push();
   if (is_open() && exchange.lost()) {
@@ -141,7 +150,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     on_failure(step, note, raw, body);
     if (!is_open()) return;
   } else if (step.forward && client != nullptr) {
-    relay_to_client(whole ? type : '\0', raw);
+    relay_to_client(whole ? type : kInPieces, raw);
   }
   // Its data may be here already, held until now.
   if (type == protocol::backend::kCopyIn && client != nullptr) worker_.run_soon(*client);
@@ -198,29 +207,54 @@ bool Server::run_again(protocol::Bytes error) {
     for (Server* other : pool_.servers) other->plans_stale = true;
   }
   if (!client->run_again(rerun.bytes(), /*on_primary=*/refused)) return false;
-  held_ = {};
   worker_.on_client_left(*this, Worker::Leaving::kPolitely);
   return true;
 }
 
-// What comes before an answer waits for it, as long as that may turn out to be a failure of which
-// the client need not know.
+// An answer waits for its end, as long as that may turn out to be a failure of which the client
+// need not know: until the input is used up, or longer if all of it only precedes an answer.
 void Server::relay_to_client(char type, protocol::Bytes raw) {
-  if (rerun.undecided()) {
-    const bool adjacent = held_.empty() || held_.data() + held_.size() == raw.data();
-    if (precedes_answer(type) && adjacent) {
-      held_ = held_.empty() ? raw : protocol::Bytes(held_.data(), held_.size() + raw.size());
-      return;
-    }
-    relay_held();
+  if (!rerun.undecided()) return client->relay(raw);
+  if (type == protocol::backend::kNotice && rerun.after_loss() && announces_end(raw)) {
+    drop_held();  // a dying backend sends what it has of an answer
+    return;
   }
-  client->relay(raw);
+  if (held_.empty()) {
+    held_ = raw;
+  } else if (held_.data() + held_.size() == raw.data()) {
+    held_ = {held_.data(), held_.size() + raw.size()};
+  } else {
+    relay_held();
+    return client->relay(raw);
+  }
+  held_answer_ = held_answer_ || !precedes_answer(type);
+  if (type == protocol::backend::kReadyForQuery || type == kInPieces) relay_held();
 }
 
 void Server::relay_held() {
-  if (client != nullptr && !held_.empty()) client->relay(held_);
-  held_ = {};
+  if (client != nullptr) {
+    if (!held_before_.empty()) client->made().append(held_before_.view());
+    if (!held_.empty()) client->relay(held_);
+  }
+  drop_held();
   rerun.answered();
+}
+
+void Server::drop_held() {
+  held_ = {};
+  held_before_.release();
+  held_answer_ = false;
+}
+
+void Server::forget_answer() {
+  rerun.clear();
+  drop_held();
+}
+
+void Server::keep_held() {
+  if (held_answer_) return relay_held();
+  held_before_.append(held_);
+  held_ = {};
 }
 
 // FATAL and PANIC are the server's last words: the client has them, and needs no other.

@@ -143,6 +143,7 @@ void Worker::on_server_cleaned(Server& server) {
 // server is cleaned and used again.
 void Worker::on_client_left(Server& server, Leaving how) {
   server.client = nullptr;
+  server.forget_answer();
   server.pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
   if (server.state() == Server::State::kClosed) return;
   if (how == Leaving::kMidway) return server.close("its client left in the middle of a message");
