@@ -69,7 +69,9 @@ void CancelConnection::on_answer() {
   const auto io = stream_.read(answer);
   if (io.status == net::IoStatus::kBlocked) return;
   if (io.status != net::IoStatus::kOk || answer[0] != 'S') return close();
-  stream_.start_tls(tls_->new_client_side(host_, mode_));
+  SSL* ssl = tls_->new_client_side(host_, mode_);
+  if (ssl == nullptr) return close();
+  stream_.start_tls(ssl);
   state_ = State::kTlsHandshake;
   handshake();
 }

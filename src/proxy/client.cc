@@ -105,7 +105,8 @@ void Client::pump() {
   if (state_ == State::kStartup && begins_with_tls()) {
     login_->direct_tls = true;
     start_tls();
-    return continue_handshake();
+    if (is_open()) continue_handshake();
+    return;
   }
   for (int reads = 0; is_open() && stream_.readable(); ++reads) {
     if (reads == Worker::kReadsInARow) return worker_.run_soon(*this);

@@ -71,8 +71,11 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_parse_ended(std::uint64_t statement, bool ok);
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
+  // What the client is told when the server's own words would not make sense to it.
+  std::optional<protocol::Error> error_instead(std::uint32_t note, protocol::Bytes error) const;
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
+  void on_probe_ended();
   void on_settings_applied();
   void on_releasable();  // the server owes nothing and is in no transaction
   void write_made_up(const session::Entry& entry);
@@ -224,7 +227,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // The session.
   PoolSet* pools_ = nullptr;
-  session::Settings base_, settings_;  // at start-up; now
+  session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
   session::ClientStatements statements_;
   session::Transaction transaction_;
   std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // not plain ones

@@ -231,13 +231,14 @@ void Client::forward_parse(const protocol::Frame& frame) {
     server->relay(frame.raw);
     return;
   }
+  // In both cases the server itself must fail, so that what came before in the batch is undone.
   if (statements_.bytes() + frame.raw.size() > worker_.config().limits.client_prepared_bytes) {
-    return fail({.severity = protocol::Severity::kFatal,
-                 .code = protocol::sqlstate::kProgramLimitExceeded,
-                 .message = "prepared statements need more than limits.client_prepared_bytes"});
+    expect({.what = Expect::kParse, .note = kNoteTooMuch});
+    protocol::write_parse(server->made(), "", "no statement", {});
+    server->unnamed_statement = 0;
+    return;
   }
   if (const auto* known = statements_.find(parse->statement)) {
-    // The server itself must fail, so that what came before it in the batch is undone.
     const session::StatementPtr existing = *known;
     ensure_prepared(*existing);
     expect({.what = Expect::kParse});

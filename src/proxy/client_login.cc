@@ -84,7 +84,9 @@ void Client::on_ssl_request(bool last) {
 }
 
 void Client::start_tls() {
-  stream_.start_tls(worker_.topology().client_tls->new_server_side());
+  SSL* ssl = worker_.topology().client_tls->new_server_side();
+  if (ssl == nullptr) return close("TLS could not be set up");
+  stream_.start_tls(ssl);
   set_state(State::kTlsHandshake);
 }
 

@@ -14,7 +14,8 @@ constexpr std::uint16_t kPinning = sql::kTempObject | sql::kAdvisoryLock | sql::
                                    sql::kListening | sql::kSqlPrepared | sql::kRandomSeed |
                                    sql::kLoadedLibrary;
 
-// What an opaque statement may have left, one column for each, in the order of kProbed.
+// What an opaque statement may have left: one row with a column for each of kProbed, in that
+// order, then a row for each setting.
 constexpr const char* kProbe =
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace ="
     " pg_catalog.pg_my_temp_schema()),"
@@ -22,9 +23,16 @@ constexpr const char* kProbe =
     " pg_catalog.pg_backend_pid()),"
     " EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),"
     " EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),"
-    " EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
+    " EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql);"
+    "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
 constexpr sql::Residue kProbed[] = {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor,
                                     sql::kListening, sql::kSqlPrepared};
+
+// pg_settings does not show them.
+bool is_hidden(std::string_view setting) {
+  return setting.find('.') != std::string_view::npos || setting == "role" ||
+         setting == "session_authorization";
+}
 
 }  // namespace
 
@@ -71,6 +79,22 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
 void Client::on_error() {
   ++pools_->stats.errors;
   if (tracking_) transaction_.on_error();
+}
+
+std::optional<protocol::Error> Client::error_instead(std::uint32_t note,
+                                                     protocol::Bytes error) const {
+  if (note == kNoteTooMuch) {
+    return protocol::Error{
+        .code = protocol::sqlstate::kProgramLimitExceeded,
+        .message = "prepared statements need more than limits.client_prepared_bytes",
+        .hint = "Close statements that are no longer needed."};
+  }
+  const auto view = protocol::decode_error(error);
+  if (!view || view->code != protocol::sqlstate::kDuplicatePreparedStatement) return std::nullopt;
+  const auto name = statements_.name_in(view->message);
+  if (!name) return std::nullopt;
+  return protocol::Error{.code = protocol::sqlstate::kDuplicatePreparedStatement,
+                         .message = "prepared statement \"" + *name + "\" already exists"};
 }
 
 void Client::on_ready_for_query(char status) {
@@ -135,12 +159,26 @@ void Client::on_tracked_end(char status) {
 
 void Client::on_probe_row(protocol::Bytes body) {
   const auto row = protocol::decode_data_row(body);
-  if (!row || row->size() != std::size(kProbed)) return;
+  if (!row) return;
+  if (row->size() == 2) {
+    probed_.set((*row)[0].value_or(""), session::quote_value((*row)[1].value_or("")));
+    return;
+  }
+  if (row->size() != std::size(kProbed)) return;
   for (std::size_t i = 0; i < row->size(); ++i) {
     if ((*row)[i] != "t") continue;
     pins.add(kProbed[i], worker_.loop().now(), "function, DO or CALL");
     server->dirty = true;
   }
+}
+
+// The session has the settings that its server has now. Of those that are hidden it keeps what it
+// knows.
+void Client::on_probe_ended() {
+  for (const auto& [name, value] : settings_.entries()) {
+    if (is_hidden(name)) probed_.set(name, value);
+  }
+  settings_ = std::exchange(probed_, {});
 }
 
 // The server owes nothing and is in no transaction.

@@ -171,6 +171,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     const bool forwarded = step.forward;
     if (client != nullptr && forwarded) client->on_ready_for_query(exchange.status());
     if (client != nullptr && note == kNoteSettings) client->on_settings_applied();
+    if (client != nullptr && note == kNoteProbe) client->on_probe_ended();
     if (forwarded) rerun.ended();
     if (exchange.empty()) rerun.clear();
   }
@@ -186,10 +187,15 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
   const bool hidden_parse = parse && entry->fate == session::Fate::kSwallow;
   if (client != nullptr && (step.forward || hidden_parse)) {
     if (run_again(body)) return;
-    relay_to_client(protocol::backend::kError, raw);
+    if (const auto instead = client->error_instead(note, body)) {
+      relay_held();
+      protocol::write_error(client->made(), *instead);
+    } else {
+      relay_to_client(protocol::backend::kError, raw);
+    }
     client->on_error();
   }
-  if (note != kNoNote) on_hidden_failure(note, body);
+  if (note != kNoNote && note != kNoteTooMuch) on_hidden_failure(note, body);
 }
 
 // True when the client shall not hear of the error: its requests are on their way to where it will

@@ -120,6 +120,19 @@ bool ClientStatements::erase(std::string_view name) {
   return true;
 }
 
+std::optional<std::string> ClientStatements::name_in(std::string_view message) const {
+  const auto from = message.find('"'), to = message.rfind('"');
+  if (!impl_ || from == to) return std::nullopt;
+  const std::string_view server_name = message.substr(from + 1, to - from - 1);
+  for (const auto& [name, statement] : impl_->few) {
+    if (statement->server_name == server_name) return name;
+  }
+  for (const auto& [name, statement] : impl_->many) {
+    if (statement->server_name == server_name) return name;
+  }
+  return std::nullopt;
+}
+
 void ClientStatements::clear() { impl_.reset(); }
 
 std::size_t ClientStatements::size() const {

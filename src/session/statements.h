@@ -47,6 +47,8 @@ class ClientStatements {
   bool erase(std::string_view name);
   void clear();
   std::size_t size() const;
+  // The client's name of the statement whose server_name is quoted in `message`.
+  std::optional<std::string> name_in(std::string_view message) const;
   std::size_t bytes() const;  // names and texts, for Limits::client_prepared_bytes
   ClientStatements();
   ~ClientStatements();
