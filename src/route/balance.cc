@@ -13,7 +13,7 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-constexpr double kNearlyEqual = 1.25;
+constexpr double kNearlyEqual = 2;
 constexpr double kMaxCredit = 16;  // reads
 
 constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;

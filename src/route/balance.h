@@ -20,9 +20,9 @@ struct HostLoad {
 // One algorithm of config::Balancing over the hosts that serve reads and have replayed enough.
 // Equals are taken in turn. Never allocates. The config outlives it.
 //
-// kLeastConnections: fewest active / weight. One more connection, or a quarter more, counts as
-//   equal, and of equals the one is taken that was served least so far, by weight: replicas that
-//   are about as fast get about the same number of reads.
+// kLeastConnections: fewest active / weight. Up to one more than twice as many count as equal, and
+//   of equals the one is taken that was served least so far, by weight: replicas get their share
+//   of the reads until one is more than twice as slow as another.
 // kRoundRobin: in turn.
 // kRandom: by weight.
 // kLeastLatency: lowest latency * (active + 1), so that a fast host that fills up is left in time

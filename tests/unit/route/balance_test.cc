@@ -84,17 +84,17 @@ TEST_CASE("balance: round robin takes turns exactly") {
 TEST_CASE("balance: least connections") {
   Scene scene(3);
   Balancer b(scene.config, 1);
-  const std::vector<HostLoad> load{{0, 0}, {8, 0}, {4, 0}, {10, 0}};
+  const std::vector<HostLoad> load{{0, 0}, {12, 0}, {4, 0}, {14, 0}};
   CHECK(b.pick(scene.snapshot, load, 0, 0) == 2);
   SUBCASE("a load that is too short means idle") {
     CHECK(b.pick(scene.snapshot, std::span(load).first(3), 0, 0) == 3);
   }
   SUBCASE("by weight") {
     scene.config.hosts[3].weight = 4;
-    CHECK(b.pick(scene.snapshot, load, 0, 0) == 3);  // 10 / 4 < 4
+    CHECK(b.pick(scene.snapshot, load, 0, 0) == 3);  // 14 / 4 < 4
   }
-  SUBCASE("one more is equal, and equals are served evenly even if one is always a little fuller") {
-    const auto counts = spread(scene, 600, {{0, 0}, {4, 0}, {4, 0}, {5, 0}});
+  SUBCASE("equals are served evenly, even if one is always fuller") {
+    const auto counts = spread(scene, 600, {{0, 0}, {4, 0}, {4, 0}, {9, 0}});
     CHECK(counts == std::vector<int>{0, 200, 200, 200});
   }
   SUBCASE("who was away is not flooded when it returns") {
