@@ -161,6 +161,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool gather(protocol::Bytes in);
   void gather_frame(const protocol::Frame& frame);
   void note_transaction(const sql::Analysis& analysis);
+  std::string default_of(std::string_view what) const;
+  bool is_read_only_by_default() const;
   const sql::Analysis* analysis_of(std::string_view statement) const;
   std::size_t answer_empty_batch();
   route::SessionView view() const;
@@ -182,6 +184,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
   bool expect(session::Entry entry);
+  void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
   void forward_query(const protocol::Frame& frame);
   bool forward_deallocate(const sql::Statement& deallocate);
@@ -259,6 +262,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool console_busy_ = false;
 };
 
-sql::Hint route_hint(std::string_view value);  // of weir.route
+// Of a value of weir.route; nullopt = it is none.
+std::optional<sql::Hint> route_hint(std::string_view value);
+protocol::Error bad_route();
 
 }  // namespace proxy

@@ -18,6 +18,16 @@ using session::Fate;
 // Larger messages are passed on as they come; these two types need nothing of their bodies.
 constexpr std::size_t kWholeUpTo = 64u << 10;
 
+bool sets_bad_route(const sql::Analysis& analysis) {
+  if (analysis.plain) return false;
+  for (const auto& statement : analysis.statements) {
+    for (const auto& set : statement.sets) {
+      if (set.name == "weir.route" && set.value && !route_hint(*set.value)) return true;
+    }
+  }
+  return false;
+}
+
 bool is_ours(std::string_view statement) { return statement.starts_with("weir_"); }
 
 }  // namespace
@@ -118,6 +128,17 @@ bool Client::expect(session::Entry entry) {
   return !discard_message_;
 }
 
+// The server itself must fail, so that what came before in the batch or transaction is undone.
+void Client::expect_failure(Expect what, std::uint32_t note) {
+  server->unnamed_statement = 0;
+  if (!expect({.what = what, .note = note})) return;
+  if (what == Expect::kParse) {
+    protocol::write_parse(server->made(), "", "no statement", {});
+  } else {
+    protocol::write_query(server->made(), "no statement");
+  }
+}
+
 void Client::forward_frame(const protocol::Frame& frame) {
   switch (frame.type) {
     case protocol::frontend::kQuery:
@@ -159,6 +180,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (!analysis) {
     analysis = worker_.analyzer().analyze(protocol::decode_query(frame.body).value_or(""));
   }
+  if (sets_bad_route(*analysis)) return expect_failure(Expect::kQuery, kNoteBadRoute);
   note_statement(*analysis);
   const auto* single = analysis->single();
   if (single != nullptr && single->verb == sql::Verb::kDeallocate && forward_deallocate(*single)) {
@@ -222,6 +244,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   }
   ++pools_->stats.client_parse_count;
   const auto analysis = worker_.analyzer().analyze(parse->query);
+  if (sets_bad_route(*analysis)) return expect_failure(Expect::kParse, kNoteBadRoute);
   const auto statement = worker_.statements().intern(parse->query, parse->types, analysis);
   if (parse->statement.empty()) {
     ++pools_->stats.server_parse_count;
@@ -231,14 +254,11 @@ void Client::forward_parse(const protocol::Frame& frame) {
     server->relay(frame.raw);
     return;
   }
-  // In both cases the server itself must fail, so that what came before in the batch is undone.
   if (statements_.bytes() + frame.raw.size() > worker_.config().limits.client_prepared_bytes) {
-    expect({.what = Expect::kParse, .note = kNoteTooMuch});
-    protocol::write_parse(server->made(), "", "no statement", {});
-    server->unnamed_statement = 0;
-    return;
+    return expect_failure(Expect::kParse, kNoteTooMuch);
   }
   if (const auto* known = statements_.find(parse->statement)) {
+    // As in expect_failure().
     const session::StatementPtr existing = *known;
     ensure_prepared(*existing);
     expect({.what = Expect::kParse});

@@ -159,12 +159,16 @@ void Client::on_startup(const protocol::StartupMessage& message) {
 // Start-up parameters become the session's base settings. What a value means is the server's
 // to say: it is asked before the first ReadyForQuery.
 bool Client::take_parameters(const protocol::StartupMessage& message) {
-  const auto set = [this](std::string_view given, std::string_view value) {
+  bool known_route = true;
+  const auto set = [&](std::string_view given, std::string_view value) {
     std::string name(given);
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
     if (name == "application_name") application_name_ = value;
     base_.set(name, session::quote_value(value));
-    if (name == "weir.route") route_ = base_route_ = route_hint(value);
+    if (name != "weir.route") return;
+    const auto hint = route_hint(value);
+    known_route = known_route && hint.has_value();
+    route_ = base_route_ = hint.value_or(sql::Hint::kNone);
   };
   for (const auto& [name, value] : message.parameters) {
     if (name == "user" || name == "database" || name == "replication") continue;
@@ -183,7 +187,12 @@ bool Client::take_parameters(const protocol::StartupMessage& message) {
     for (const auto& [option, option_value] : *options) set(option, option_value);
   }
   settings_ = base_;
-  return true;
+  if (!known_route) {
+    auto error = bad_route();
+    error.severity = protocol::Severity::kFatal;
+    fail(error);
+  }
+  return known_route;
 }
 
 void Client::log_in() {

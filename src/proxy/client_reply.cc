@@ -36,10 +36,17 @@ bool is_hidden(std::string_view setting) {
 
 }  // namespace
 
-sql::Hint route_hint(std::string_view value) {
+std::optional<sql::Hint> route_hint(std::string_view value) {
   if (value == "primary") return sql::Hint::kPrimary;
   if (value == "replica") return sql::Hint::kReplica;
-  return sql::Hint::kNone;
+  if (value.empty() || value == "default") return sql::Hint::kNone;
+  return std::nullopt;
+}
+
+protocol::Error bad_route() {
+  return {.code = protocol::sqlstate::kInvalidParameterValue,
+          .message = "invalid value for parameter \"weir.route\"",
+          .hint = "Available values: default, primary, replica."};
 }
 
 void Client::write_made_up(const session::Entry& entry) {
@@ -89,6 +96,7 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note,
         .message = "prepared statements need more than limits.client_prepared_bytes",
         .hint = "Close statements that are no longer needed."};
   }
+  if (note == kNoteBadRoute) return bad_route();
   const auto view = protocol::decode_error(error);
   if (!view || view->code != protocol::sqlstate::kDuplicatePreparedStatement) return std::nullopt;
   const auto name = statements_.name_in(view->message);
@@ -148,7 +156,7 @@ void Client::on_tracked_end(char status) {
       if (route == nullptr) {
         route_ = sql::Hint::kNone;
       } else if (change.name == "weir.route") {
-        route_ = change.value ? route_hint(*change.value) : base_route_;
+        route_ = change.value ? route_hint(*change.value).value_or(sql::Hint::kNone) : base_route_;
       }
     }
   }

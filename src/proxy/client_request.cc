@@ -221,11 +221,24 @@ void Client::note_transaction(const sql::Analysis& analysis) {
   if (analysis.plain) return;
   for (const auto& statement : analysis.statements) {
     if (statement.verb != sql::Verb::kBegin) continue;
+    const std::string isolation = statement.isolation.value_or(default_of("isolation"));
     const bool may_replica =
-        statement.read_only.value_or(false) && statement.isolation.value_or("") != "serializable";
+        statement.read_only.value_or(is_read_only_by_default()) && isolation != "serializable";
     gathered_.needs_primary = gathered_.needs_primary || !may_replica;
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }
+}
+
+// The session's default_transaction_<what>.
+std::string Client::default_of(std::string_view what) const {
+  if (settings_.empty()) return {};
+  const std::string* value = settings_.find("default_transaction_" + std::string(what));
+  return value != nullptr ? session::plain_value(*value) : std::string();
+}
+
+bool Client::is_read_only_by_default() const {
+  const std::string value = default_of("read_only");
+  return value == "on" || value == "true" || value == "yes" || value == "1";
 }
 
 const sql::Analysis* Client::analysis_of(std::string_view statement) const {
@@ -255,10 +268,11 @@ session::Rerun::Request Client::rerun_kind() const {
 }
 
 route::SessionView Client::view() const {
-  return {.read_only_transaction = false,
-          .route = route_,
-          .last_commit = last_commit_,
-          .client_hash = peer.hash()};
+  return {
+      .read_only_transaction = gathered_.access == sql::Access::kWrite && is_read_only_by_default(),
+      .route = route_,
+      .last_commit = last_commit_,
+      .client_hash = peer.hash()};
 }
 
 // Finds a server for the gathered request: attaches it, or waits, or leaves a refusal.

@@ -29,7 +29,9 @@ enum Note : std::uint32_t {
   kNoteSettings,  // the settings a client needs, in front of its request
   kNoteReset,     // cleaning before the server may serve another client
   kNoteProbe,     // asks what an opaque statement left behind
-  kNoteTooMuch,   // bound to fail, in place of a Parse that is more than the client may prepare
+  // Bound to fail, in place of what the client may not do:
+  kNoteTooMuch,   // to prepare more statements
+  kNoteBadRoute,  // to set weir.route to what is no route
 };
 
 class Server final : public net::Connection, public pool::Server {

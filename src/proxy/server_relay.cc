@@ -19,6 +19,10 @@ bool passes_in_pieces(char type) {
   return type == protocol::backend::kDataRow || type == protocol::backend::kCopyData;
 }
 
+bool is_injected(Note note) {
+  return note == kNoteSettings || note == kNoteReset || note == kNoteProbe;
+}
+
 constexpr char kInPieces = 0;  // in place of a type: the message is not whole
 
 bool precedes_answer(char type) {
@@ -195,7 +199,7 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
     }
     client->on_error();
   }
-  if (note != kNoNote && note != kNoteTooMuch) on_hidden_failure(note, body);
+  if (is_injected(note)) on_hidden_failure(note, body);
 }
 
 // True when the client shall not hear of the error: its requests are on their way to where it will

@@ -120,6 +120,18 @@ std::string quote_value(std::string_view value) {
   return std::string(kPlainString) + literal(value);
 }
 
+std::string plain_value(std::string_view value_sql) {
+  for (const std::string_view prefix : {kPlainString, std::string_view("TO ")}) {
+    if (value_sql.starts_with(prefix)) value_sql.remove_prefix(prefix.size());
+  }
+  if (value_sql.starts_with('E')) value_sql.remove_prefix(1);
+  if (value_sql.starts_with('\'') && value_sql.ends_with('\'') && value_sql.size() > 1) {
+    value_sql = value_sql.substr(1, value_sql.size() - 2);
+  }
+  if (value_sql.find('\'') != std::string_view::npos) return {};
+  return canonical_name(value_sql);
+}
+
 std::string set_sql(std::string_view name, std::string_view value_sql) {
   std::string sql;
   if (value_sql.starts_with(kPlainString)) {

@@ -41,6 +41,9 @@ std::string canonical_name(std::string_view name);
 // is marked, and set_sql() makes a set_config() of it.
 std::string quote_value(std::string_view value);
 
+// The plain string that a value_sql of one constant stands for, lower case; "" for a list.
+std::string plain_value(std::string_view value_sql);
+
 // One statement, without ';'. A name of several parts ("app.user") is quoted part by part.
 std::string set_sql(std::string_view name, std::string_view value_sql);
 std::string reset_sql(std::string_view name);

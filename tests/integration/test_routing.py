@@ -216,6 +216,13 @@ def test_set_route(client, cluster):
     with pytest.raises(wire.ServerError) as failed:
         client.query("SET weir.route TO 'moon'")
     assert failed.value.code == "22023"
+    assert "weir.route" in failed.value.message
+    client.query("BEGIN; SET weir.route TO DEFAULT")
+    with pytest.raises(wire.ServerError):
+        client.query("SET weir.route TO 'moon'")
+    assert client.status == "E"
+    client.query("ROLLBACK")
+    assert hosts_of(cluster, client) == {1, 2}
 
 
 def test_route_as_a_startup_option(weir, cluster):
@@ -223,6 +230,9 @@ def test_route_as_a_startup_option(weir, cluster):
         assert hosts_of(cluster, client) == {0}
     with weir.connect(**{"weir.route": "primary"}) as client:
         assert hosts_of(cluster, client) == {0}
+    with pytest.raises(wire.ServerError) as failed:
+        weir.connect(options="-c weir.route=moon")
+    assert failed.value.code == "22023" and failed.value.fields["S"] == "FATAL"
 
 
 # --- distribution ---------------------------------------------------------------------------------

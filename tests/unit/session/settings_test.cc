@@ -94,3 +94,12 @@ TEST_CASE("names and plain values cannot break out of their quotes") {
 
 }  // namespace
 }  // namespace session
+
+TEST_CASE("settings: the plain value of one constant") {
+  CHECK(session::plain_value("TO 'On'") == "on");
+  CHECK(session::plain_value("TO 1") == "1");
+  CHECK(session::plain_value(session::quote_value("serializable")) == "serializable");
+  CHECK(session::plain_value("TO 'a', 'b'").empty());
+  CHECK(session::plain_value("TO '").empty());
+  CHECK(session::plain_value("").empty());
+}
