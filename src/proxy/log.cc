@@ -2,6 +2,7 @@
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -56,6 +57,18 @@ spdlog::level::level_enum level_of(config::LogLevel level) {
   return spdlog::level::info;
 }
 
+// Where the one logger of the process writes: other threads may be logging while it changes.
+spdlog::sinks::dist_sink_mt& outlet() {
+  static const auto sink = [] {
+    auto made = std::make_shared<spdlog::sinks::dist_sink_mt>();
+    auto logger = std::make_shared<spdlog::logger>("", made);
+    logger->flush_on(spdlog::level::info);
+    spdlog::set_default_logger(std::move(logger));
+    return made;
+  }();
+  return *sink;
+}
+
 }  // namespace
 
 void configure_log(const config::Logging& logging) {
@@ -68,16 +81,14 @@ void configure_log(const config::Logging& logging) {
     }
   }
   if (!sink) sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  auto logger = std::make_shared<spdlog::logger>("", std::move(sink));
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<JsonMessage>('J').add_flag<TextMessage>('K');
   formatter->set_pattern(logging.format == config::LogFormat::kJson
                              ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%J})"
                              : "%Y-%m-%d %H:%M:%S.%e %l %K");
-  logger->set_formatter(std::move(formatter));
-  logger->set_level(level_of(logging.level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
+  sink->set_formatter(std::move(formatter));
+  outlet().set_sinks({std::move(sink)});
+  spdlog::set_level(level_of(logging.level));
 }
 
 }  // namespace proxy

@@ -17,7 +17,8 @@ BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "src" / "weir"
 WORKERS = int(os.environ.get("WEIR_WORKERS", "1"))
 REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed")
 SANITIZER_ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:detect_stack_use_after_return=1",
+    "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:detect_stack_use_after_return=1:"
+                    "quarantine_size_mb=16",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=98",
     "TSAN_OPTIONS": "exitcode=97:second_deadlock_stack=1",
 }
