@@ -112,7 +112,7 @@ bool Connection::flush() {
     if (io.status != IoStatus::kOk) return false;
     out_.consume(io.count);
   }
-  out_.release();
+  if (out_.capacity() > kept_bytes_) out_.release();
   return true;
 }
 

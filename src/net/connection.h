@@ -58,6 +58,7 @@ class Connection : public Loop::Handler {
   Loop& loop_;
   Stream stream_;
   protocol::Buffer in_, out_;
+  std::size_t kept_bytes_ = 0;  // an empty out_ of up to this capacity is not given back
 
  private:
   protocol::Bytes run_;    // relayed, not written yet

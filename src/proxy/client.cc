@@ -45,19 +45,19 @@ void Client::set_state(State state) {
 }
 
 void Client::push() {
-  if (!is_open()) return;
+  if (!is_open() || unsent() == 0) return;
   if (pools_ != nullptr) pools_->stats.bytes_sent += unsent();
   if (!send_relayed()) close("client is gone: " + stream_.error());
 }
 
 void Client::on_ready() {
   if (state_ == State::kTlsHandshake) return continue_handshake();
-  if (!flush()) return close("client is gone: " + stream_.error());
-  if (out_.empty()) {
-    if (state_ == State::kClosing) return close("closed");
+  if (!out_.empty()) {
+    if (!flush()) return close("client is gone: " + stream_.error());
     // The server was not read while this side was full.
-    if (server != nullptr) server->resume();
+    if (out_.empty() && server != nullptr) server->resume();
   }
+  if (is_open() && state_ == State::kClosing && out_.empty()) return close("closed");
   pump();
 }
 

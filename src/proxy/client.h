@@ -196,11 +196,11 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_statement(const sql::Analysis& analysis);
   void note_unread_statement();
   void note_write(sql::Access access);
-  void note_portal(std::string_view portal, std::string_view statement);
+  void note_portal(std::string_view portal, const session::StatementPtr* known);
   void drop_unnamed();
   void make_room(const session::PreparedStatement& statement);
   void ensure_prepared(const session::PreparedStatement& statement);
-  std::string_view server_name_of(std::string_view statement);
+  std::string_view server_name_of(std::string_view statement, const session::StatementPtr* known);
 
   // client_reply.cc
   void on_tracked_end(char status);

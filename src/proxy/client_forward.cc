@@ -296,8 +296,8 @@ void Client::ensure_prepared(const session::PreparedStatement& statement) {
 
 // The name by which the server knows the client's statement, once it is prepared there. Unknown
 // names are passed on, and the server says that they are.
-std::string_view Client::server_name_of(std::string_view statement) {
-  const session::StatementPtr* known = statements_.find(statement);
+std::string_view Client::server_name_of(std::string_view statement,
+                                        const session::StatementPtr* known) {
   if (known == nullptr) {
     if (!statement.empty()) return is_ours(statement) ? "weir_" : statement;
     // Not another client's, which the server may still have.
@@ -319,10 +319,11 @@ std::string_view Client::server_name_of(std::string_view statement) {
   return "";
 }
 
-void Client::note_portal(std::string_view portal, std::string_view statement) {
+void Client::note_portal(std::string_view portal, const session::StatementPtr* known) {
   ++pools_->stats.bind_count;
-  std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
-  const session::StatementPtr* known = statements_.find(statement);
+  if (!portals_.empty()) {
+    std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
+  }
   if (known != nullptr && !(*known)->analysis->plain) {
     portals_.emplace_back(portal, (*known)->analysis);
     in_flight_plain_ = false;
@@ -337,8 +338,9 @@ void Client::forward_bind(const protocol::Frame& frame) {
     if (expect({.what = Expect::kBind})) server->relay(frame.raw);
     return;
   }
-  note_portal(bind->portal, bind->statement);
-  const std::string_view name = server_name_of(bind->statement);
+  const session::StatementPtr* known = statements_.find(bind->statement);
+  note_portal(bind->portal, known);
+  const std::string_view name = server_name_of(bind->statement, known);
   expect({.what = Expect::kBind});
   if (name == bind->statement) {
     server->relay(frame.raw);
@@ -361,8 +363,9 @@ void Client::forward_bind_start(protocol::Bytes in, std::size_t total) {
                  .code = protocol::sqlstate::kProtocolViolation,
                  .message = "invalid string in message"});
   }
-  note_portal(portal, statement);
-  const std::string name(server_name_of(statement));
+  const session::StatementPtr* known = statements_.find(statement);
+  note_portal(portal, known);
+  const std::string name(server_name_of(statement, known));
   expect({.what = Expect::kBind});
   auto& out = server->made();
   const std::size_t length = total - 1 - statement.size() + name.size();
@@ -399,7 +402,7 @@ void Client::forward_named(const protocol::Frame& frame) {
     server->relay(frame.raw);
     return;
   }
-  const std::string_view name = server_name_of(named->name);
+  const std::string_view name = server_name_of(named->name, statements_.find(named->name));
   expect({.what = what});
   if (name == named->name) {
     server->relay(frame.raw);

@@ -34,8 +34,8 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
   if (is_open() && server != nullptr && state_ != State::kClosing) {
     Server& to = *server;
     // While it may have to be run again, the client shall see no part of an answer.
-    if (!to.rerun.undecided()) {
-      while (const auto entry = to.exchange.take_made_up()) write_made_up(*entry);
+    while (!to.rerun.undecided() && to.exchange.made_up_next()) {
+      write_made_up(*to.exchange.take_made_up());
     }
     to.push();
   }
@@ -124,7 +124,6 @@ std::size_t Client::bad_message(char type) {
 // it must be sent before it is.
 bool Client::gather(protocol::Bytes in) {
   const auto& limits = worker_.config().limits;
-  if (gathered_.bytes == 0) gathered_ = {};
   while (!gathered_.complete) {
     const auto rest = in.subspan(gathered_.bytes);
     protocol::Header header;

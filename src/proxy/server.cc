@@ -8,6 +8,9 @@
 #include "proxy/worker.h"
 
 namespace proxy {
+namespace {
+constexpr std::size_t kKeptBytes = 4096;
+}  // namespace
 
 Server::Server(Worker& worker, HostPool& pool)
     : Connection(worker.loop(), net::Stream()),
@@ -19,6 +22,8 @@ Server::Server(Worker& worker, HostPool& pool)
       name_("server " + std::to_string(id) + " " + pool.set.server_dbname + "/" +
             pool.set.server_user + " " + pool.target().name) {
   pool_.counters().open.fetch_add(1, std::memory_order_relaxed);
+  // Nearly every request makes something of our own: servers are few, allocations would be many.
+  kept_bytes_ = kKeptBytes;
 }
 
 Server::~Server() { CHECK(state_ == State::kClosed); }
@@ -88,12 +93,11 @@ void Server::on_ready() {
     case State::kClosed:
       return;
   }
-  if (!flush()) {
-    close("connection to the server broke: " + stream_.error());
-    return;
+  if (!out_.empty()) {
+    if (!flush()) return close("connection to the server broke: " + stream_.error());
+    // The client was not read while this side was full.
+    if (client != nullptr && out_.empty()) worker_.run_soon(*client);
   }
-  // The client was not read while this side was full.
-  if (client != nullptr && out_.empty()) worker_.run_soon(*client);
   pump();
 }
 

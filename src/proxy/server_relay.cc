@@ -139,7 +139,8 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
 
 // Answers of ours whose turn it is.
 void Server::write_made_up() {
-  while (const auto entry = exchange.take_made_up()) {
+  while (exchange.made_up_next()) {
+    const auto entry = exchange.take_made_up();
     if (client == nullptr) continue;
     relay_held();
     client->write_made_up(*entry);

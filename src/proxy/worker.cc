@@ -158,14 +158,16 @@ void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
 void Worker::end_of_round() {
   // What runs here may ask for more: that runs after the sockets had their turn.
-  const auto clients = std::exchange(soon_, {});
-  const auto servers = std::exchange(soon_servers_, {});
-  for (const auto id : clients) {
+  soon_.swap(running_);
+  soon_servers_.swap(running_servers_);
+  for (const auto id : running_) {
     if (Client* client = find_client(id)) client->resume();
   }
-  for (const auto id : servers) {
+  for (const auto id : running_servers_) {
     if (Server* server = find_server(id)) server->resume();
   }
+  running_.clear();
+  running_servers_.clear();
   if (!soon_.empty() || !soon_servers_.empty()) loop_.again();
   if (ask_at_ != base::Time{} && loop_.now() >= ask_at_) ask_for_permits();
   buried_clients_.clear();

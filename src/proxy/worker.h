@@ -66,7 +66,9 @@ class Worker {
   Server* find_server(std::uint64_t id);
   Client* find_client(std::uint64_t id);
   std::uint32_t cancel_pid(const Client& client) const;
-  bool is_paused(const std::string& database) const;
+  bool is_paused(const std::string& database) const {
+    return all_paused_ || (!paused_.empty() && paused_.contains(database));
+  }
   bool is_disabled(const std::string& database) const { return disabled_.contains(database); }
 
   PoolSet* pool_set(const config::Database& database, const std::string& name,
@@ -138,7 +140,8 @@ class Worker {
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<CancelConnection>> cancels_;
   absl::flat_hash_set<std::uint64_t> held_;
-  std::vector<std::uint64_t> soon_, soon_servers_;
+  std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
+  std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;
   bool all_paused_ = false, draining_ = false, stopping_ = false;

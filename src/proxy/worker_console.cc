@@ -172,10 +172,6 @@ void Worker::set_paused(const std::string& database, bool paused) {
   }
 }
 
-bool Worker::is_paused(const std::string& database) const {
-  return all_paused_ || paused_.contains(database);
-}
-
 void Worker::set_disabled(const std::string& database, bool disabled) {
   if (disabled) {
     disabled_.insert(database);

@@ -93,6 +93,7 @@ class Exchange {
 
   // The next entry whose reply must now be written by the caller, in order; nullopt = none.
   std::optional<Entry> take_made_up();
+  bool made_up_next() const { return count_ != 0 && at(0).fate == Fate::kMakeUp; }
 
   // Entries that the last failing Step skipped (up to, not with, the next kSync), in order.
   const std::vector<Entry>& dropped() const { return dropped_; }
