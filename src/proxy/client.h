@@ -188,6 +188,9 @@ class Client final : public net::Connection, public pool::Waiter {
   void forward_frame(const protocol::Frame& frame);
   void forward_query(const protocol::Frame& frame);
   bool forward_deallocate(const sql::Statement& deallocate);
+  bool forward_sql_execute(const std::string& name, const sql::AnalysisPtr& analysis,
+                           const protocol::Frame& frame);
+  bool is_tracked(const sql::Analysis& analysis) const;
   void forward_parse(const protocol::Frame& frame);
   void forward_bind(const protocol::Frame& frame);
   void forward_bind_start(protocol::Bytes in, std::size_t total);
@@ -254,7 +257,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight
   bool wrote_ = false;
-  bool opaque_ = false;  // kOpaque or kUnreadable ran: to be probed
+  bool opaque_ = false;   // kOpaque or kUnreadable ran: to be probed
+  bool recheck_ = false;  // a pin may be gone: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
 

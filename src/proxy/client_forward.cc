@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "sql/lexer.h"
 
 namespace proxy {
 namespace {
@@ -186,11 +187,20 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (single != nullptr && single->verb == sql::Verb::kDeallocate && forward_deallocate(*single)) {
     return;
   }
+  if (single != nullptr && single->verb == sql::Verb::kExecute &&
+      forward_sql_execute(single->name, analysis, frame)) {
+    return;
+  }
   drop_unnamed();
-  if (expect(
-          {.what = Expect::kQuery, .analysis = analysis->plain ? nullptr : std::move(analysis)})) {
+  if (expect({.what = Expect::kQuery,
+              .analysis = is_tracked(*analysis) ? std::move(analysis) : nullptr})) {
     server->relay(frame.raw);
   }
+}
+
+// Whether what becomes of it matters to the session.
+bool Client::is_tracked(const sql::Analysis& analysis) const {
+  return !analysis.plain || !pins.empty();
 }
 
 // A simple query ends the unnamed statement.
@@ -232,6 +242,22 @@ bool Client::forward_deallocate(const sql::Statement& deallocate) {
   drop_unnamed();
   expect({.what = Expect::kQuery});
   protocol::write_query(server->made(), "DEALLOCATE " + statement->server_name);
+  return true;
+}
+
+// EXECUTE of a statement that was prepared by protocol: the same.
+bool Client::forward_sql_execute(const std::string& name, const sql::AnalysisPtr& analysis,
+                                 const protocol::Frame& frame) {
+  const session::StatementPtr* known = statements_.find(name);
+  if (name.empty() || known == nullptr || server->exchange.skipping()) return false;
+  const session::StatementPtr statement = *known;
+  const auto text =
+      sql::rename_executed(protocol::decode_query(frame.body).value_or(""), statement->server_name);
+  if (!text) return false;
+  ensure_prepared(*statement);
+  drop_unnamed();
+  expect({.what = Expect::kQuery, .analysis = analysis});
+  protocol::write_query(server->made(), *text);
   return true;
 }
 
@@ -324,9 +350,9 @@ void Client::note_portal(std::string_view portal, const session::StatementPtr* k
   if (!portals_.empty()) {
     std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
   }
-  if (known != nullptr && !(*known)->analysis->plain) {
+  if (known != nullptr && is_tracked(*(*known)->analysis)) {
     portals_.emplace_back(portal, (*known)->analysis);
-    in_flight_plain_ = false;
+    in_flight_plain_ = in_flight_plain_ && (*known)->analysis->plain;
   }
   if (known != nullptr) note_write((*known)->analysis->access);
 }

@@ -70,7 +70,10 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   static const sql::Statement kUnknown;
   const auto at = static_cast<std::size_t>(index);
   const auto& statement = at < analysis.statements.size() ? analysis.statements[at] : kUnknown;
-  transaction_.on_statement(statement, tag);
+  if (!analysis.plain) transaction_.on_statement(statement, tag);
+  // Pins that are new may have ended with the transaction that brought them.
+  recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
+             (!pins.empty() && session::may_remove_residue(statement));
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
     statements_.clear();
     server->statements.clear();
@@ -174,7 +177,10 @@ void Client::on_probe_row(protocol::Bytes body) {
   }
   if (row->size() != std::size(kProbed)) return;
   for (std::size_t i = 0; i < row->size(); ++i) {
-    if ((*row)[i] != "t") continue;
+    if ((*row)[i] != "t") {
+      pins.remove(kProbed[i]);
+      continue;
+    }
     pins.add(kProbed[i], worker_.loop().now(), "function, DO or CALL");
     server->dirty = true;
   }
@@ -192,9 +198,9 @@ void Client::on_probe_ended() {
 // The server owes nothing and is in no transaction.
 void Client::on_releasable() {
   if (state_ == State::kClosing || state_ == State::kClosed || server == nullptr) return;
-  if (opaque_) {
-    opaque_ = false;
-    server->settings_unknown = true;
+  if (opaque_ || (recheck_ && !pins.empty())) {
+    server->settings_unknown = server->settings_unknown || opaque_;
+    opaque_ = recheck_ = false;
     server->inject_query(kProbe, kNoteProbe);
     server->push();
     return;

@@ -100,6 +100,19 @@ const char* reason_ends(sql::Residue reason) {
   return "DISCARD ALL";
 }
 
+bool may_remove_residue(const sql::Statement& statement) {
+  switch (statement.verb) {
+    case sql::Verb::kDdl:
+    case sql::Verb::kCloseCursor:
+    case sql::Verb::kUnlisten:
+    case sql::Verb::kDeallocate:
+    case sql::Verb::kDiscardOther:
+      return true;
+    default:
+      return statement.verb == sql::Verb::kSelect && statement.access == sql::Access::kWrite;
+  }
+}
+
 std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_view tag) {
   switch (statement.verb) {
     case sql::Verb::kDiscardAll: {

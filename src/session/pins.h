@@ -45,4 +45,8 @@ const char* reason_ends(sql::Residue reason);
 // DROP TABLE) takes nothing away: another may be left.
 std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_view tag = {});
 
+// Whether the statement may have taken away the last of something without saying so (DROP TABLE,
+// CLOSE x, pg_advisory_unlock): only the server knows.
+bool may_remove_residue(const sql::Statement& statement);
+
 }  // namespace session

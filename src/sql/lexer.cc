@@ -234,4 +234,14 @@ std::size_t Lexer::continuation(std::size_t after) const {
   return kNone;
 }
 
+std::optional<std::string> rename_executed(std::string_view text, std::string_view name) {
+  Lexer lexer(text);
+  if (!lexer.is(lexer.next(), "execute")) return std::nullopt;
+  const Token old = lexer.next();
+  if (old.kind != TokenKind::kWord && old.kind != TokenKind::kQuotedName) return std::nullopt;
+  std::string result(text.substr(0, old.begin));
+  result.append(name).append(text.substr(old.end));
+  return result;
+}
+
 }  // namespace sql

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -90,5 +92,9 @@ class Lexer {
   std::size_t at_ = 0;
   std::size_t work_ = 0;
 };
+
+// The text of an EXECUTE with another statement's name, which needs no quotes; nullopt = the text
+// does not begin with EXECUTE and a name.
+std::optional<std::string> rename_executed(std::string_view text, std::string_view name);
 
 }  // namespace sql

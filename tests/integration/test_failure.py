@@ -40,6 +40,21 @@ def test_both_replicas_dead(start_weir, cluster):
             assert reader.count > count
 
 
+def test_a_client_that_leaves_without_reading_frees_its_server(weir, cluster):
+    """Its backend is not left waiting to send: it would hold up a replica's replay for ever."""
+    client = weir.connect()
+    client.send(wire.query("SELECT repeat('unread', 1000) FROM generate_series(1, 1000000)"))
+
+    def running():
+        return sum(int(cluster.value(number, "SELECT count(*) FROM pg_stat_activity WHERE query "
+                                             "LIKE 'SELECT repeat(''unread''%' AND state <> 'idle'"))
+                   for number in range(3))
+    wait_until(lambda: running() == 1, "the query runs", 5 * SLOW)
+    time.sleep(0.5)
+    client.drop()
+    wait_until(lambda: running() == 0, "the query is gone", 5 * SLOW)
+
+
 def test_frozen_replica(start_weir, cluster):
     """A host that accepts but never answers is found out by its silence."""
     weir = start_weir({"clusters": {"main": {"monitor": {"timeout": "500ms"}}}})

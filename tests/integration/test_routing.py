@@ -191,6 +191,43 @@ def test_transaction_in_one_string(client, cluster, names):
     assert host_of(cluster, client, text.format(port=PORT, **names)) == 0
 
 
+# --- misrouted ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbers(cluster):
+    """A view that writes when it is read, which no grammar shows."""
+    name = fresh_name("numbers")
+    cluster.sql(0, f"CREATE SEQUENCE {name}_seq; GRANT ALL ON {name}_seq TO app; CREATE VIEW {name} "
+                   f"AS SELECT nextval('{name}_seq') AS n; ALTER VIEW {name} OWNER TO app")
+    cluster.wait_replayed()
+    yield name
+    cluster.sql(0, f"DROP VIEW {name}; DROP SEQUENCE {name}_seq")
+
+
+def retries(weir):
+    return sum(int(row["retries"]) for row in weir.show("ROUTES"))
+
+
+def test_a_read_that_writes_after_all_runs_once_on_the_primary(weir, client, numbers):
+    before = retries(weir)
+    assert client.query(f"SELECT n FROM {numbers}") == [["1"]]
+    client.send(parse("", f"SELECT n FROM {numbers}"), bind("", ""), execute(), SYNC)
+    assert "".join(got.type for got in client.read_until_ready()) == "12DCZ"
+    client.send(parse("named", f"SELECT n FROM {numbers}"), bind("", "named"), execute(), SYNC)
+    assert "".join(got.type for got in client.read_until_ready()) == "12DCZ"
+    client.send(bind("", "named"), execute(), SYNC, bind("", "named"), execute(), SYNC)
+    assert client.rows() + client.rows() == [["4"], ["5"]]
+    assert client.status == "I"
+    assert retries(weir) > before
+
+
+def test_who_asks_for_a_replica_hears_what_it_says(client, numbers):
+    with pytest.raises(wire.ServerError) as failed:
+        client.query(f"/* weir: replica */ SELECT n FROM {numbers}")
+    assert failed.value.code == "25006"
+
+
 # --- hints ----------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,33 @@ def test_temporary_table_of_a_transaction_needs_no_pin(pair):
     unpinned(weir)
 
 
+@pytest.mark.parametrize("taken, given_back", [
+    ("CREATE TEMP TABLE gone (n int)", ["DROP TABLE gone"]),
+    ("CREATE TEMP TABLE one (n int); CREATE TEMP TABLE two (n int)", ["DROP TABLE one, two"]),
+    ("SELECT pg_advisory_lock(5), pg_advisory_lock(6)",
+     ["SELECT pg_advisory_unlock(5)", "SELECT pg_advisory_unlock(6)"]),
+    ("SELECT pg_advisory_lock(7)", ["SELECT pg_advisory_unlock_all()"]),
+    ("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT", ["CLOSE c"]),
+    ("LISTEN news", ["UNLISTEN news"]),
+    ("PREPARE p AS SELECT 1", ["DEALLOCATE p"]),
+])
+def test_a_pin_ends_with_what_it_is_for(pair, taken, given_back):
+    weir, one, _ = pair
+    one.query(taken)
+    for statement in given_back:
+        assert pins(weir)
+        one.query(statement)
+    unpinned(weir)
+
+
+def test_a_pin_stays_for_what_is_left(pair):
+    weir, one, _ = pair
+    one.query("CREATE TEMP TABLE one (n int); CREATE TEMP TABLE two (n int)")
+    one.query("DROP TABLE one")
+    assert one.value("SELECT count(*) FROM two") == "0"
+    assert len(pins(weir)) == 1
+
+
 def test_session_advisory_lock(pair):
     weir, one, two = pair
     one.query("SELECT pg_advisory_lock(77)")

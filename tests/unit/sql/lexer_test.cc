@@ -182,3 +182,12 @@ TEST_CASE("PostgreSQL's scanner agrees") {
 
 }  // namespace
 }  // namespace sql
+
+TEST_CASE("lexer: the name in EXECUTE is exchanged, and nothing else") {
+  CHECK(sql::rename_executed("EXECUTE p", "x") == "EXECUTE x");
+  CHECK(sql::rename_executed(" /* p */ execute \"a \"\"b\"(1, 'p') ;", "x") ==
+        " /* p */ execute x(1, 'p') ;");
+  CHECK(sql::rename_executed("EXPLAIN EXECUTE p", "x") == std::nullopt);
+  CHECK(sql::rename_executed("EXECUTE", "x") == std::nullopt);
+  CHECK(sql::rename_executed("", "x") == std::nullopt);
+}
