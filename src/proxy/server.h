@@ -92,6 +92,7 @@ class Server final : public net::Connection, public pool::Server {
   Client* client = nullptr;
   base::Time busy_since{};    // when the request in flight was sent; {} = none
   std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
+  bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
   base::WallTime request_time{};
 

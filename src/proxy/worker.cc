@@ -187,7 +187,12 @@ void Worker::on_client_closed(Client& client) {
   client_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
+// One at a time: the next may come when it is known whether the first one hit.
 void Worker::send_cancel(Server& server) {
+  if (server.cancels > 0) {
+    server.cancel_again = true;
+    return;
+  }
   auto cancel = std::make_unique<CancelConnection>(*this, server);
   if (!cancel->start()) return;
   ++server.cancels;
@@ -199,7 +204,12 @@ void Worker::on_cancel_ended(CancelConnection& cancel) {
   CHECK(it != cancels_.end());
   buried_cancels_.push_back(std::move(*it));
   cancels_.erase(it);
-  if (Server* server = find_server(cancel.server_id())) server->cancel_finished();
+  Server* server = find_server(cancel.server_id());
+  if (server == nullptr) return;
+  // What it owes is still of the client that asked: it was not given to another one meanwhile.
+  const bool again = std::exchange(server->cancel_again, false) && !server->exchange.empty();
+  server->cancel_finished();
+  if (again) send_cancel(*server);
 }
 
 void Worker::hold(Client& client) { held_.insert(client.id); }
