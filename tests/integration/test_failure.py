@@ -46,9 +46,9 @@ def test_a_client_that_leaves_without_reading_frees_its_server(weir, cluster):
     client.send(wire.query("SELECT repeat('unread', 1000) FROM generate_series(1, 1000000)"))
 
     def running():
-        return sum(int(cluster.value(number, "SELECT count(*) FROM pg_stat_activity WHERE query "
-                                             "LIKE 'SELECT repeat(''unread''%' AND state <> 'idle'"))
-                   for number in range(3))
+        count = ("SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND "
+                 "query LIKE 'SELECT repeat(''unread''%'")
+        return sum(int(cluster.value(number, count)) for number in range(3))
     wait_until(lambda: running() == 1, "the query runs", 5 * SLOW)
     time.sleep(0.5)
     client.drop()

@@ -198,8 +198,9 @@ def test_transaction_in_one_string(client, cluster, names):
 def numbers(cluster):
     """A view that writes when it is read, which no grammar shows."""
     name = fresh_name("numbers")
-    cluster.sql(0, f"CREATE SEQUENCE {name}_seq; GRANT ALL ON {name}_seq TO app; CREATE VIEW {name} "
-                   f"AS SELECT nextval('{name}_seq') AS n; ALTER VIEW {name} OWNER TO app")
+    cluster.sql(0, f"CREATE SEQUENCE {name}_seq; GRANT ALL ON {name}_seq TO app;"
+                   f"CREATE VIEW {name} AS SELECT nextval('{name}_seq') AS n;"
+                   f"ALTER VIEW {name} OWNER TO app")
     cluster.wait_replayed()
     yield name
     cluster.sql(0, f"DROP VIEW {name}; DROP SEQUENCE {name}_seq")
