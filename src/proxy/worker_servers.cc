@@ -220,8 +220,15 @@ bool Worker::fill_lookup(const config::Database& database, const std::string& na
 
 void Worker::sweep_pool(HostPool& pool, base::Time now) {
   const auto& timeouts = config().timeouts;
+  const auto& hosts = pool.set.snapshot().hosts;
+  const bool down = pool.host < hosts.size() && hosts[pool.host].state == cluster::HostState::kDown;
   for (Server* server : std::vector<Server*>(pool.servers)) {
     if (server->state() == Server::State::kClosed) continue;
+    // A host that went silent does not close its connections. What can be run again need not wait.
+    if (down && server->rerun.after_loss()) {
+      server->close("its host is down");
+      continue;
+    }
     const bool ready = server->state() == Server::State::kReady;
     const bool old = server->lifetime.count() > 0 && now - server->opened_at > server->lifetime;
     if (!ready && now - server->opened_at > timeouts.connect) {

@@ -1,4 +1,5 @@
 """Hosts that die and come back."""
+import contextlib
 import os
 import signal
 import time
@@ -56,12 +57,16 @@ def test_a_client_that_leaves_without_reading_frees_its_server(weir, cluster):
 
 
 def test_frozen_replica(start_weir, cluster):
-    """A host that accepts but never answers is found out by its silence."""
+    """A host that accepts but never answers is found out by its silence. No read fails or hangs."""
     weir = start_weir({"clusters": {"main": {"monitor": {"timeout": "500ms"}}}})
     pid = int((cluster.dir / "host1" / "postmaster.pid").read_text().split("\n")[0])
     children = [int(word) for word in
                 open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split()]
-    with weir.connect() as client:
+    readers = [Repeated(weir.connect(), lambda client: client.query(READ)) for _ in range(4)]
+    with weir.connect() as client, contextlib.ExitStack() as stack:
+        for reader in readers:
+            stack.enter_context(reader)
+        time.sleep(0.2)
         try:
             for process in [pid, *children]:
                 os.kill(process, signal.SIGSTOP)
@@ -69,6 +74,9 @@ def test_frozen_replica(start_weir, cluster):
                        "the host is called down", 10 * SLOW, every=0.1)
             with weir.connect() as other:
                 assert {cluster.number_of(other.value(READ)) for _ in range(10)} == {2}
+            counts = [reader.count for reader in readers]
+            wait_until(lambda: all(reader.count > count + 10 for reader, count
+                                   in zip(readers, counts)), "no read is stuck", 2 * SLOW)
         finally:
             for process in [*children, pid]:
                 try:
