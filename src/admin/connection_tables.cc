@@ -11,18 +11,28 @@ namespace admin {
 namespace {
 
 // PgBouncer's `id` is an int4 that wraps; ours is an int8.
-#define WEIR_CONNECTION_COLUMNS                                                                  \
-  {"type"}, {"user"}, {"database"}, {"replication"}, {"state"}, {"addr"}, {"port", Type::kInt4}, \
-      {"local_addr"}, {"local_port", Type::kInt4}, {"connect_time"}, {"request_time"},           \
-      {"wait", Type::kInt4}, {"wait_us", Type::kInt4}, {"close_needed", Type::kInt4}, {"ptr"},   \
-      {"link"}, {"remote_pid", Type::kInt4}, {"tls"}, {"application_name"},                      \
-      {"prepared_statements", Type::kInt4}, {                                                    \
-    "id", Type::kInt8                                                                            \
-  }
-
-constexpr auto kConnectionColumns = std::to_array<ColumnDef>({WEIR_CONNECTION_COLUMNS});
 constexpr auto kSocketColumns = std::to_array<ColumnDef>({
-    WEIR_CONNECTION_COLUMNS,
+    {"type"},
+    {"user"},
+    {"database"},
+    {"replication"},
+    {"state"},
+    {"addr"},
+    {"port", Type::kInt4},
+    {"local_addr"},
+    {"local_port", Type::kInt4},
+    {"connect_time"},
+    {"request_time"},
+    {"wait", Type::kInt4},
+    {"wait_us", Type::kInt4},
+    {"close_needed", Type::kInt4},
+    {"ptr"},
+    {"link"},
+    {"remote_pid", Type::kInt4},
+    {"tls"},
+    {"application_name"},
+    {"prepared_statements", Type::kInt4},
+    {"id", Type::kInt8},
     {"recv_pos", Type::kInt4},
     {"pkt_pos", Type::kInt4},
     {"pkt_remain", Type::kInt4},
@@ -31,7 +41,9 @@ constexpr auto kSocketColumns = std::to_array<ColumnDef>({
     {"pkt_avail", Type::kInt4},
     {"send_avail", Type::kInt4},
 });
-#undef WEIR_CONNECTION_COLUMNS
+constexpr std::size_t kBufferColumns = 7;  // the last ones
+constexpr auto kConnectionColumns =
+    std::span(kSocketColumns).first<kSocketColumns.size() - kBufferColumns>();
 
 std::string pointer(std::uint64_t id) {
   if (id == 0) return "";
@@ -46,63 +58,37 @@ struct ConnectionKind {
 };
 
 void emit_connection(const proxy::ConnectionRow& row, ConnectionKind kind, Emit emit) {
-  const Value type = std::string(kind.type);
-  const Value replication = std::string(row.replication ? "database" : "none");
-  const Value wait = count(row.wait_us / 1'000'000), wait_us = count(row.wait_us % 1'000'000);
-  const Value null;
-  if (!kind.with_buffers) {
-    emit({type,
-          row.user,
-          row.database,
-          replication,
-          row.state,
-          row.addr,
-          std::int64_t{row.port},
-          row.local_addr,
-          std::int64_t{row.local_port},
-          timestamp(row.connect_time),
-          timestamp(row.request_time),
-          wait,
-          wait_us,
-          std::int64_t{row.close_needed},
-          pointer(row.id),
-          pointer(row.link),
-          count(row.remote_pid),
-          row.tls,
-          row.application_name,
-          count(row.prepared_statements),
-          count(row.id)});
-    return;
-  }
   // Buffers are taken only while bytes are in them: there are no positions to tell.
-  emit({type,
-        row.user,
-        row.database,
-        replication,
-        row.state,
-        row.addr,
-        std::int64_t{row.port},
-        row.local_addr,
-        std::int64_t{row.local_port},
-        timestamp(row.connect_time),
-        timestamp(row.request_time),
-        wait,
-        wait_us,
-        std::int64_t{row.close_needed},
-        pointer(row.id),
-        pointer(row.link),
-        count(row.remote_pid),
-        row.tls,
-        row.application_name,
-        count(row.prepared_statements),
-        count(row.id),
-        null,
-        null,
-        null,
-        null,
-        null,
-        null,
-        null});
+  const Value null;
+  const Value cells[] = {std::string(kind.type),
+                         row.user,
+                         row.database,
+                         std::string(row.replication ? "database" : "none"),
+                         row.state,
+                         row.addr,
+                         std::int64_t{row.port},
+                         row.local_addr,
+                         std::int64_t{row.local_port},
+                         timestamp(row.connect_time),
+                         timestamp(row.request_time),
+                         count(row.wait_us / 1'000'000),
+                         count(row.wait_us % 1'000'000),
+                         std::int64_t{row.close_needed},
+                         pointer(row.id),
+                         pointer(row.link),
+                         count(row.remote_pid),
+                         row.tls,
+                         row.application_name,
+                         count(row.prepared_statements),
+                         count(row.id),
+                         null,
+                         null,
+                         null,
+                         null,
+                         null,
+                         null,
+                         null};
+  emit(Emit::Row(cells).first(std::size(cells) - (kind.with_buffers ? 0 : kBufferColumns)));
 }
 
 void fill_clients(const Source& source, Emit emit) {

@@ -239,7 +239,7 @@ std::optional<Error> Database::fill(const Table& table, const Source& source) {
   }
   const StatementPtr insert(raw);
   bool failed = false;
-  table.fill(source, [&](std::initializer_list<Value> row) {
+  const auto take = [&](Emit::Row row) {
     if (failed) return;
     int index = 0;
     for (const Value& value : row) {
@@ -247,7 +247,8 @@ std::optional<Error> Database::fill(const Table& table, const Source& source) {
     }
     failed = failed || sqlite3_step(raw) != SQLITE_DONE;
     failed = sqlite3_reset(raw) != SQLITE_OK || failed;
-  });
+  };
+  table.fill(source, Emit(take));
   if (failed) return last_error();
   return std::nullopt;
 }

@@ -32,7 +32,17 @@ struct Source {
   const Averages& averages;
 };
 
-using Emit = absl::FunctionRef<void(std::initializer_list<Value>)>;  // one row
+// Takes one row.
+class Emit {
+ public:
+  using Row = std::span<const Value>;
+  explicit Emit(absl::FunctionRef<void(Row)> take) : take_(take) {}
+  void operator()(Row row) const { take_(row); }
+  void operator()(std::initializer_list<Value> row) const { take_(Row(row.begin(), row.size())); }
+
+ private:
+  absl::FunctionRef<void(Row)> take_;
+};
 
 struct Table {
   std::string_view name;  // lower case; SHOW takes it in any case

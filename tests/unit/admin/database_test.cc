@@ -82,10 +82,9 @@ TEST_CASE("every table can be selected, and each row has its columns") {
     const Result result = rows.run("SELECT * FROM \"" + std::string(table.name) + "\"");
     REQUIRE_FALSE(result.error);
     CHECK(result.columns.size() == table.columns.size());
-    table.fill({rows.inspection, *rows.config, rows.averages},
-               [&](std::initializer_list<admin::Value> row) {
-                 CHECK(row.size() == table.columns.size());
-               });
+    table.fill(
+        {rows.inspection, *rows.config, rows.averages},
+        admin::Emit([&](admin::Emit::Row row) { CHECK(row.size() == table.columns.size()); }));
   }
 }
 
