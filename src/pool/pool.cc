@@ -115,7 +115,7 @@ Server* Pool::surplus(Time now, base::milliseconds idle_max) {
   if (oldest == nullptr) return nullptr;
   const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
                      open_in_all_workers() > sizes_.min;
-  if (!idled && !over_limit() && !yields(now)) return nullptr;
+  if (!idled && !over_limit() && !yields(now) && !spares(*oldest, now)) return nullptr;
   set_state(*oldest, State::kLeaving);
   return oldest;
 }
@@ -222,6 +222,14 @@ bool Pool::yields(Time now) {
     if (claim && yields_to(*claim, now)) return true;
   }
   return false;
+}
+
+bool Pool::spares(const Server& idle, Time now) const {
+  if (wait_first_ != nullptr || now - idle.idle_since_ < kLendAfter) return false;
+  return std::ranges::any_of(permits_, [this](const Permits* p) {
+    const auto claim = p->claim();
+    return p->full(leaving_count_) && p->starving() && claim && claim->open == 0;
+  });
 }
 
 bool Pool::yields_to(const Claim& claim, Time now) {

@@ -79,7 +79,8 @@ class Waiter {
 // - if with one less it still has more servers for its clients than the claim's pool has. After
 //   that the reverse does not hold: permits do not go to and fro; or
 // - if the claim has waited for kYieldSlack and more than twice as long as the longest wait here,
-//   and the claim's pool has no server at all: fewer permits than pools take turns.
+//   and the claim's pool has no server at all: fewer permits than pools take turns, or
+// - if the server was idle for kLendAfter, and the claim's pool has none (at once, then).
 // A permit that has become free is left to older claims.
 class Pool {
  public:
@@ -161,6 +162,7 @@ class Pool {
   bool over_limit() const;
   bool yields(base::Time now);
   bool yields_to(const Claim& claim, base::Time now);
+  bool spares(const Server& idle, base::Time now) const;
   void note_need(base::Time now);
   std::uint32_t need() const { return leased_count_ + waiting_count_; }
   std::uint32_t open() const { return idle_count_ + leased_count_ + opening_count_ + promised_; }

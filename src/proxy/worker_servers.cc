@@ -39,9 +39,7 @@ base::Duration Worker::jittered(base::Duration lifetime, double jitter, std::uin
 }
 
 void Worker::on_starving() {
-  if (ask_at_ != base::Time{}) return;
-  ask_at_ = loop_.now() + pool::Pool::kLendAfter;
-  loop_.wake_at(ask_at_);
+  if (ask_at_ == base::Time{}) ask_at_ = loop_.now();
 }
 
 // A worker with nothing but idle servers looks at others' needs in its ticks only, unless it is
@@ -55,7 +53,8 @@ void Worker::ask_for_permits() {
   });
   if (!starves) return;
   if (shared_.wake_workers) shared_.wake_workers();
-  on_starving();
+  ask_at_ = loop_.now() + pool::Pool::kLendAfter;
+  loop_.wake_at(ask_at_);
 }
 
 void Worker::cancel_wait(Client& client) {
