@@ -145,7 +145,7 @@ TEST_CASE("permits: never too many, from many threads") {
           shared.starve_on(since, {later, 1, 2});
           shared.fed(later);
         }
-        if (rng() % 64 == 0) shared.resize(4 + rng() % 3, 0);
+        if (rng() % 64 == 0) shared.resize(static_cast<std::uint32_t>(4 + rng() % 3), 0);
       }
     });
   }

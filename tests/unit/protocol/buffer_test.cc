@@ -72,7 +72,7 @@ TEST_CASE("Buffer behaves as a queue of bytes under random use") {
     switch (random() % 4) {
       case 0: {
         std::string piece;
-        for (unsigned n = random() % 100; n > 0; --n) piece.push_back(static_cast<char>(next++));
+        for (auto n = random() % 100; n > 0; --n) piece.push_back(static_cast<char>(next++));
         buffer.append(piece);
         model.insert(model.end(), piece.begin(), piece.end());
         break;

@@ -44,7 +44,7 @@ void every_mutation(std::string_view text, unsigned seed, Decode decode) {
   std::mt19937 random(seed);
   for (int round = 0; round < 2000; ++round) {
     std::vector<std::uint8_t> bytes(text.begin(), text.end());
-    for (unsigned n = random() % 3 + 1; n > 0 && !bytes.empty(); --n) {
+    for (auto n = random() % 3 + 1; n > 0 && !bytes.empty(); --n) {
       const auto at = bytes.begin() + static_cast<long>(random() % bytes.size());
       switch (random() % 3) {
         case 0:
