@@ -236,7 +236,7 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
   session::ClientStatements statements_;
   session::Transaction transaction_;
-  std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // not plain ones
+  std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // tracked ones
   base::Time last_commit_{};
   sql::Hint route_ = sql::Hint::kNone, base_route_ = sql::Hint::kNone;
   char status_ = 'I';

@@ -259,8 +259,11 @@ bool Client::can_be_rerun() const {
          status_ == 'I' && pins.empty() && pools_->mode != config::PoolMode::kSession;
 }
 
+// What is classified as a read may write after all (a view over a volatile function). A replica
+// cannot; on the primary it could run twice.
 session::Rerun::Request Client::rerun_kind() const {
-  const bool read = gathered_.access != sql::Access::kWrite && !gathered_.needs_primary;
+  const bool read =
+      gathered_.access != sql::Access::kWrite && !gathered_.needs_primary && !server->on_primary();
   return {.read = read,
           .bound = gathered_.hint == sql::Hint::kReplica || route_ == sql::Hint::kReplica,
           .alone = gathered_.old_unnamed};
