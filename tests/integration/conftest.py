@@ -58,8 +58,7 @@ def shared_weir(cluster):
     try:
         yield proxy.start().wait_ready()
     finally:
-        proxy.stop()
-        shutil.rmtree(proxy.dir, ignore_errors=True)
+        proxy.discard()
 
 
 @pytest.fixture
@@ -98,10 +97,9 @@ def start_weir(cluster):
     failures = []
     for proxy in started:
         try:
-            proxy.stop()
+            proxy.discard()
         except AssertionError as failed:
             failures.append(str(failed))
-        shutil.rmtree(proxy.dir, ignore_errors=True)
     assert not failures, "\n".join(failures)
 
 

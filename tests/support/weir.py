@@ -3,6 +3,7 @@ import copy
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -195,6 +196,12 @@ class Weir(Target):
             self.process = None
         self.check()
         assert self.exit_code == 0, f"exit code {self.exit_code}:\n{self.log()}"
+
+    def discard(self):
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def restart(self):
         self.process.kill()
