@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "config/diff.h"
 #include "net/loop.h"
 #include "proxy/cancel.h"
@@ -106,6 +107,7 @@ class Worker {
   void tick();
   void sweep_servers(base::Time now);
   void sweep_pool(HostPool& pool, base::Time now);
+  void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
   void give(Server& server);
   void open_for_waiters(HostPool& pool);

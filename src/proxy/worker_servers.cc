@@ -102,21 +102,26 @@ void Worker::on_server_failed(Server& server, const std::string& why,
   // A refusal that will stay is an answer. If it will pass, servers that are open will do; without
   // any, another host may.
   if (!answer && error != nullptr && pool.pool.leased() + pool.pool.idle() > 0) return;
+  dismiss_waiters(pool, [&](Client& client) {
+    if (answer) {
+      client.refuse(*answer);
+    } else if (error == nullptr) {
+      client.reroute();
+    } else {
+      hold(client);
+    }
+  });
+}
+
+// Nobody waits for the pool any more; each is told.
+void Worker::dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell) {
   std::vector<std::uint64_t> waiters;
   while (pool::Waiter* waiter = pool.pool.first_waiter()) {
     pool.pool.cancel(*waiter);
     waiters.push_back(static_cast<Client*>(waiter)->id);
   }
   for (const auto id : waiters) {
-    Client* client = find_client(id);
-    if (client == nullptr) continue;
-    if (answer) {
-      client->refuse(*answer);
-    } else if (error == nullptr) {
-      client->reroute();
-    } else {
-      hold(*client);
-    }
+    if (Client* client = find_client(id)) tell(*client);
   }
 }
 
@@ -240,6 +245,7 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
   while (pool::Server* surplus = pool.pool.surplus(now, timeouts.server_idle)) {
     static_cast<Server*>(surplus)->close("idle");
   }
+  if (down) dismiss_waiters(pool, [this](Client& client) { hold(client); });
   if (now < pool.retry_at || pool.set.retired) return;
   open_for_waiters(pool);
   while (pool.pool.may_open_for_min()) open_server(pool);

@@ -13,6 +13,22 @@ from support.load import Repeated
 READ = "SELECT inet_server_port()"
 
 
+@contextlib.contextmanager
+def frozen(cluster, number):
+    """A host that accepts connections and says nothing more."""
+    pid = int((cluster.dir / f"host{number}" / "postmaster.pid").read_text().split("\n")[0])
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        processes = [pid, *map(int, children.read().split())]
+    try:
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        yield
+    finally:
+        for process in reversed(processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
 def test_a_dead_replica_costs_reads_nothing(start_weir, cluster):
     """Reads go on without an error while a replica dies, is away, and returns."""
     weir = start_weir({"timeouts": {"server_retry": "200ms"}})
@@ -59,17 +75,12 @@ def test_a_client_that_leaves_without_reading_frees_its_server(weir, cluster):
 def test_frozen_replica(start_weir, cluster):
     """A host that accepts but never answers is found out by its silence. No read fails or hangs."""
     weir = start_weir({"clusters": {"main": {"monitor": {"timeout": "500ms"}}}})
-    pid = int((cluster.dir / "host1" / "postmaster.pid").read_text().split("\n")[0])
-    children = [int(word) for word in
-                open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split()]
     readers = [Repeated(weir.connect(), lambda client: client.query(READ)) for _ in range(4)]
     with weir.connect() as client, contextlib.ExitStack() as stack:
         for reader in readers:
             stack.enter_context(reader)
         time.sleep(0.2)
-        try:
-            for process in [pid, *children]:
-                os.kill(process, signal.SIGSTOP)
+        with frozen(cluster, 1):
             wait_until(lambda: any(row["state"] not in ("up", "ok") for row in weir.show("HOSTS")),
                        "the host is called down", 10 * SLOW, every=0.1)
             with weir.connect() as other:
@@ -77,13 +88,20 @@ def test_frozen_replica(start_weir, cluster):
             counts = [reader.count for reader in readers]
             wait_until(lambda: all(reader.count > count + 10 for reader, count
                                    in zip(readers, counts)), "no read is stuck", 2 * SLOW)
-        finally:
-            for process in [*children, pid]:
-                try:
-                    os.kill(process, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
         assert client.status == "I"
+
+
+def test_waiting_for_a_frozen_replica(start_weir, cluster):
+    """Who waits for a connection to a host that lets nobody log in goes elsewhere."""
+    weir = start_weir({"clusters": {"main": {"monitor": {"timeout": "500ms"}}}})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(weir.connect()) for _ in range(6)]
+        with frozen(cluster, 1):
+            for client in clients:
+                client.send(wire.query(READ))
+            for client in clients:
+                client.socket.settimeout(4 * SLOW)
+                assert [m.type for m in client.read_until_ready()] == list("TDCZ")
 
 
 def test_reads_go_on_without_the_primary(start_weir, cluster):
