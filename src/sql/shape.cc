@@ -27,6 +27,11 @@ bool continues_type(const Lexer& lexer, const Token& token) {
   return false;
 }
 
+// What is behind these is shortened: it cannot be both that and part of a type.
+bool begins_list(const Lexer& lexer, const Token& token) {
+  return lexer.is(token, "in") || lexer.is(token, "array") || lexer.is(token, "values");
+}
+
 // (12), (10, 2): a type's modifiers; `lexer` stands behind the opening parenthesis.
 bool skip_modifiers(Lexer& lexer) {
   for (;;) {
@@ -46,6 +51,7 @@ void skip_casts(Lexer& lexer) {
     do {
       name = ahead.next();
       if (name.kind != TokenKind::kWord && name.kind != TokenKind::kQuotedName) return;
+      if (begins_list(ahead, name)) return;
       lexer = ahead;
       name = ahead.next();
     } while (lexer.is(name, '.'));

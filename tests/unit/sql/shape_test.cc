@@ -86,6 +86,9 @@ TEST_CASE("rows of VALUES collapse") {
 
 TEST_CASE("the parser is given what is left") {
   CHECK(reduced_of("SELECT x IN (1)").empty());
+  // What was shortened is not shortened further.
+  CHECK(reduced_of("VALUES (1, 'i'::array[1, 2])") == "VALUES (1, 'i'::array[1])");
+  CHECK(reduced_of("VALUES (1, 'i'::array[1])").empty());
   CHECK(reduced_of("SELECT x IN (1, 2, 3) AND y") == "SELECT x IN (1) AND y");
   CHECK(reduced_of("SELECT x IN (1::int , 2), y IN (3,4)") == "SELECT x IN (1::int ), y IN (3)");
   CHECK(reduced_of("INSERT INTO t VALUES (1, 2), (3, 4) , (5, 6) RETURNING a") ==
