@@ -22,13 +22,14 @@ inline constexpr std::string_view kProtocolViolation = "08P01", kConnectionFailu
                                   kInvalidPassword = "28P01", kInvalidCatalogName = "3D000",
                                   kSerializationFailure = "40001", kDeadlockDetected = "40P01",
                                   kSyntaxError = "42601", kInsufficientPrivilege = "42501",
-                                  kUndefinedObject = "42704", kDuplicatePreparedStatement = "42P05",
-                                  kUndefinedTable = "42P01", kTooManyConnections = "53300",
-                                  kOutOfMemory = "53200", kProgramLimitExceeded = "54000",
-                                  kStatementTooComplex = "54001", kObjectNotInState = "55000",
-                                  kQueryCanceled = "57014", kAdminShutdown = "57P01",
-                                  kCrashShutdown = "57P02", kCannotConnectNow = "57P03",
-                                  kIdleSessionTimeout = "57P05", kInternalError = "XX000";
+                                  kUndefinedObject = "42704", kInvalidName = "42602",
+                                  kDuplicatePreparedStatement = "42P05", kUndefinedTable = "42P01",
+                                  kTooManyConnections = "53300", kOutOfMemory = "53200",
+                                  kProgramLimitExceeded = "54000", kStatementTooComplex = "54001",
+                                  kObjectNotInState = "55000", kQueryCanceled = "57014",
+                                  kAdminShutdown = "57P01", kCrashShutdown = "57P02",
+                                  kCannotConnectNow = "57P03", kIdleSessionTimeout = "57P05",
+                                  kInternalError = "XX000";
 }  // namespace sqlstate
 
 enum class Severity : unsigned char { kError, kFatal, kNotice, kWarning };

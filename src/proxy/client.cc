@@ -198,7 +198,7 @@ void Client::on_server_lost(std::string_view why) {
                   "carried out."});
 }
 
-bool Client::run_again(protocol::Bytes requests, bool on_primary) {
+bool Client::run_again(protocol::Bytes requests, Where where) {
   if (reruns_ == kMaxReruns) return false;
   ++reruns_;
   ++pools_->stats.retries;
@@ -214,7 +214,7 @@ bool Client::run_again(protocol::Bytes requests, bool on_primary) {
   }
   gathered_ = {};
   again_.append(requests);
-  primary_next_ = on_primary;
+  next_ = where;
   server = nullptr;
   set_state(State::kWaiting);
   worker_.run_soon(*this);

@@ -59,7 +59,14 @@ class Client final : public net::Connection, public pool::Waiter {
   void resume();                              // look at the input again
   // The server, detached already, has not answered these requests: they are input again. False
   // when that has happened too often.
-  bool run_again(protocol::Bytes requests, bool on_primary);
+  enum class Where : std::uint8_t {
+    kAnywhere,
+    kPrimary,
+    kNew,  // on a connection that nobody has used
+  };
+  bool run_again(protocol::Bytes requests, Where where);
+  bool was_first() const { return was_first_; }  // to use the server at hand
+  bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }
   void close(std::string_view why);
   void fail(const protocol::Error& error);  // FATAL: tells, then closes
   void cancel();                            // a cancel request with the right key arrived
@@ -105,6 +112,8 @@ class Client final : public net::Connection, public pool::Waiter {
     sql::Hint hint = sql::Hint::kNone;
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
+    bool only_set = false;             // one SET and nothing else
+    bool loads = false;                // a library: on a connection that nobody has used
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
     bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
@@ -173,6 +182,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool adopt_new_pools();
   void wait_held();
   void wait_in(HostPool& pool);
+  bool is_too_used(const Server& found) const;
   void attach(Server& server);
   bool equalize_settings();
   void on_wait_expired();
@@ -207,6 +217,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_reply.cc
   void on_tracked_end(char status);
+  void note_datestyle();
 
   Worker& worker_;
   State state_ = State::kStartup;
@@ -245,14 +256,16 @@ class Client final : public net::Connection, public pool::Waiter {
   Gathered gathered_;
   std::size_t stream_left_ = 0;  // bytes of a large message still to pass
   bool stream_discard_ = false;
-  bool discard_message_ = false;            // the ledger refused the latest message
-  bool force_forward_ = false;              // the next message goes to the server at hand
-  bool held_ = false;                       // input waits for what is in flight
-  bool refused_ = false;                    // the rest of a refused request is to be skipped
-  bool terminated_ = false;                 // said goodbye
-  protocol::Buffer again_;                  // to be run again: input from the next round on
-  std::uint8_t reruns_ = 0;                 // since something was answered
-  bool primary_next_ = false;               // the next request has been refused by a standby
+  bool discard_message_ = false;   // the ledger refused the latest message
+  bool force_forward_ = false;     // the next message goes to the server at hand
+  bool held_ = false;              // input waits for what is in flight
+  bool refused_ = false;           // the rest of a refused request is to be skipped
+  bool terminated_ = false;        // said goodbye
+  protocol::Buffer again_;         // to be run again: input from the next round on
+  std::uint8_t reruns_ = 0;        // since something was answered
+  Where next_ = Where::kAnywhere;  // the next request must run
+  bool was_first_ = false;
+  bool asked_for_new_ = false;              // once in a session, after an error of its own
   std::optional<protocol::Error> refusal_;  // to be answered to the request
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight

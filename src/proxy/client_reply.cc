@@ -12,13 +12,13 @@ namespace {
 // Left behind by statements, not carried to other connections: these keep the server.
 constexpr std::uint16_t kPinning = sql::kTempObject | sql::kAdvisoryLock | sql::kHoldCursor |
                                    sql::kListening | sql::kSqlPrepared | sql::kRandomSeed |
-                                   sql::kLoadedLibrary;
+                                   sql::kLoadedLibrary | sql::kBackendPid;
 
 // What an opaque statement may have left: one row with a column for each of kProbed, in that
 // order, then a row for each setting.
 constexpr const char* kProbe =
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace ="
-    " pg_catalog.pg_my_temp_schema()),"
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 2615"  // pg_namespace
+    " AND refobjid = pg_catalog.pg_my_temp_schema()),"
     " EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid ="
     " pg_catalog.pg_backend_pid()),"
     " EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),"
@@ -83,6 +83,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   if (const auto left = static_cast<std::uint16_t>(statement.residue & kPinning)) {
     pins.add(left, worker_.loop().now(), analysis.why);
     server->dirty = true;
+    if ((left & sql::kLoadedLibrary) != 0) server->close_when_free = true;
   }
 }
 
@@ -155,6 +156,8 @@ void Client::on_tracked_end(char status) {
       session::apply(change, base_, settings_);
       session::apply(change, {}, server->settings);
       if (change.name == "application_name" && change.value) application_name_ = *change.value;
+      if (change.name == "datestyle" && change.kind == session::Change::Kind::kSet)
+        note_datestyle();
       const auto* route = settings_.find("weir.route");
       if (route == nullptr) {
         route_ = sql::Hint::kNone;
@@ -166,6 +169,16 @@ void Client::on_tracked_end(char status) {
   if (!server->exchange.empty()) return;
   in_flight_plain_ = true;
   if (status == 'I') tracking_ = false;
+}
+
+// SET datestyle may name only one of its two parts: the other one stays.
+void Client::note_datestyle() {
+  const auto at =
+      std::ranges::find(server->parameters, "DateStyle", &ServerParameters::value_type::first);
+  if (at == server->parameters.end()) return;
+  const std::string value = session::quote_value(at->second);
+  settings_.set("datestyle", value);
+  server->settings.set("datestyle", value);
 }
 
 void Client::on_probe_row(protocol::Bytes body) {

@@ -161,6 +161,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
     gathered_.hint = std::max(gathered_.hint, analysis->hint,
                               [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
     gathered_.plain = gathered_.plain && analysis->plain;
+    gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
     note_transaction(*analysis);
   };
   bool nothing = false;  // no request by itself: Sync, Flush
@@ -169,6 +170,9 @@ void Client::gather_frame(const protocol::Frame& frame) {
       const auto text = protocol::decode_query(frame.body);
       gathered_.analysis = worker_.analyzer().analyze(text.value_or(""));
       join(gathered_.analysis.get());
+      if (const auto* single = gathered_.analysis->single()) {
+        gathered_.only_set = single->verb == sql::Verb::kSet && single->residue == sql::kNoResidue;
+      }
       gathered_.complete = true;
       break;
     }
@@ -255,8 +259,9 @@ std::size_t Client::answer_empty_batch() {
 
 // Whether all that the gathered request needs is in its own bytes and in what outlives it.
 bool Client::can_be_rerun() const {
-  return gathered_.plain && !gathered_.large && !gathered_.flush && !gathered_.closes &&
-         status_ == 'I' && pins.empty() && pools_->mode != config::PoolMode::kSession;
+  return (gathered_.plain || gathered_.only_set) && !gathered_.large && !gathered_.flush &&
+         !gathered_.closes && status_ == 'I' && pins.empty() &&
+         pools_->mode != config::PoolMode::kSession;
 }
 
 // What is classified as a read may write after all (a view over a volatile function). A replica
@@ -284,8 +289,9 @@ void Client::route_request() {
   auto& set = *pools_;
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
   const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
-                             : gathered_.needs_primary || primary_next_      ? sql::Access::kWrite
-                                                                             : gathered_.access;
+                             : gathered_.needs_primary || next_ == Where::kPrimary
+                                 ? sql::Access::kWrite
+                                 : gathered_.access;
   const auto& snapshot = set.snapshot();
   std::array<route::HostLoad, kMaxHosts> load;
   const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());
@@ -351,10 +357,16 @@ void Client::wait_in(HostPool& pool) {
   const auto now = worker_.loop().now();
   // A host that just refused is left alone for a moment, unless it has servers that may come free.
   if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
-  const auto answer = pool.pool.acquire(*this, settings_.hash(), now);
+  auto answer = pool.pool.acquire(*this, settings_.hash(), now);
+  while (answer.kind == pool::Pool::Kind::kLease) {
+    auto& found = static_cast<Server&>(*answer.server);
+    if (!is_too_used(found)) return attach(found);
+    found.close("its client needs a new one");
+    answer = pool.pool.acquire(*this, settings_.hash(), now);
+  }
   switch (answer.kind) {
     case pool::Pool::Kind::kLease:
-      return attach(static_cast<Server&>(*answer.server));
+      break;
     case pool::Pool::Kind::kOpen:
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       return worker_.open_server(pool);
@@ -362,6 +374,11 @@ void Client::wait_in(HostPool& pool) {
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       if (pool.pool.starving()) worker_.on_starving();
   }
+}
+
+// A library stays loaded for as long as its connection is open.
+bool Client::is_too_used(const Server& found) const {
+  return found.has_served && (next_ == Where::kNew || gathered_.loads);
 }
 
 // The lease begins: the server gets what it lacks of the session's settings.
@@ -378,7 +395,8 @@ void Client::attach(Server& with) {
   worker_.wait_time().add(waited);
   transaction_since_ = worker_.loop().now();
   in_flight_plain_ = true;
-  primary_next_ = false;
+  next_ = Where::kAnywhere;
+  was_first_ = !std::exchange(with.has_served, true);
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);
   const bool settled = equalize_settings();
@@ -412,6 +430,11 @@ bool Client::equalize_settings() {
 
 // A server has become free for this client, which waited.
 void Client::on_granted(Server& with) {
+  if (is_too_used(with)) {
+    HostPool& pool = with.pool();
+    with.close("its client needs a new one");
+    return wait_in(pool);
+  }
   attach(with);
   if (!is_open() || state_ == State::kClosing) return;
   keep(on_session_bytes(input()));

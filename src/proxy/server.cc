@@ -61,7 +61,7 @@ void Server::close(std::string_view why) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;
     const bool again = !fatal_relayed_ && rerun.after_loss() &&
-                       lost->run_again(rerun.bytes(), /*on_primary=*/false);
+                       lost->run_again(rerun.bytes(), Client::Where::kAnywhere);
     if (!again) lost->on_server_lost(fatal_relayed_ ? "" : why);
   }
   worker_.on_server_closed(*this);

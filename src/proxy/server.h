@@ -86,6 +86,7 @@ class Server final : public net::Connection, public pool::Server {
   ServerParameters parameters;
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
+  bool has_served = false;        // a client has had it
   bool plans_stale = false;       // what its statements answer has changed: prepare them anew
 
   // The lease.

@@ -212,12 +212,18 @@ bool Server::run_again(protocol::Bytes error) {
   // client: with a connection of its own, this one need not have known it.
   const bool stale = view.code == protocol::sqlstate::kFeatureNotSupported &&
                      view.routine == "RevalidateCachedQuery" && rerun.after_error();
+  // "invalid configuration parameter name": to the connection's libraries, which others loaded.
+  const bool spoiled = view.code == protocol::sqlstate::kInvalidName && rerun.after_error() &&
+                       client->may_ask_for_new();
   const bool refused = !on_primary() && is_standbys_refusal(view.code) && rerun.after_refusal();
-  if (!stale && !refused) return false;
+  if (!stale && !refused && !spoiled) return false;
   if (stale) {
     for (Server* other : pool_.servers) other->plans_stale = true;
   }
-  if (!client->run_again(rerun.bytes(), /*on_primary=*/refused)) return false;
+  const auto where = refused   ? Client::Where::kPrimary
+                     : spoiled ? Client::Where::kNew
+                               : Client::Where::kAnywhere;
+  if (!client->run_again(rerun.bytes(), where)) return false;
   worker_.on_client_left(*this, Worker::Leaving::kPolitely);
   return true;
 }
@@ -297,9 +303,15 @@ void Server::on_hidden_failure(Note note, protocol::Bytes body) {
   const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
   settings_unknown = true;
   if (note == kNoteSettings && client != nullptr) {
-    // The request behind it ran into a failed transaction, or not at all: its answer would only
-    // confuse. The client hears why.
+    // The request behind it ran into a failed transaction, or not at all. What one connection
+    // refuses another may take.
     Client* told = client;
+    if (!told->was_first() && rerun.undecided() &&
+        told->run_again(rerun.bytes(), Client::Where::kNew)) {
+      client = nullptr;
+      pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
+      return close("it does not take its client's settings");
+    }
     told->fail({.severity = protocol::Severity::kFatal,
                 .code = error.code,
                 .message = std::string(error.message),

@@ -10,7 +10,7 @@ constexpr std::size_t kStatementBytes = 200;
 constexpr sql::Residue kAll[] = {
     sql::kTempObject,  sql::kAdvisoryLock,  sql::kHoldCursor, sql::kListening,
     sql::kSqlPrepared, sql::kSequenceState, sql::kRandomSeed, sql::kLoadedLibrary,
-    sql::kOpaque,      sql::kUnreadable,
+    sql::kOpaque,      sql::kUnreadable,    sql::kBackendPid,
 };
 
 // Never ends within a UTF-8 character.
@@ -71,6 +71,8 @@ const char* reason_name(sql::Residue reason) {
       return "opaque code";
     case sql::kUnreadable:
       return "unreadable statement";
+    case sql::kBackendPid:
+      return "backend pid";
   }
   return "unknown";
 }
@@ -95,6 +97,7 @@ const char* reason_ends(sql::Residue reason) {
     case sql::kLoadedLibrary:
     case sql::kOpaque:
     case sql::kUnreadable:
+    case sql::kBackendPid:
       return "DISCARD ALL";
   }
   return "DISCARD ALL";

@@ -14,7 +14,7 @@ namespace sql {
 enum class Access : std::uint8_t {
   kNone,   // touches no data: SET, SHOW of a setting, BEGIN, empty text
   kRead,   // cannot write, by grammar and by the list of functions
-  kWrite,  // writes, may write, or is not understood
+  kWrite,  // writes, may write, is not understood, or asks about the primary itself
 };
 
 enum class Verb : std::uint8_t {  // of one statement; only what someone acts upon has its own
@@ -67,6 +67,7 @@ enum Residue : std::uint16_t {
   kLoadedLibrary = 1 << 7,  // LOAD
   kOpaque = 1 << 8,         // DO, CALL, a function that is no built-in: may have set anything
   kUnreadable = 1 << 9,     // text not analysed whose words hint at state
+  kBackendPid = 1 << 10,    // pg_backend_pid() was told: it shall stay true
 };
 
 struct SetStatement {

@@ -66,6 +66,9 @@ Result parse_and_classify(std::string_view text, const Shape& shape,
   if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
   analysis.shape = shape.hash;
   analysis.hint = shape.hint;
+  // What pins a session must not pin it to a replica.
+  constexpr unsigned kUnknown = kOpaque | kUnreadable;  // whoever gives a hint knows better
+  if (analysis.hint == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) analysis.hint = {};
   return result;
 }
 

@@ -29,6 +29,11 @@ bool option_on(std::size_t count, PgQuery__Node* const* options, std::string_vie
   });
 }
 
+// Whether a replica would answer SHOW otherwise than the primary that it stands for.
+bool is_of_host(std::string_view setting) {
+  return setting == "all" || setting == "transaction_read_only" || setting == "in_hot_standby";
+}
+
 bool is_temporary(const PgQuery__RangeVar* relation) {
   return relation != nullptr && (std::string_view(relation->relpersistence) == "t" ||
                                  is_temp_schema(relation->schemaname));
@@ -97,9 +102,11 @@ bool Classifier::transaction_state(const PgQuery__Node* node) {
     case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
       read_set(*node->variable_set_stmt, statement());
       return true;
-    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
-      set(Verb::kShow, Access::kNone, node->variable_show_stmt->name);
+    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: {
+      const char* name = node->variable_show_stmt->name;
+      set(Verb::kShow, is_of_host(name) ? Access::kWrite : Access::kNone, name);
       return true;
+    }
     default:
       return false;
   }
@@ -171,6 +178,7 @@ void Classifier::query(const PgQuery__Node* node) {
   const bool select = node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT;
   set(select ? Verb::kSelect : Verb::kOther, effects.access, effects.residue);
   out_.why = std::move(effects.why);
+  if (effects.pid_calls > effects.pids_compared) statement().residue |= kBackendPid;
   if (effects.into != nullptr)
     set(is_temporary(effects.into->rel) ? Verb::kCreateTemp : Verb::kDdl, Access::kWrite,
         is_temporary(effects.into->rel) ? kTempObject : kNoResidue);

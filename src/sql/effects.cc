@@ -1,5 +1,7 @@
 #include "sql/effects.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "sql/functions.h"
@@ -7,6 +9,25 @@
 
 namespace sql {
 namespace {
+
+// Views of pg_catalog that show a server, or one session on it, and no data.
+bool shows_server(std::string_view relation) {
+  if (!relation.starts_with("pg_")) return false;
+  if (relation.starts_with("pg_stat_") || relation.starts_with("pg_statio_")) return true;
+  constexpr std::array<std::string_view, 12> kViews = {"pg_backend_memory_contexts",
+                                                       "pg_cursors",
+                                                       "pg_file_settings",
+                                                       "pg_hba_file_rules",
+                                                       "pg_ident_file_mappings",
+                                                       "pg_locks",
+                                                       "pg_prepared_statements",
+                                                       "pg_prepared_xacts",
+                                                       "pg_replication_origin_status",
+                                                       "pg_replication_slots",
+                                                       "pg_settings",
+                                                       "pg_shmem_allocations"};
+  return std::ranges::find(kViews, relation) != kViews.end();
+}
 
 class Walk {
  public:
@@ -90,6 +111,8 @@ class Walk {
       case PG_QUERY__NODE__NODE_FUNC_CALL:
         return call(*node->func_call);
       case PG_QUERY__NODE__NODE_A_EXPR:
+        effects_.pids_compared += is_pid_call(node->a_expr->lexpr);
+        effects_.pids_compared += is_pid_call(node->a_expr->rexpr);
         return oper(nodes(node->a_expr->n_name, node->a_expr->name));
       case PG_QUERY__NODE__NODE_SUB_LINK:
         return oper(nodes(node->sub_link->n_oper_name, node->sub_link->oper_name));
@@ -127,13 +150,31 @@ class Walk {
   }
 
   void relation(const PgQuery__RangeVar& range) {
-    if (is_temp_schema(range.schemaname)) effects_.names_pg_temp = true;
+    const std::string_view schema = range.schemaname;
+    if (is_temp_schema(schema)) effects_.names_pg_temp = true;
+    if ((schema.empty() || schema == "pg_catalog") && shows_server(range.relname)) {
+      writes(std::string(range.relname) + " shows the server itself");
+    }
+  }
+
+  static bool is_pid(const PgQuery__FuncCall& call) {
+    const QualifiedName name = qualified_name(nodes(call.n_funcname, call.funcname));
+    return name.name == "pg_backend_pid" && (name.schema.empty() || name.schema == "pg_catalog");
+  }
+
+  static bool is_pid_call(const PgQuery__Node* node) {
+    return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_FUNC_CALL &&
+           is_pid(*node->func_call);
   }
 
   void call(const PgQuery__FuncCall& call) {
     const QualifiedName name = qualified_name(nodes(call.n_funcname, call.funcname));
     const FunctionEffect effect = function_effect(name.schema, name.name, harmless_);
     if (effect.access == Access::kRead) return;
+    if (is_pid(call)) {
+      ++effects_.pid_calls;
+      return writes("pg_backend_pid tells of the server itself");
+    }
     std::string why("function ");
     why.append(name.name).append(" may write");
     if (!effect.sets_setting) return writes(std::move(why), effect.residue);

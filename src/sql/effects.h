@@ -20,6 +20,7 @@ struct Effects {
   int local_set_configs = 0, session_set_configs = 0;
   const PgQuery__IntoClause* into = nullptr;  // SELECT INTO
   bool names_pg_temp = false;                 // as a schema, anywhere
+  int pid_calls = 0, pids_compared = 0;       // of pg_backend_pid(); operands of an operator
 };
 
 // Iterative: the depth of the tree costs no stack.

@@ -9,24 +9,15 @@ namespace {
 
 #include "sql/builtin_functions.inc"
 
-// Volatile in pg_proc, yet they change nothing and run on a replica. Sizes and WAL positions are
-// the replica's own, as they would be on any host that the session had connected to.
-constexpr std::array<std::string_view, 26> kHarmless = {
+// Volatile in pg_proc, yet they change nothing and run on a replica.
+constexpr std::array<std::string_view, 18> kHarmless = {
     "clock_timestamp",
     "gen_random_uuid",
-    "pg_blocking_pids",
     "pg_collation_actual_version",
     "pg_database_collation_actual_version",
     "pg_database_size",
-    "pg_get_wal_replay_pause_state",
     "pg_indexes_size",
-    "pg_is_in_recovery",
-    "pg_is_wal_replay_paused",
     "pg_jit_available",
-    "pg_last_wal_receive_lsn",
-    "pg_last_wal_replay_lsn",
-    "pg_last_xact_replay_timestamp",
-    "pg_lock_status",
     "pg_partition_ancestors",
     "pg_partition_tree",
     "pg_relation_size",
@@ -47,13 +38,16 @@ struct Effect {
 
 // Of the other built-in functions, those that leave something behind on their connection, and
 // (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
-constexpr std::array<Effect, 18> kEffects = {{
+constexpr std::array<Effect, 21> kEffects = {{
     {"nextval", kSequenceState},
     {"pg_advisory_lock", kAdvisoryLock},
     {"pg_advisory_lock_shared", kAdvisoryLock},
+    {"pg_backend_pid", kNoResidue},      // as the functions of tells_of_server()
     {"pg_backup_start", kOpaque},        // the backup ends with its session
     {"pg_current_xact_id", kNoResidue},  // assigns a transaction id
+    {"pg_get_replication_slots", kNoResidue},
     {"pg_replication_origin_session_setup", kOpaque},
+    {"pg_show_all_settings", kNoResidue},
     {"pg_try_advisory_lock", kAdvisoryLock},
     {"pg_try_advisory_lock_shared", kAdvisoryLock},
     {"plpgsql_call_handler", kOpaque},
@@ -67,6 +61,9 @@ constexpr std::array<Effect, 18> kEffects = {{
     {"ts_stat", kOpaque},
     {"txid_current", kNoResidue},
 }};
+
+// A session takes its server for the primary: what it asks about the server itself is asked there.
+bool tells_of_server(std::string_view function) { return function.starts_with("pg_stat_get_"); }
 
 template <typename Names>
 bool contains(const Names& sorted, std::string_view name) {
@@ -83,6 +80,7 @@ FunctionEffect function_effect(std::string_view schema, std::string_view name,
         std::lower_bound(kEffects.begin(), kEffects.end(), name,
                          [](const Effect& e, std::string_view wanted) { return e.name < wanted; });
     if (effect != kEffects.end() && effect->name == name) return {.residue = effect->residue};
+    if (tells_of_server(name)) return {};
     if (contains(kHarmless, name) || contains(kNotVolatile, name)) return {.access = Access::kRead};
     if (contains(kVolatile, name)) return {};
   }

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-from support import SLOW, wire
+from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 
 CONNECTION = ("type user database replication state addr port local_addr local_port connect_time "
@@ -257,9 +257,9 @@ def test_disable_and_enable(start_weir):
 def test_reconnect(start_weir):
     weir = start_weir()
     with weir.console() as console, weir.connect() as client:
-        before = client.value("/* weir: primary */ SELECT pg_backend_pid()")
+        before = client.value(BACKEND)
         console.query("RECONNECT app")
-        wait_until(lambda: client.value("/* weir: primary */ SELECT pg_backend_pid()") != before,
+        wait_until(lambda: client.value(BACKEND) != before,
                    "another server connection", 5 * SLOW)
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support import SLOW, wire
+from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 from support.load import Repeated
 
@@ -147,11 +147,11 @@ def test_primary_dies_inside_a_transaction(start_weir, cluster, table):
 def test_backend_terminated_by_an_administrator(target, cluster):
     """57P01 reaches the client whose query it was; the next query finds a new connection."""
     with target.connect() as client:
-        pid = client.value("/* weir: primary */ SELECT pg_backend_pid()")
+        pid = client.value(BACKEND)
         with target.connect() as other:
             other.query("SELECT 1")
         client.query("BEGIN")
-        pid = client.value("SELECT pg_backend_pid()")
+        pid = client.value(BACKEND)
         cluster.sql(0, f"SELECT pg_terminate_backend({pid})")
         with pytest.raises((wire.ServerError, wire.Closed)) as failed:
             client.query("SELECT 1")

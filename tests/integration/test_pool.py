@@ -8,7 +8,7 @@ import time
 import asyncpg
 import pytest
 
-from support import SLOW, wire
+from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 from support.load import Repeated
 
@@ -46,7 +46,7 @@ def test_a_transaction_keeps_its_connection(start_weir):
     with weir.connect() as one, weir.connect() as two:
         one.query("BEGIN")
         two.query("BEGIN")
-        pids = [{client.value("SELECT pg_backend_pid()") for _ in range(5)}
+        pids = [{client.value(BACKEND) for _ in range(5)}
                 for client in (one, two)]
         assert [len(found) for found in pids] == [1, 1] and pids[0] != pids[1]
         one.query("COMMIT")
@@ -160,8 +160,8 @@ def test_idle_and_old_connections_are_closed(start_weir, cluster):
 def test_lifetime(start_weir):
     weir = start_weir({"timeouts": {"server_lifetime": "300ms", "server_lifetime_jitter": 0}})
     with weir.connect() as client:
-        first = client.value("/* weir: primary */ SELECT pg_backend_pid()")
-        wait_until(lambda: client.value("/* weir: primary */ SELECT pg_backend_pid()") != first,
+        first = client.value(BACKEND)
+        wait_until(lambda: client.value(BACKEND) != first,
                    "another connection", 10 * SLOW)
 
 

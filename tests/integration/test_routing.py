@@ -62,7 +62,7 @@ def client(weir):
     "/* another */ SELECT {port};",
     "WITH a AS (SELECT {port} AS p) SELECT p FROM a",
     "SELECT * FROM (VALUES ({port})) v",
-    "SELECT {port}, random(), clock_timestamp(), pg_backend_pid()",
+    "SELECT {port}, random(), clock_timestamp()",
     "SELECT {port}, current_setting('work_mem')",
     "SELECT {port} FROM {table} RIGHT JOIN (SELECT 1) x ON true",
     "TABLE {view}",

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from support import SLOW, wire
+from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 from support.wire import SYNC, bind, execute, parse
 
@@ -238,20 +238,76 @@ def test_discard_all_after_everything(pair):
     two.query("SELECT pg_advisory_unlock_all()")
 
 
-def test_two_phase_commit_statement_passes(target, table):
-    """PREPARE TRANSACTION needs a server setting; its refusal is PostgreSQL's."""
-    with target.connect() as client:
-        client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+def test_part_of_datestyle(target):
+    """SET datestyle may name the style or the order: the other part stays what it was."""
+    with target.connect(DateStyle="Postgres, MDY") as client:
+        client.query("SET datestyle TO ISO")
+        client.query("SET datestyle TO dmy")
+        for _ in range(6):
+            assert client.value("SELECT date '1999-01-08'") == "1999-01-08"
+            assert client.value("SHOW datestyle") == "ISO, DMY"
+        client.query("BEGIN; SET LOCAL datestyle TO German")
+        assert client.value("SELECT date '1999-01-08'") == "08.01.1999"
+        client.query("COMMIT")
+        for _ in range(6):
+            assert client.value("SHOW datestyle") == "ISO, DMY"
+
+
+def test_a_library_is_not_loaded_for_others(start_weir):
+    """LOAD runs on a connection of its own, which ends with the session that keeps it."""
+    weir = start_weir({"users": {"postgres": {"password": "postgres"}}})
+    loaded = "SELECT count(*) FROM pg_settings WHERE name LIKE 'auto_explain.%'"
+    with weir.connect("postgres", database="postgres") as client, \
+            weir.connect("postgres", database="postgres") as other:
+        client.query("SELECT 1")
+        client.query("SET auto_explain.nonsense = 1")
+        client.query("LOAD 'auto_explain'")
+        assert int(client.value(loaded)) > 0
         with pytest.raises(wire.ServerError) as failed:
-            client.query("PREPARE TRANSACTION 'x'")
-        assert failed.value.code == "55000"
-        assert client.status == "I"
+            client.query("SHOW auto_explain.nonsense")
+        assert failed.value.code == "42704"
+        assert other.value(loaded) == "0"
+        client.query("DISCARD ALL")
+        for one in (client, other, client):
+            assert one.value(loaded) == "0"
+
+
+def test_the_backend_that_was_told_stays(target):
+    """Whoever asked for its process id is found by it."""
+    with target.connect() as client, target.connect() as other:
+        pid = client.value("SELECT pg_backend_pid()")
+        other.query("SELECT 1")
+        assert {client.value("SELECT pg_backend_pid()") for _ in range(5)} == {pid}
+        client.send(wire.query("SELECT pg_sleep(30)"))
+        wait_until(lambda: other.value("SELECT count(*) FROM pg_stat_activity WHERE state = "
+                                       f"'active' AND wait_event = 'PgSleep' AND pid = {pid}")
+                   == "1", "the query is seen", 5 * SLOW)
+        assert other.value(f"SELECT pg_cancel_backend({pid})") == "t"
+        with pytest.raises(wire.ServerError) as failed:
+            for got in client.read_until_ready():
+                if got.type == "E":
+                    raise wire.ServerError(got.fields())
+        assert failed.value.code == "57014"
+
+
+def test_two_phase_commit(target, table):
+    """What one session prepares another one ends; settings of the transaction stay."""
+    gid = f"of {table}"
+    with target.connect() as one, target.connect() as two:
+        one.query(f"BEGIN; INSERT INTO {table} VALUES (1); SET work_mem = '11MB'")
+        one.query(f"PREPARE TRANSACTION '{gid}'")
+        assert one.status == "I"
+        assert one.value("SHOW work_mem") == "11MB"
+        assert two.value(f"SELECT count(*) FROM pg_prepared_xacts WHERE gid = '{gid}'") == "1"
+        assert two.value(f"SELECT count(*) FROM {table}") == "0"
+        two.query(f"COMMIT PREPARED '{gid}'")
+        assert two.value(f"SELECT count(*) FROM {table}") == "1"
 
 
 def test_session_mode_keeps_its_connection(start_weir):
     weir = start_weir({"pool_mode": "session"})
     with weir.connect() as client:
-        pids = {client.value("/* weir: primary */ SELECT pg_backend_pid()") for _ in range(10)}
+        pids = {client.value(BACKEND) for _ in range(10)}
         assert len(pids) == 1
         client.send(parse("s", "SELECT 5"), bind("", "s"), execute(), SYNC)
         assert client.rows() == [["5"]]

@@ -55,11 +55,10 @@ TEST_CASE("reads") {
       {"SELECT a COLLATE \"C\", (b).c, d[1], e[1:2], f[1].g", R, S},
       {"SELECT 1 OPERATOR(pg_catalog.+) 2", R, S},
       {"SELECT a FROM t ORDER BY a USING >", R, S},
-      {"SELECT version(), current_database(), current_setting('x'), pg_backend_pid()", R, S},
-      {"SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn(), txid_current_if_assigned()", R, S},
+      {"SELECT version(), current_database(), current_setting('x')", R, S},
+      {"SELECT txid_current_if_assigned(), pg_wal_lsn_diff('0/2', '0/1')", R, S},
       {"SELECT pg_relation_size('t'), pg_size_pretty(pg_database_size('d'))", R, S},
-      {"SELECT * FROM pg_stat_activity", R, S},
-      {"SELECT * FROM pg_locks WHERE NOT granted", R, S},
+      {"SELECT * FROM pg_stats, pg_statistic_ext, myschema.pg_stat_activity", R, S},
       {"SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i", R, S},
       {"SELECT U&\"\\006cower\"('A')", R, S},  // the name is decoded before it is looked up
       {"SELECT $1::int + $2", R, S},
@@ -67,6 +66,48 @@ TEST_CASE("reads") {
       {"SELECT 1 /* nextval('x') */ -- DELETE FROM t", R, S},
       {"SELECT \"nextval\" FROM \"insert\"", R, S},
   });
+}
+
+TEST_CASE("what tells of the server itself is asked of the primary") {
+  check_all(std::initializer_list<Expected>{
+      {"SELECT pg_is_in_recovery()", W, S},
+      {"SELECT pg_last_wal_replay_lsn()", W, S},
+      {"SELECT * FROM pg_stat_activity", W, S},
+      {"SELECT * FROM t, pg_catalog.pg_statio_user_tables", W, S},
+      {"SELECT pg_stat_get_live_tuples(1)", W, S},
+      {"SELECT * FROM pg_locks WHERE NOT granted", W, S},
+      {"SELECT name FROM pg_settings", W, S},
+      {"SELECT gid FROM pg_prepared_xacts", W, S},
+      {"SELECT * FROM pg_stat_activity WHERE pid = pg_backend_pid()", W, S},
+      {"SELECT * FROM pg_stat_activity WHERE pg_catalog.pg_backend_pid() <> pid", W, S},
+      {"SHOW transaction_read_only", W, sql::Verb::kShow},
+      {"SHOW in_hot_standby", W, sql::Verb::kShow},
+      {"SHOW ALL", W, sql::Verb::kShow},
+      {"SHOW timezone", sql::Access::kNone, sql::Verb::kShow},
+  });
+}
+
+TEST_CASE("whoever is told the process id of its server keeps that server") {
+  for (const char* text :
+       {"SELECT pg_backend_pid()", "SELECT 'pid ' || f(pg_backend_pid())",
+        "INSERT INTO t VALUES (pg_backend_pid())",
+        "UPDATE t SET a = 1 WHERE b = pg_backend_pid() RETURNING pg_backend_pid()"}) {
+    CAPTURE(text);
+    CHECK((sql::analyze_once(text, {}).residue & sql::kBackendPid) != 0);
+  }
+  for (const char* text : {"SELECT 1 FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+                           "SELECT other.pg_backend_pid()"}) {
+    CAPTURE(text);
+    CHECK((sql::analyze_once(text, {}).residue & sql::kBackendPid) == 0);
+  }
+}
+
+TEST_CASE("a hint does not pin a session to a replica") {
+  const auto hint_of = [](const char* text) { return sql::analyze_once(text, {}).hint; };
+  CHECK(hint_of("/* weir: replica */ SELECT f()") == sql::Hint::kReplica);
+  CHECK(hint_of("/* weir: replica */ SELECT * FROM pg_locks") == sql::Hint::kReplica);
+  CHECK(hint_of("/* weir: replica */ SELECT pg_advisory_lock(1)") == sql::Hint::kNone);
+  CHECK(hint_of("/* weir: replica */ SELECT pg_backend_pid()") == sql::Hint::kNone);
 }
 
 TEST_CASE("locks and data-modifying WITH") {

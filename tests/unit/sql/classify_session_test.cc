@@ -87,7 +87,6 @@ TEST_CASE("settings") {
       {"RESET SESSION AUTHORIZATION", N, Verb::kReset},
       {"RESET ALL", N, Verb::kResetAll},
       {"SHOW search_path", N, Verb::kShow},
-      {"SHOW ALL", N, Verb::kShow},
       {"SHOW TRANSACTION ISOLATION LEVEL", N, Verb::kShow},
       {"SHOW weir.lsn", N, Verb::kShow},
       {"DISCARD ALL", N, Verb::kDiscardAll},
