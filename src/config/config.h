@@ -184,6 +184,21 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+// What a session may keep a server connection for; what it may not is refused as an error.
+struct Pinning {
+  bool temporary_objects = true;
+  bool advisory_locks = true;
+  bool hold_cursors = true;
+  bool listen = true;
+  bool prepared_statements = true;  // of PREPARE
+  bool sequence_state = true;
+  bool random_seed = true;
+  bool libraries = true;
+  bool backend_pid = true;
+
+  bool operator==(const Pinning&) const = default;
+};
+
 struct Logging {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
@@ -211,6 +226,7 @@ struct Config {
   Auth auth;
   Timeouts timeouts;
   Limits limits;
+  Pinning pinning;
   Tls client_tls;   // [tls.client]: towards our clients
   Tls server_tls;   // [tls.server]: what every Cluster::tls starts from; use the cluster's
   Routing routing;  // [routing]: what every Cluster::routing starts from; use the cluster's

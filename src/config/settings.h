@@ -176,6 +176,19 @@ void visit_limits(Visitor& v, T& limits) {
 }
 
 template <class Visitor, class T>
+void visit_pinning(Visitor& v, T& pinning) {
+  v.flag("temporary_objects", pinning.temporary_objects);
+  v.flag("advisory_locks", pinning.advisory_locks);
+  v.flag("hold_cursors", pinning.hold_cursors);
+  v.flag("listen", pinning.listen);
+  v.flag("prepared_statements", pinning.prepared_statements);
+  v.flag("sequence_state", pinning.sequence_state);
+  v.flag("random_seed", pinning.random_seed);
+  v.flag("libraries", pinning.libraries);
+  v.flag("backend_pid", pinning.backend_pid);
+}
+
+template <class Visitor, class T>
 void visit_log(Visitor& v, T& log) {
   v.word("level", log.level);
   v.word("format", log.format);
@@ -207,6 +220,7 @@ void visit_config(Visitor& v, T& config) {
   v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
   v.section("timeouts", [&](auto& inner) { visit_timeouts(inner, config.timeouts); });
   v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });
+  v.section("pinning", [&](auto& inner) { visit_pinning(inner, config.pinning); });
   v.section("log", [&](auto& inner) { visit_log(inner, config.logging); });
   v.section("admin", [&](auto& inner) { inner.http("http", config.admin); });
 }

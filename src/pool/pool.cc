@@ -45,6 +45,13 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
   return {may_open(now) ? Kind::kOpen : Kind::kWait};
 }
 
+bool Pool::lease(Server& wanted, Time now) {
+  if (wanted.pool_ != this || wanted.state_ != State::kIdle) return false;
+  set_state(wanted, State::kLeased);
+  note_need(now);
+  return true;
+}
+
 void Pool::cancel(Waiter& waiter) {
   CHECK(waiter.pool_ == this);
   unlink_waiter(waiter);

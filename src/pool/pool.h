@@ -105,6 +105,8 @@ class Pool {
   // kLease: server is leased, nobody is queued. kOpen: the waiter is queued, and permits were
   // taken; call opening() with the new Server. kWait: the waiter is queued (FIFO).
   Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now);
+  // The same for one server that is wanted, if it is idle.
+  bool lease(Server& wanted, base::Time now);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
 
   void opening(Server& server, base::Time now);  // after kOpen, may_open, may_open_for_min

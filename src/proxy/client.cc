@@ -87,6 +87,7 @@ bool Client::input_blocked() const {
       return true;
     case State::kConsole:
       return console_busy_ || out_.size() > worker_.config().limits.buffer_bytes;
+    case State::kReplicating:
     case State::kActive:
       return held_ ||
              (server != nullptr && server->unsent() > worker_.config().limits.buffer_bytes);
@@ -178,6 +179,7 @@ void Client::close(std::string_view why) {
   drop_server();
   set_state(State::kClosed);
   if (pools_ != nullptr) --pools_->users;
+  if (pools_ != nullptr && replication_ != Replication::kNone) pools_->retired = true;
   if (counted_) {
     worker_.shared().client_counts.leave("database " + database_);
     worker_.shared().client_counts.leave("user " + user_);
@@ -186,7 +188,7 @@ void Client::close(std::string_view why) {
 }
 
 void Client::on_server_lost(std::string_view why) {
-  if (why.empty()) {
+  if (why.empty() || replication_ != Replication::kNone) {
     set_state(State::kClosing);
     if (out_.empty()) close("its server ended the session");
     return;
@@ -222,6 +224,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
 }
 
 bool Client::quiet() const {
+  if (state_ == State::kReplicating) return true;
   return server == nullptr && !waiting() && in_.empty() &&
          (state_ == State::kIdle || state_ == State::kStartup || state_ == State::kConsole);
 }
@@ -230,7 +233,7 @@ void Client::cancel() {
   if (state_ == State::kWaiting) {
     refuse({.code = protocol::sqlstate::kQueryCanceled,
             .message = "canceling statement due to user request"});
-  } else if (server != nullptr && !server->exchange.empty()) {
+  } else if (server != nullptr && (!server->exchange.empty() || state_ == State::kReplicating)) {
     worker_.send_cancel(*server);
   }
 }
@@ -276,6 +279,7 @@ void Client::sweep(base::Time now) {
     case State::kClosing:
       if (now - since_ > std::chrono::seconds(10)) close("did not take its last message");
       return;
+    case State::kReplicating:
     case State::kConsole:
     case State::kClosed:
       return;

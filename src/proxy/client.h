@@ -30,20 +30,23 @@ namespace proxy {
 class Server;
 class Worker;
 
+enum class Replication : std::uint8_t { kNone, kPhysical, kLogical };
+
 class Client final : public net::Connection, public pool::Waiter {
  public:
   enum class State : std::uint8_t {
     kStartup,  // nothing or a part of the first packet
     kTlsHandshake,
-    kLookup,    // auth_query is under way
-    kPassword,  // asked for a password or a SASL message
-    kWelcome,   // logged in; a server is asked what to tell the client
-    kIdle,      // no request, no server (unless pinned or in a transaction)
-    kWaiting,   // its request waits for a server connection
-    kActive,    // a request is in flight
-    kConsole,   // talks to the admin console
-    kClosing,   // what was written last is still leaving; no reading
-    kClosed,    // in the graveyard
+    kLookup,       // auth_query is under way
+    kPassword,     // asked for a password or a SASL message
+    kWelcome,      // logged in; a server is asked what to tell the client
+    kIdle,         // no request, no server (unless pinned or in a transaction)
+    kWaiting,      // its request waits for a server connection
+    kActive,       // a request is in flight
+    kReplicating,  // all bytes pass between it and a server of its own
+    kConsole,      // talks to the admin console
+    kClosing,      // what was written last is still leaving; no reading
+    kClosed,       // in the graveyard
   };
 
   Client(Worker& worker, net::Stream stream, std::uint32_t slot);
@@ -114,6 +117,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool plain = true;                 // no message changes session state
     bool only_set = false;             // one SET and nothing else
     bool loads = false;                // a library: on a connection that nobody has used
+    bool asks_sequence = false;        // where this session wrote last
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
     bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
@@ -158,6 +162,12 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t on_console_bytes(protocol::Bytes in);
   void on_console_reply(protocol::Bytes bytes, bool close_it);
 
+  // client_replication.cc
+  bool take_replication(const protocol::StartupMessage& message);
+  const config::Database* replicated_database() const;
+  PoolSet* replication_pools(const config::Database& database);
+  void begin_replication();
+
   // client_request.cc
   std::size_t on_session_bytes(protocol::Bytes in);
   std::size_t on_some_bytes(protocol::Bytes in);
@@ -183,6 +193,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void wait_held();
   void wait_in(HostPool& pool);
   bool is_too_used(const Server& found) const;
+  Server* own_sequence_server(HostPool& pool);
   void attach(Server& server);
   bool equalize_settings();
   void on_wait_expired();
@@ -201,6 +212,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool forward_sql_execute(const std::string& name, const sql::AnalysisPtr& analysis,
                            const protocol::Frame& frame);
   bool is_tracked(const sql::Analysis& analysis) const;
+  bool may_not_pin(const sql::Analysis& analysis);
   void forward_parse(const protocol::Frame& frame);
   void forward_bind(const protocol::Frame& frame);
   void forward_bind_start(protocol::Bytes in, std::size_t total);
@@ -217,6 +229,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_reply.cc
   void on_tracked_end(char status);
+  std::uint16_t pinning_residue(const sql::Statement& statement) const;
   void note_datestyle();
 
   Worker& worker_;
@@ -239,6 +252,7 @@ class Client final : public net::Connection, public pool::Waiter {
   };
   std::unique_ptr<Login> login_;
   std::string user_, database_, application_name_;
+  Replication replication_ = Replication::kNone;
   bool version32_ = false;
   bool counted_ = false;
 
@@ -270,8 +284,10 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight
   bool wrote_ = false;
-  bool opaque_ = false;   // kOpaque or kUnreadable ran: to be probed
-  bool recheck_ = false;  // a pin may be gone: to be probed
+  std::uint64_t wrote_on_ = 0;       // the server where it wrote last
+  std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
+  bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
+  bool recheck_ = false;             // a pin may be gone: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
 

@@ -29,6 +29,20 @@ bool sets_bad_route(const sql::Analysis& analysis) {
   return false;
 }
 
+std::uint16_t forbidden_residue(const config::Pinning& pinning) {
+  unsigned forbidden = 0;
+  if (!pinning.temporary_objects) forbidden |= sql::kTempObject;
+  if (!pinning.advisory_locks) forbidden |= sql::kAdvisoryLock;
+  if (!pinning.hold_cursors) forbidden |= sql::kHoldCursor;
+  if (!pinning.listen) forbidden |= sql::kListening;
+  if (!pinning.prepared_statements) forbidden |= sql::kSqlPrepared;
+  if (!pinning.sequence_state) forbidden |= sql::kSequenceAsk;
+  if (!pinning.random_seed) forbidden |= sql::kRandomSeed;
+  if (!pinning.libraries) forbidden |= sql::kLoadedLibrary;
+  if (!pinning.backend_pid) forbidden |= sql::kBackendPid;
+  return static_cast<std::uint16_t>(forbidden);
+}
+
 bool is_ours(std::string_view statement) { return statement.starts_with("weir_"); }
 
 }  // namespace
@@ -182,6 +196,7 @@ void Client::forward_query(const protocol::Frame& frame) {
     analysis = worker_.analyzer().analyze(protocol::decode_query(frame.body).value_or(""));
   }
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kQuery, kNoteBadRoute);
+  if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   note_statement(*analysis);
   const auto* single = analysis->single();
   if (single != nullptr && single->verb == sql::Verb::kDeallocate && forward_deallocate(*single)) {
@@ -200,7 +215,16 @@ void Client::forward_query(const protocol::Frame& frame) {
 
 // Whether what becomes of it matters to the session.
 bool Client::is_tracked(const sql::Analysis& analysis) const {
-  return !analysis.plain || !pins.empty();
+  return !analysis.plain || !pins.empty() ||
+         (pools_->asks_sequences && analysis.access == sql::Access::kWrite);
+}
+
+bool Client::may_not_pin(const sql::Analysis& analysis) {
+  if (analysis.residue == sql::kNoResidue || pools_->mode == config::PoolMode::kSession) {
+    return false;
+  }
+  forbidden_pin_ = analysis.residue & forbidden_residue(worker_.config().pinning);
+  return forbidden_pin_ != 0;
 }
 
 // A simple query ends the unnamed statement.
@@ -211,7 +235,10 @@ void Client::drop_unnamed() {
 
 // A replica refuses what would write: nothing of ours is newer on the primary for it.
 void Client::note_write(sql::Access access) {
-  if (access == sql::Access::kWrite && server->on_primary()) wrote_ = true;
+  if (access != sql::Access::kWrite || !server->on_primary()) return;
+  wrote_ = true;
+  wrote_on_ = server->id;
+  server->last_writer = id;
 }
 
 // What is remembered at once of any statement on its way, before it is known to succeed.
@@ -225,7 +252,8 @@ void Client::note_statement(const sql::Analysis& analysis) {
 }
 
 void Client::note_unread_statement() {
-  wrote_ = tracking_ = opaque_ = true;
+  note_write(sql::Access::kWrite);
+  tracking_ = opaque_ = true;
   in_flight_plain_ = false;
 }
 
@@ -271,6 +299,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   ++pools_->stats.client_parse_count;
   const auto analysis = worker_.analyzer().analyze(parse->query);
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kParse, kNoteBadRoute);
+  if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   const auto statement = worker_.statements().intern(parse->query, parse->types, analysis);
   if (parse->statement.empty()) {
     ++pools_->stats.server_parse_count;

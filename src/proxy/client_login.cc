@@ -130,13 +130,7 @@ void Client::on_startup(const protocol::StartupMessage& message) {
   if (message.needs_negotiation()) {
     protocol::write_negotiate_protocol_version(made(), message.spoken(), message.protocol_options);
   }
-  if (!message.parameter("replication").empty() && message.parameter("replication") != "false" &&
-      message.parameter("replication") != "off" && message.parameter("replication") != "0") {
-    return fail({.severity = protocol::Severity::kFatal,
-                 .code = protocol::sqlstate::kFeatureNotSupported,
-                 .message = "replication connections are not supported by the proxy",
-                 .hint = "Connect to the server itself."});
-  }
+  if (!take_replication(message)) return;
   if (worker_.shared().clients.load() > config.limits.clients) {
     worker_.shared().clients_refused++;
     return fail({.severity = protocol::Severity::kFatal,
@@ -186,6 +180,7 @@ bool Client::take_parameters(const protocol::StartupMessage& message) {
     }
     for (const auto& [option, option_value] : *options) set(option, option_value);
   }
+  if (replication_ != Replication::kNone) base_.clear();  // its server gets them as they are
   settings_ = base_;
   if (!known_route) {
     auto error = bad_route();
@@ -201,7 +196,9 @@ void Client::log_in() {
                  stream_.is_tls() ? net::tls_description(stream_.ssl()) : "");
   }
   if (is_console(database_)) return enter_console();
-  const auto* database = config::find_database(worker_.config(), database_);
+  const bool replicates = replication_ != Replication::kNone;
+  const auto* database =
+      replicates ? replicated_database() : config::find_database(worker_.config(), database_);
   if (database == nullptr) {
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kInvalidCatalogName,
@@ -228,7 +225,8 @@ void Client::log_in() {
                                 : "too many connections for database \"" + database_ + "\""});
   }
   counted_ = true;
-  use_pools(worker_.pool_set(*database, database_, user_));
+  use_pools(replicates ? replication_pools(*database)
+                       : worker_.pool_set(*database, database_, user_));
   pools_->stats.client_login_count++;
   const auto known = pools_->welcomes.find(welcome_key());
   if (known != pools_->welcomes.end()) return send_welcome(known->second);
@@ -251,6 +249,7 @@ std::string Client::welcome_key() const {
 
 void Client::on_settings_applied() {
   if (state_ != State::kWelcome) return;
+  if (replication_ != Replication::kNone) return begin_replication();
   if (pools_->welcomes.size() >= kMaxWelcomes) pools_->welcomes.clear();
   auto& welcome = pools_->welcomes[welcome_key()];
   welcome = server->parameters;

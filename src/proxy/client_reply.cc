@@ -28,6 +28,12 @@ constexpr const char* kProbe =
 constexpr sql::Residue kProbed[] = {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor,
                                     sql::kListening, sql::kSqlPrepared};
 
+constexpr unsigned kProbedPins = [] {
+  unsigned joined = 0;
+  for (const sql::Residue reason : kProbed) joined |= reason;
+  return joined;
+}();
+
 // pg_settings does not show them.
 bool is_hidden(std::string_view setting) {
   return setting.find('.') != std::string_view::npos || setting == "role" ||
@@ -73,18 +79,31 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   if (!analysis.plain) transaction_.on_statement(statement, tag);
   // Pins that are new may have ended with the transaction that brought them.
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
-             (!pins.empty() && session::may_remove_residue(statement));
+             ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
     statements_.clear();
     server->statements.clear();
     server->unnamed_statement = 0;
   }
   if (const auto removed = session::residue_removed_by(statement, tag)) pins.remove(removed);
-  if (const auto left = static_cast<std::uint16_t>(statement.residue & kPinning)) {
+  if (const auto left = pinning_residue(statement)) {
     pins.add(left, worker_.loop().now(), analysis.why);
     server->dirty = true;
     if ((left & sql::kLoadedLibrary) != 0) server->close_when_free = true;
   }
+}
+
+// Sessions of those who ask for what a sequence gave keep the connection on which they may have
+// made it give something: nextval may hide in a default.
+std::uint16_t Client::pinning_residue(const sql::Statement& statement) const {
+  unsigned residue = statement.residue & kPinning;
+  const bool may_advance = statement.access == sql::Access::kWrite &&
+                           statement.verb != sql::Verb::kDdl &&
+                           worker_.config().pinning.sequence_state;
+  if (pools_->asks_sequences && may_advance && server->on_primary()) {
+    residue |= sql::kSequenceState;
+  }
+  return static_cast<std::uint16_t>(residue);
 }
 
 void Client::on_error() {
@@ -101,6 +120,13 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note,
         .hint = "Close statements that are no longer needed."};
   }
   if (note == kNoteBadRoute) return bad_route();
+  if (note == kNoteNoPin) {
+    const auto reason = static_cast<sql::Residue>(forbidden_pin_ & -forbidden_pin_);
+    return protocol::Error{
+        .code = protocol::sqlstate::kFeatureNotSupported,
+        .message = std::string(session::reason_name(reason)) + " would keep a server connection",
+        .hint = "The proxy's configuration forbids it for sessions, in [pinning]."};
+  }
   const auto view = protocol::decode_error(error);
   if (!view || view->code != protocol::sqlstate::kDuplicatePreparedStatement) return std::nullopt;
   const auto name = statements_.name_in(view->message);
@@ -274,6 +300,7 @@ const char* Client::state_name() const {
     case State::kIdle:
       return server != nullptr ? "active" : "idle";
     case State::kActive:
+    case State::kReplicating:
     case State::kConsole:
       return "active";
     case State::kClosing:

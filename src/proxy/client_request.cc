@@ -24,6 +24,11 @@ bool is_copy(char type) {
 }  // namespace
 
 std::size_t Client::on_session_bytes(protocol::Bytes in) {
+  if (state_ == State::kReplicating) {
+    server->relay(in);
+    server->push();
+    return in.size();
+  }
   held_ = false;
   std::size_t used = 0;
   while (is_open() && used < in.size() && state_ != State::kClosing) {
@@ -162,6 +167,8 @@ void Client::gather_frame(const protocol::Frame& frame) {
                               [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
     gathered_.plain = gathered_.plain && analysis->plain;
     gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
+    gathered_.asks_sequence =
+        gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
     note_transaction(*analysis);
   };
   bool nothing = false;  // no request by itself: Sync, Flush
@@ -357,6 +364,10 @@ void Client::wait_in(HostPool& pool) {
   const auto now = worker_.loop().now();
   // A host that just refused is left alone for a moment, unless it has servers that may come free.
   if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
+  if (gathered_.asks_sequence) {
+    pools_->asks_sequences = true;
+    if (Server* own = own_sequence_server(pool)) return attach(*own);
+  }
   auto answer = pool.pool.acquire(*this, settings_.hash(), now);
   while (answer.kind == pool::Pool::Kind::kLease) {
     auto& found = static_cast<Server&>(*answer.server);
@@ -374,6 +385,14 @@ void Client::wait_in(HostPool& pool) {
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       if (pool.pool.starving()) worker_.on_starving();
   }
+}
+
+// What a sequence last gave to this session only the connection knows that gave it, as long as no
+// other client has written there since.
+Server* Client::own_sequence_server(HostPool& pool) {
+  Server* own = worker_.find_server(wrote_on_);
+  const bool fits = own != nullptr && &own->pool() == &pool && own->last_writer == id;
+  return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
 }
 
 // A library stays loaded for as long as its connection is open.
@@ -404,7 +423,7 @@ void Client::attach(Server& with) {
   with.push();
   if (settled && server != nullptr) {
     on_settings_applied();
-    on_releasable();
+    if (state_ != State::kReplicating) on_releasable();
   }
 }
 
@@ -419,6 +438,10 @@ bool Client::equalize_settings() {
     server->inject_query("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL", kNoteReset);
     server->settings.clear();
     server->settings_unknown = false;
+  }
+  // Better no value than another session's.
+  if (gathered_.asks_sequence && server->last_writer != id) {
+    server->inject_query("DISCARD SEQUENCES", kNoteReset);
   }
   if (server->settings.hash() == settings_.hash()) return server->exchange.empty();
   const std::string sql = session::difference_sql(server->settings, settings_);

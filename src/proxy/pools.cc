@@ -30,15 +30,18 @@ ClusterRuntime::HostCounters& HostPool::counters() const { return set.cluster->c
 
 PoolSet::PoolSet(const Topology& topology, const config::Database& database_definition,
                  std::string database_name, std::string user_name, Shared& shared,
-                 Stats& database_stats)
+                 Stats& database_stats, ServerParameters startup_parameters)
     : database(std::move(database_name)),
       user(std::move(user_name)),
       definition(database_definition),
       cluster(*topology.find(database_definition.cluster)),
       config(topology.config),
-      mode(config::pool_mode(*config, definition, config::find_user(*config, user))),
+      mode(startup_parameters.empty()
+               ? config::pool_mode(*config, definition, config::find_user(*config, user))
+               : config::PoolMode::kSession),
       server_user(definition.user.empty() ? user : definition.user),
       server_dbname(definition.dbname.empty() ? database : definition.dbname),
+      startup(std::move(startup_parameters)),
       router(cluster->config, seed()),
       stats(database_stats),
       shared_(shared),
@@ -47,6 +50,11 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
 HostPool& PoolSet::at(std::size_t host) {
   auto& pool = hosts_[host];
   if (pool) return *pool;
+  if (!startup.empty()) {  // no pool's: it has no limit but the server's
+    pool = std::make_unique<HostPool>(*this, host, config::PoolSizes{.size = 0},
+                                      config->timeouts.reserve, std::vector<pool::Permits*>{});
+    return *pool;
+  }
   const config::User* user_definition = config::find_user(*config, user);
   const auto sizes = config::pool_sizes(*config, definition, user_definition);
   const std::string at_host = "@" + cluster->config.name + "/" + cluster->config.hosts[host].name;

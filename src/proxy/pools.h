@@ -44,7 +44,7 @@ class HostPool {
 class PoolSet {
  public:
   PoolSet(const Topology& topology, const config::Database& database, std::string database_name,
-          std::string user, Shared& shared, Stats& stats);
+          std::string user, Shared& shared, Stats& stats, ServerParameters startup = {});
 
   HostPool& at(std::size_t host);  // made when it is not there yet
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
@@ -57,7 +57,9 @@ class PoolSet {
   const config::PoolMode mode;
   const std::string server_user, server_dbname;
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
+  const ServerParameters startup;             // further ones of a replication connection
   std::uint32_t users = 0;                    // clients that point here
+  bool asks_sequences = false;                // currval or lastval was seen: see Client::residue_of
   bool retired = false;  // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;

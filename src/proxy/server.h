@@ -32,6 +32,7 @@ enum Note : std::uint32_t {
   // Bound to fail, in place of what the client may not do:
   kNoteTooMuch,   // to prepare more statements
   kNoteBadRoute,  // to set weir.route to what is no route
+  kNoteNoPin,     // to leave state behind that config::Pinning forbids
 };
 
 class Server final : public net::Connection, public pool::Server {
@@ -87,6 +88,7 @@ class Server final : public net::Connection, public pool::Server {
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
   bool has_served = false;        // a client has had it
+  std::uint64_t last_writer = 0;  // the client that last wrote here
   bool plans_stale = false;       // what its statements answer has changed: prepare them anew
 
   // The lease.

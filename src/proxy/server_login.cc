@@ -96,8 +96,9 @@ void Server::continue_handshake() {
 
 void Server::send_startup() {
   set_state(State::kLogin);
-  const std::vector<std::pair<std::string, std::string>> startup = {
+  std::vector<std::pair<std::string, std::string>> startup = {
       {"user", pool_.set.server_user}, {"database", pool_.set.server_dbname}};
+  startup.insert(startup.end(), pool_.set.startup.begin(), pool_.set.startup.end());
   protocol::write_startup(out_, protocol::kVersion30, startup);
   push();
 }

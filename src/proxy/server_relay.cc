@@ -60,6 +60,11 @@ bool is_standbys_refusal(std::string_view code) {
 }  // namespace
 
 std::size_t Server::on_session_bytes(protocol::Bytes in) {
+  if (client != nullptr && client->state() == Client::State::kReplicating) {
+    client->relay(in);
+    client->push();
+    return in.size();
+  }
   std::size_t used = 0;
   const std::size_t max_body = worker_.config().limits.message_bytes;
   while (is_open() && used < in.size()) {

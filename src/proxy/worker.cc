@@ -153,6 +153,17 @@ PoolSet* Worker::pool_set(const config::Database& database, const std::string& n
   return set.get();
 }
 
+PoolSet* Worker::replication_pools(const config::Database& database, const std::string& name,
+                                   const std::string& user, std::uint64_t client,
+                                   ServerParameters startup) {
+  auto& stats = stats_[name];
+  if (!stats) stats = std::make_unique<Stats>();
+  auto& set = pool_sets_[name + '\0' + user + '\0' + std::to_string(client)];
+  set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats,
+                                  std::move(startup));
+  return set.get();
+}
+
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
 void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 

@@ -72,6 +72,10 @@ class Worker {
   }
   bool is_disabled(const std::string& database) const { return disabled_.contains(database); }
 
+  // Of one replication connection, which marks it as retired when it ends.
+  PoolSet* replication_pools(const config::Database& database, const std::string& name,
+                             const std::string& user, std::uint64_t client,
+                             ServerParameters startup);
   PoolSet* pool_set(const config::Database& database, const std::string& name,
                     const std::string& user);
   void open_server(HostPool& pool);  // permits are taken

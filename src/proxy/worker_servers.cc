@@ -259,7 +259,11 @@ void Worker::sweep_servers(base::Time now) {
   };
   for (const auto& [key, set] : pool_sets_) sweep(*set);
   for (const auto& set : retired_) sweep(*set);
-  std::erase_if(retired_, [](const auto& set) { return set->unused() && set->users == 0; });
+  const auto is_over = [](const PoolSet& set) {
+    return set.retired && set.unused() && set.users == 0;
+  };
+  std::erase_if(retired_, [&](const auto& set) { return is_over(*set); });
+  absl::erase_if(pool_sets_, [&](const auto& entry) { return is_over(*entry.second); });
 }
 
 }  // namespace proxy

@@ -62,6 +62,7 @@ const char* reason_name(sql::Residue reason) {
     case sql::kSqlPrepared:
       return "prepared statement";
     case sql::kSequenceState:
+    case sql::kSequenceAsk:
       return "sequence state";
     case sql::kRandomSeed:
       return "random seed";
@@ -92,6 +93,7 @@ const char* reason_ends(sql::Residue reason) {
     case sql::kSqlPrepared:
       return "DEALLOCATE ALL or DISCARD ALL";
     case sql::kSequenceState:
+    case sql::kSequenceAsk:
       return "DISCARD SEQUENCES or DISCARD ALL";
     case sql::kRandomSeed:
     case sql::kLoadedLibrary:

@@ -62,12 +62,13 @@ enum Residue : std::uint16_t {
   kHoldCursor = 1 << 2,
   kListening = 1 << 3,
   kSqlPrepared = 1 << 4,    // PREPARE
-  kSequenceState = 1 << 5,  // nextval: a later currval or lastval asks for it
+  kSequenceState = 1 << 5,  // nextval, setval: a later currval or lastval asks for it
   kRandomSeed = 1 << 6,     // setseed
   kLoadedLibrary = 1 << 7,  // LOAD
   kOpaque = 1 << 8,         // DO, CALL, a function that is no built-in: may have set anything
   kUnreadable = 1 << 9,     // text not analysed whose words hint at state
   kBackendPid = 1 << 10,    // pg_backend_pid() was told: it shall stay true
+  kSequenceAsk = 1 << 11,   // currval, lastval: of what this session did last
 };
 
 struct SetStatement {

@@ -210,7 +210,9 @@ void Classifier::create_as(const PgQuery__CreateTableAsStmt& s, const PgQuery__N
   const Effects effects = effects_of(node, options_.harmless_functions);
   set(Verb::kDdl, Access::kWrite, effects.residue);
   if (effects.session_set_configs > 0) statement().residue |= kOpaque;
-  if (is_temporary(target)) set(Verb::kCreateTemp, Access::kWrite, kTempObject);
+  if (!is_temporary(target)) return;
+  const bool dropped = s.into->on_commit == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DROP;
+  set(Verb::kCreateTemp, Access::kWrite, dropped ? kNoResidue : kTempObject);
 }
 
 void Classifier::explain(const PgQuery__ExplainStmt& s) {
@@ -327,6 +329,9 @@ void Classifier::catalog(const PgQuery__Node* node) {
 // CREATE of anything. Functions in defaults, checks, views and bodies are stored, not called.
 void Classifier::define(const PgQuery__Node* node) {
   set(Verb::kDdl, Access::kWrite);
+  if (node->node_case == PG_QUERY__NODE__NODE_CREATE_STMT &&
+      node->create_stmt->oncommit == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DROP)
+    return set(Verb::kCreateTemp, Access::kWrite);  // gone with its transaction
   if (is_temporary(created(node)) || effects_of(node, options_.harmless_functions).names_pg_temp)
     set(Verb::kCreateTemp, Access::kWrite, kTempObject);
 }

@@ -38,7 +38,9 @@ struct Effect {
 
 // Of the other built-in functions, those that leave something behind on their connection, and
 // (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
-constexpr std::array<Effect, 21> kEffects = {{
+constexpr std::array<Effect, 23> kEffects = {{
+    {"currval", kSequenceAsk},
+    {"lastval", kSequenceAsk},
     {"nextval", kSequenceState},
     {"pg_advisory_lock", kAdvisoryLock},
     {"pg_advisory_lock_shared", kAdvisoryLock},

@@ -290,6 +290,56 @@ def test_the_backend_that_was_told_stays(target):
         assert failed.value.code == "57014"
 
 
+def test_another_sessions_sequence_value_is_never_told(start_weir, cluster, table):
+    """Where one session has written since another did, the other's value is gone: an error, as of
+    a session that had none. From then on those who write keep their connection."""
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
+    weir = start_weir({"pool": {"size": 2}}, workers=1)
+    with weir.connect() as one, weir.connect() as two:
+        assert one.value(f"SELECT nextval('{table}_s')") == "1"
+        assert two.value(f"SELECT nextval('{table}_s')") == "2"
+        for ask in ("SELECT lastval()", f"SELECT currval('{table}_s')"):
+            with pytest.raises(wire.ServerError) as failed:
+                one.query(ask)
+            assert failed.value.code == "55000"
+        assert not weir.show("PINS")
+        assert one.value(f"SELECT nextval('{table}_s')") == "3"
+        assert two.value(f"SELECT nextval('{table}_s')") == "4"
+        assert one.value("SELECT lastval()") == "3"
+        assert two.value(f"SELECT currval('{table}_s')") == "4"
+        assert {row["reason"] for row in weir.show("PINS")} == {"sequence state"}
+        one.query("DISCARD SEQUENCES")
+        assert len(weir.show("PINS")) == 1
+        with pytest.raises(wire.ServerError):
+            one.query("SELECT lastval()")
+
+
+@pytest.mark.parametrize("name, statement", [
+    ("temporary_objects", "CREATE TEMP TABLE scratch (a int)"),
+    ("advisory_locks", "SELECT pg_advisory_lock(1)"),
+    ("hold_cursors", "DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
+    ("listen", "LISTEN c"),
+    ("prepared_statements", "PREPARE p AS SELECT 1"),
+    ("sequence_state", "SELECT lastval()"),
+    ("random_seed", "SELECT setseed(0.5)"),
+    ("libraries", "LOAD 'auto_explain'"),
+    ("backend_pid", "SELECT pg_backend_pid()"),
+])
+def test_pins_that_are_forbidden(start_weir, name, statement):
+    weir = start_weir({"pinning": {name: False}})
+    with weir.connect() as client:
+        with pytest.raises(wire.ServerError) as failed:
+            client.query(statement)
+        assert failed.value.code == "0A000" and "pinning" in failed.value.fields["H"]
+        client.send(parse("", statement), bind("", ""), execute(), SYNC)
+        assert [got.fields()["C"] for got in client.read_until_ready() if got.type == "E"] \
+            == ["0A000"]
+        client.query("BEGIN; CREATE TEMP TABLE scratch (a int) ON COMMIT DROP")
+        client.query("SELECT pg_advisory_xact_lock(1)")
+        client.query("COMMIT")
+        assert not weir.show("PINS")
+
+
 def test_two_phase_commit(target, table):
     """What one session prepares another one ends; settings of the transaction stay."""
     gid = f"of {table}"
