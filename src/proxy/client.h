@@ -82,7 +82,9 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
   // What the client is told when the server's own words would not make sense to it.
-  std::optional<protocol::Error> error_instead(std::uint32_t note, protocol::Bytes error) const;
+  std::optional<protocol::Error> error_instead(std::uint32_t note) const;
+  // With the client's names for its statements; false = there are none in it.
+  bool write_renamed(protocol::Bytes error);
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
   void on_probe_ended();
@@ -208,9 +210,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
   void forward_query(const protocol::Frame& frame);
-  bool forward_deallocate(const sql::Statement& deallocate);
-  bool forward_sql_execute(const std::string& name, const sql::AnalysisPtr& analysis,
-                           const protocol::Frame& frame);
+  std::optional<std::string> renamed_sql(std::string_view text, const sql::Analysis& analysis);
+  bool has_sql_prepared(std::string_view name) const;
   bool is_tracked(const sql::Analysis& analysis) const;
   bool may_not_pin(const sql::Analysis& analysis);
   void forward_parse(const protocol::Frame& frame);
@@ -231,6 +232,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_tracked_end(char status);
   std::uint16_t pinning_residue(const sql::Statement& statement) const;
   void note_datestyle();
+  void on_deallocated(const std::string& name);
 
   Worker& worker_;
   State state_ = State::kStartup;
@@ -260,6 +262,8 @@ class Client final : public net::Connection, public pool::Waiter {
   PoolSet* pools_ = nullptr;
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
   session::ClientStatements statements_;
+  std::vector<std::string> sql_prepared_;  // names that PREPARE gave
+  std::string last_named_;                 // the statement that it used last
   session::Transaction transaction_;
   std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // tracked ones
   base::Time last_commit_{};

@@ -43,6 +43,14 @@ std::uint16_t forbidden_residue(const config::Pinning& pinning) {
   return static_cast<std::uint16_t>(forbidden);
 }
 
+// What may be prepared in a transaction that has failed.
+bool ends_transaction(const sql::Analysis& analysis) {
+  const auto* single = analysis.single();
+  if (single == nullptr) return false;
+  return single->verb == sql::Verb::kCommit || single->verb == sql::Verb::kRollback ||
+         single->verb == sql::Verb::kRollbackTo || single->verb == sql::Verb::kPrepareTransaction;
+}
+
 bool is_ours(std::string_view statement) { return statement.starts_with("weir_"); }
 
 }  // namespace
@@ -198,17 +206,17 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kQuery, kNoteBadRoute);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   note_statement(*analysis);
-  const auto* single = analysis->single();
-  if (single != nullptr && single->verb == sql::Verb::kDeallocate && forward_deallocate(*single)) {
-    return;
-  }
-  if (single != nullptr && single->verb == sql::Verb::kExecute &&
-      forward_sql_execute(single->name, analysis, frame)) {
-    return;
-  }
+  const auto renamed =
+      analysis->plain ? std::nullopt
+                      : renamed_sql(protocol::decode_query(frame.body).value_or(""), *analysis);
   drop_unnamed();
-  if (expect({.what = Expect::kQuery,
-              .analysis = is_tracked(*analysis) ? std::move(analysis) : nullptr})) {
+  if (!expect({.what = Expect::kQuery,
+               .analysis = is_tracked(*analysis) ? std::move(analysis) : nullptr})) {
+    return;
+  }
+  if (renamed) {
+    protocol::write_query(server->made(), *renamed);
+  } else {
     server->relay(frame.raw);
   }
 }
@@ -257,41 +265,29 @@ void Client::note_unread_statement() {
   in_flight_plain_ = false;
 }
 
-// DEALLOCATE of a statement that was prepared by protocol: the server knows it by our name.
-bool Client::forward_deallocate(const sql::Statement& deallocate) {
-  const std::string& name = deallocate.name;
-  const session::StatementPtr* known = statements_.find(name);
-  if (name.empty() || known == nullptr) return false;
+// Names of statements are the session's, whether SQL or the protocol gave them. The text of SQL
+// that names one of the protocol's, with our name for it, which is prepared then.
+std::optional<std::string> Client::renamed_sql(std::string_view text,
+                                               const sql::Analysis& analysis) {
+  const auto* single = analysis.single();
+  // In a transaction that has failed it fails whatever it names.
+  if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
+  if (single->verb != sql::Verb::kPrepare && single->verb != sql::Verb::kExecute &&
+      single->verb != sql::Verb::kDeallocate) {
+    return std::nullopt;
+  }
+  const session::StatementPtr* known = statements_.find(single->name);
+  if (single->name.empty() || known == nullptr) return std::nullopt;
   const session::StatementPtr statement = *known;
-  if (server->exchange.skipping()) return true;
-  ensure_prepared(*statement);
-  server->statements.erase(statement->id);
-  statements_.erase(name);
-  drop_unnamed();
-  expect({.what = Expect::kQuery});
-  protocol::write_query(server->made(), "DEALLOCATE " + statement->server_name);
-  return true;
-}
-
-// EXECUTE of a statement that was prepared by protocol: the same.
-bool Client::forward_sql_execute(const std::string& name, const sql::AnalysisPtr& analysis,
-                                 const protocol::Frame& frame) {
-  const session::StatementPtr* known = statements_.find(name);
-  if (name.empty() || known == nullptr || server->exchange.skipping()) return false;
-  const session::StatementPtr statement = *known;
-  const auto text =
-      sql::rename_executed(protocol::decode_query(frame.body).value_or(""), statement->server_name);
-  if (!text) return false;
-  ensure_prepared(*statement);
-  drop_unnamed();
-  expect({.what = Expect::kQuery, .analysis = analysis});
-  protocol::write_query(server->made(), *text);
-  return true;
+  last_named_ = single->name;
+  auto renamed = sql::rename_prepared(text, statement->server_name);
+  if (renamed) ensure_prepared(*statement);
+  return renamed;
 }
 
 void Client::forward_parse(const protocol::Frame& frame) {
   if (server->exchange.skipping()) return;
-  const auto parse = protocol::decode_parse(frame.body);
+  auto parse = protocol::decode_parse(frame.body);
   if (!parse) {  // let the server say so
     if (expect({.what = Expect::kParse})) server->relay(frame.raw);
     return;
@@ -300,12 +296,30 @@ void Client::forward_parse(const protocol::Frame& frame) {
   const auto analysis = worker_.analyzer().analyze(parse->query);
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kParse, kNoteBadRoute);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
+  if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
+    // Nothing is made up here: that the transaction has failed is the server's to say.
+    expect({.what = Expect::kParse});
+    server->unnamed_statement = 0;
+    protocol::write_parse(server->made(), "", parse->query, parse->types);
+    return;
+  }
+  const auto renamed = analysis->plain ? std::nullopt : renamed_sql(parse->query, *analysis);
+  if (renamed) parse->query = *renamed;
   const auto statement = worker_.statements().intern(parse->query, parse->types, analysis);
   if (parse->statement.empty()) {
     ++pools_->stats.server_parse_count;
     statements_.put("", statement);
     server->unnamed_statement = statement->id;
     expect({.what = Expect::kParse, .statement = statement->id});
+    if (renamed) {
+      protocol::write_parse(server->made(), "", parse->query, parse->types);
+    } else {
+      server->relay(frame.raw);
+    }
+    return;
+  }
+  if (has_sql_prepared(parse->statement)) {  // the server says so
+    expect({.what = Expect::kParse});
     server->relay(frame.raw);
     return;
   }
@@ -353,6 +367,7 @@ void Client::ensure_prepared(const session::PreparedStatement& statement) {
 // names are passed on, and the server says that they are.
 std::string_view Client::server_name_of(std::string_view statement,
                                         const session::StatementPtr* known) {
+  last_named_.assign(statement);
   if (known == nullptr) {
     if (!statement.empty()) return is_ours(statement) ? "weir_" : statement;
     // Not another client's, which the server may still have.
@@ -372,6 +387,10 @@ std::string_view Client::server_name_of(std::string_view statement,
     server->unnamed_statement = (*known)->id;
   }
   return "";
+}
+
+bool Client::has_sql_prepared(std::string_view name) const {
+  return std::ranges::find(sql_prepared_, name) != sql_prepared_.end();
 }
 
 void Client::note_portal(std::string_view portal, const session::StatementPtr* known) {
@@ -449,7 +468,9 @@ void Client::forward_named(const protocol::Frame& frame) {
     // no error.
     if (named->name.empty()) server->unnamed_statement = 0;
     statements_.erase(named->name);
-    if (!named->name.empty()) {
+    if (std::erase(sql_prepared_, named->name) != 0) {
+      recheck_ = tracking_ = true;
+    } else if (!named->name.empty()) {
       expect({.what = what, .fate = Fate::kMakeUp});
       return;
     }

@@ -24,7 +24,8 @@ constexpr const char* kProbe =
     " EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),"
     " EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),"
     " EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql);"
-    "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+    "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT IN"
+    " ('transaction_read_only', 'transaction_isolation', 'transaction_deferrable')";
 constexpr sql::Residue kProbed[] = {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor,
                                     sql::kListening, sql::kSqlPrepared};
 
@@ -67,7 +68,11 @@ void Client::write_made_up(const session::Entry& entry) {
 void Client::on_parse_ended(std::uint64_t statement, bool ok) {
   const auto it =
       std::ranges::find(pending_parses_, statement, &decltype(pending_parses_)::value_type::first);
-  if (it == pending_parses_.end()) return;
+  if (it == pending_parses_.end()) {
+    const session::StatementPtr* unnamed = ok ? nullptr : statements_.find("");
+    if (unnamed != nullptr && (*unnamed)->id == statement) statements_.erase("");
+    return;
+  }
   if (!ok) statements_.erase(it->second);
   pending_parses_.erase(it);
 }
@@ -80,8 +85,11 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   // Pins that are new may have ended with the transaction that brought them.
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
              ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
+  if (statement.verb == sql::Verb::kPrepare) sql_prepared_.push_back(statement.name);
+  if (statement.verb == sql::Verb::kDeallocate) on_deallocated(statement.name);
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
     statements_.clear();
+    sql_prepared_.clear();
     server->statements.clear();
     server->unnamed_statement = 0;
   }
@@ -111,8 +119,7 @@ void Client::on_error() {
   if (tracking_) transaction_.on_error();
 }
 
-std::optional<protocol::Error> Client::error_instead(std::uint32_t note,
-                                                     protocol::Bytes error) const {
+std::optional<protocol::Error> Client::error_instead(std::uint32_t note) const {
   if (note == kNoteTooMuch) {
     return protocol::Error{
         .code = protocol::sqlstate::kProgramLimitExceeded,
@@ -127,12 +134,30 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note,
         .message = std::string(session::reason_name(reason)) + " would keep a server connection",
         .hint = "The proxy's configuration forbids it for sessions, in [pinning]."};
   }
+  return std::nullopt;
+}
+
+void Client::on_deallocated(const std::string& name) {
+  std::erase(sql_prepared_, name);
+  const session::StatementPtr* known = statements_.find(name);
+  if (name.empty() || known == nullptr) return;
+  server->statements.erase((*known)->id);
+  statements_.erase(name);
+}
+
+bool Client::write_renamed(protocol::Bytes error) {
   const auto view = protocol::decode_error(error);
-  if (!view || view->code != protocol::sqlstate::kDuplicatePreparedStatement) return std::nullopt;
-  const auto name = statements_.name_in(view->message);
-  if (!name) return std::nullopt;
-  return protocol::Error{.code = protocol::sqlstate::kDuplicatePreparedStatement,
-                         .message = "prepared statement \"" + *name + "\" already exists"};
+  const auto message = view ? statements_.renamed(view->message, last_named_) : std::nullopt;
+  if (!message) return false;
+  protocol::Reader fields(error);
+  protocol::MessageWriter out(made(), protocol::backend::kError);
+  while (const char code = static_cast<char>(fields.u8())) {
+    const std::string_view value = fields.cstring();
+    out.u8(static_cast<std::uint8_t>(code));
+    out.cstring(code == 'M' ? std::string_view(*message) : value);
+  }
+  out.u8(0);
+  return true;
 }
 
 void Client::on_ready_for_query(char status) {

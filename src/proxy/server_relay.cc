@@ -197,15 +197,22 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
   const bool hidden_parse = parse && entry->fate == session::Fate::kSwallow;
   if (client != nullptr && (step.forward || hidden_parse)) {
     if (run_again(body)) return;
-    if (const auto instead = client->error_instead(note, body)) {
+    const auto instead = client->error_instead(note);
+    if (instead) {
       relay_held();
       protocol::write_error(client->made(), *instead);
-    } else {
+    } else if (!relay_renamed(body)) {
       relay_to_client(protocol::backend::kError, raw);
     }
     client->on_error();
   }
   if (is_injected(note)) on_hidden_failure(note, body);
+}
+
+bool Server::relay_renamed(protocol::Bytes error) {
+  if (protocol::as_text(error).find("\"weir_") == std::string_view::npos) return false;
+  relay_held();
+  return client->write_renamed(error);
 }
 
 // True when the client shall not hear of the error: its requests are on their way to where it will

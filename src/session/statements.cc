@@ -120,17 +120,38 @@ bool ClientStatements::erase(std::string_view name) {
   return true;
 }
 
-std::optional<std::string> ClientStatements::name_in(std::string_view message) const {
-  const auto from = message.find('"'), to = message.rfind('"');
-  if (!impl_ || from == to) return std::nullopt;
-  const std::string_view server_name = message.substr(from + 1, to - from - 1);
+std::optional<std::string> ClientStatements::renamed(std::string_view message,
+                                                     std::string_view likely) const {
+  constexpr std::string_view kPrefix = "\"weir_";
+  std::string result;
+  std::size_t copied = 0;
+  for (auto at = message.find(kPrefix); at != std::string_view::npos;
+       at = message.find(kPrefix, at + 1)) {
+    const auto end = message.find('"', at + 1);
+    if (end == std::string_view::npos) break;
+    const std::string_view server_name = message.substr(at + 1, end - at - 1);
+    const StatementPtr* first = find(likely);
+    std::string_view name = likely;
+    if (server_name != "weir_" && (first == nullptr || (*first)->server_name != server_name)) {
+      name = name_of(server_name);
+    }
+    if (name.empty()) continue;
+    result.append(message.substr(copied, at + 1 - copied)).append(name);
+    copied = end;
+  }
+  if (copied == 0) return std::nullopt;
+  return result.append(message.substr(copied));
+}
+
+std::string_view ClientStatements::name_of(std::string_view server_name) const {
+  if (!impl_) return {};
   for (const auto& [name, statement] : impl_->few) {
     if (statement->server_name == server_name) return name;
   }
   for (const auto& [name, statement] : impl_->many) {
     if (statement->server_name == server_name) return name;
   }
-  return std::nullopt;
+  return {};
 }
 
 void ClientStatements::clear() { impl_.reset(); }

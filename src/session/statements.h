@@ -47,13 +47,16 @@ class ClientStatements {
   bool erase(std::string_view name);
   void clear();
   std::size_t size() const;
-  // The client's name of the statement whose server_name is quoted in `message`.
-  std::optional<std::string> name_in(std::string_view message) const;
+  // `message`, a server's, with the client's names in place of the server_names quoted in it; a
+  // statement of several names goes by `likely`, if that is one of them. nullopt: as it stands.
+  std::optional<std::string> renamed(std::string_view message, std::string_view likely) const;
   std::size_t bytes() const;  // names and texts, for Limits::client_prepared_bytes
   ClientStatements();
   ~ClientStatements();
 
  private:
+  std::string_view name_of(std::string_view server_name) const;  // "" = none
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

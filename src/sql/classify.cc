@@ -219,7 +219,7 @@ void Classifier::explain(const PgQuery__ExplainStmt& s) {
   if (s.query == nullptr) return;
   set(Verb::kOther, Access::kRead);
   if (s.query->node_case == PG_QUERY__NODE__NODE_EXECUTE_STMT)  // prepared on one connection
-    return set(Verb::kOther, Access::kWrite);
+    return set(Verb::kExecute, Access::kWrite, s.query->execute_stmt->name);
   if (!option_on(s.n_options, s.options, "analyze")) return;
   Classified analyzed = inner(s.query);
   set(Verb::kOther, std::max(Access::kRead, analyzed.statement.access), analyzed.statement.residue);

@@ -234,11 +234,24 @@ std::size_t Lexer::continuation(std::size_t after) const {
   return kNone;
 }
 
-std::optional<std::string> rename_executed(std::string_view text, std::string_view name) {
+std::optional<std::string> rename_prepared(std::string_view text, std::string_view name) {
   Lexer lexer(text);
-  if (!lexer.is(lexer.next(), "execute")) return std::nullopt;
-  const Token old = lexer.next();
-  if (old.kind != TokenKind::kWord && old.kind != TokenKind::kQuotedName) return std::nullopt;
+  Token verb = lexer.next();
+  if (lexer.is(verb, "explain")) {
+    while (verb.kind != TokenKind::kEnd && !lexer.is(verb, "execute")) verb = lexer.next();
+  }
+  if (!lexer.is(verb, "execute") && !lexer.is(verb, "prepare") && !lexer.is(verb, "deallocate")) {
+    return std::nullopt;
+  }
+  const auto is_name = [](const Token& token) {
+    return token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedName;
+  };
+  Token old = lexer.next();
+  if (lexer.is(verb, "deallocate") && lexer.is(old, "prepare")) {  // which may also be the name
+    const Token next = lexer.next();
+    if (is_name(next)) old = next;
+  }
+  if (!is_name(old)) return std::nullopt;
   std::string result(text.substr(0, old.begin));
   result.append(name).append(text.substr(old.end));
   return result;

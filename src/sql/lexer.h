@@ -93,8 +93,8 @@ class Lexer {
   std::size_t work_ = 0;
 };
 
-// The text of an EXECUTE with another statement's name, which needs no quotes; nullopt = the text
-// does not begin with EXECUTE and a name.
-std::optional<std::string> rename_executed(std::string_view text, std::string_view name);
+// The text of a PREPARE, EXECUTE, EXPLAIN EXECUTE or DEALLOCATE with another statement's name,
+// which needs no quotes; nullopt = the text is none of them, or names none.
+std::optional<std::string> rename_prepared(std::string_view text, std::string_view name);
 
 }  // namespace sql

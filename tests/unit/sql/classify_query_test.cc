@@ -230,7 +230,7 @@ TEST_CASE("EXPLAIN runs a statement only with ANALYZE") {
       {"EXPLAIN (FORMAT json, COSTS off) UPDATE t SET a = 1", R, O},
       {"EXPLAIN SELECT f()", R, O},
       {"EXPLAIN CREATE TABLE n AS SELECT 1", R, O},
-      {"EXPLAIN EXECUTE p(1)", W, O},
+      {"EXPLAIN EXECUTE p(1)", W, Verb::kExecute},
       {"EXPLAIN ANALYZE SELECT 1", R, O},
       {"EXPLAIN ANALYZE VERBOSE DELETE FROM t", W, O},
       {"EXPLAIN (ANALYZE) DELETE FROM t", W, O},

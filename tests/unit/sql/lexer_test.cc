@@ -184,10 +184,16 @@ TEST_CASE("PostgreSQL's scanner agrees") {
 }  // namespace sql
 
 TEST_CASE("lexer: the name in EXECUTE is exchanged, and nothing else") {
-  CHECK(sql::rename_executed("EXECUTE p", "x") == "EXECUTE x");
-  CHECK(sql::rename_executed(" /* p */ execute \"a \"\"b\"(1, 'p') ;", "x") ==
+  CHECK(sql::rename_prepared("EXECUTE p", "x") == "EXECUTE x");
+  CHECK(sql::rename_prepared(" /* p */ execute \"a \"\"b\"(1, 'p') ;", "x") ==
         " /* p */ execute x(1, 'p') ;");
-  CHECK(sql::rename_executed("EXPLAIN EXECUTE p", "x") == std::nullopt);
-  CHECK(sql::rename_executed("EXECUTE", "x") == std::nullopt);
-  CHECK(sql::rename_executed("", "x") == std::nullopt);
+  CHECK(sql::rename_prepared("EXPLAIN (COSTS OFF) EXECUTE p(1)", "x") ==
+        "EXPLAIN (COSTS OFF) EXECUTE x(1)");
+  CHECK(sql::rename_prepared("PREPARE p (int) AS SELECT 1", "x") == "PREPARE x (int) AS SELECT 1");
+  CHECK(sql::rename_prepared("DEALLOCATE p", "x") == "DEALLOCATE x");
+  CHECK(sql::rename_prepared("DEALLOCATE PREPARE p;", "x") == "DEALLOCATE PREPARE x;");
+  CHECK(sql::rename_prepared("DEALLOCATE prepare", "x") == "DEALLOCATE x");
+  CHECK(sql::rename_prepared("EXPLAIN SELECT 1", "x") == std::nullopt);
+  CHECK(sql::rename_prepared("EXECUTE", "x") == std::nullopt);
+  CHECK(sql::rename_prepared("", "x") == std::nullopt);
 }

@@ -1,0 +1,270 @@
+"""Sessions and their twins: the same messages to a proxy and to PostgreSQL itself, answer by answer.
+
+`Twin` holds both connections; `exchange` sends the same bytes to both and compares all that comes
+back. `Script` makes up a session's requests from a seed.
+"""
+import random
+import struct
+
+from support import wire
+from support.wire import SYNC, bind, close, describe, execute, parse, query
+
+SKIPPED_FIELDS = "FLR"  # file, line and routine of an error
+
+
+def plain(message):
+    """A message without what must differ: object ids of tables, process ids."""
+    if message.type in "EN":
+        fields = {k: v for k, v in message.fields().items() if k not in SKIPPED_FIELDS}
+        return message.type, tuple(sorted(fields.items()))
+    if message.type == "T":
+        (count,), at, columns = struct.unpack_from("!H", message.body), 2, []
+        for _ in range(count):
+            end = message.body.index(b"\0", at)
+            columns.append((message.body[at:end], message.body[end + 7:end + 19]))
+            at = end + 19
+        return "T", tuple(columns)
+    if message.type == "A":
+        return "A", message.body[4:]
+    return message.type, message.body
+
+
+def answer(connection, readies):
+    """What comes up to the last of so many ReadyForQuery; settings that were reported, sorted, since
+    their order is not the protocol's."""
+    found, reported = [], []
+    try:
+        while readies:
+            got = connection.read()
+            if got.type == "S":
+                reported.append(got.body)
+                continue
+            if got.type == "Z":
+                readies -= 1
+                found += [("S", body) for body in sorted(reported)]
+                reported.clear()
+            found.append(plain(got))
+    except wire.Closed:
+        found.append(("closed", b""))
+    return found
+
+
+class Difference(AssertionError):
+    pass
+
+
+class Twin:
+    def __init__(self, through, direct):
+        self.through, self.direct = through, direct
+        self.history = []
+
+    def exchange(self, *parts, readies=1, what=""):
+        self.history.append(what or b"".join(parts)[:200])
+        self.through.send(*parts)
+        self.direct.send(*parts)
+        expected, got = answer(self.direct, readies), answer(self.through, readies)
+        if expected != got:
+            at = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b),
+                      min(len(expected), len(got)))
+            raise Difference(
+                "\n".join(["", *(f"  {step!r}" for step in self.history[-25:]),
+                           f"PostgreSQL  {expected[at:at + 3]!r}", f"the proxy   {got[at:at + 3]!r}"]))
+
+    def close(self):
+        for connection in (self.through, self.direct):
+            try:
+                connection.terminate()
+            except OSError:
+                pass
+
+
+# What each session needs, in both databases. {n} is its number.
+SCHEMA = """
+CREATE TABLE own{n} (id serial PRIMARY KEY, v text);
+CREATE SEQUENCE seq{n};
+"""
+SHARED_SCHEMA = """
+CREATE FUNCTION set_inside(name text, value text) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config(name, value, false); RETURN current_setting(name); END $$;
+CREATE FUNCTION fails() RETURNS int LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('work_mem', '7MB', false); RAISE 'on purpose'; END $$;
+"""
+
+SETTINGS = {
+    "work_mem": ["'1MB'", "'2MB'", "3072"],
+    "timezone": ["'UTC'", "'Europe/Berlin'", "'+3'"],
+    "datestyle": ["ISO", "dmy", "'SQL, MDY'", "German", "ymd"],
+    "intervalstyle": ["postgres", "iso_8601"],
+    "extra_float_digits": ["0", "-3", "3"],
+    "search_path": ["public", "nowhere, public", "'$user', public", "pg_catalog"],
+    "statement_timeout": ["0", "'1min'"],
+    "application_name": ["'one'", "'two words'"],
+    "client_min_messages": ["warning", "debug1", "notice"],
+    "default_transaction_isolation": ["'repeatable read'", "'read committed'"],
+    "bytea_output": ["escape", "hex"],
+    "enable_seqscan": ["on", "off"],
+    "app.user": ["'7'", "'eight'"],
+    "standard_conforming_strings": ["on", "off"],
+}
+TELLING = ("SELECT timestamptz '2001-02-03 04:05:06+00', interval '1 year 2 days', 1::float8/3, "
+           "'\\x4142'::bytea, current_schemas(false), date '2001-02-03', 'a\\134b'")
+
+
+class Script:
+    """Random requests of one session; each is (parts, ReadyForQuery to come, words for people)."""
+
+    def __init__(self, number, seed):
+        self.n, self.random = number, random.Random(seed)
+        self.names, self.cursors, self.depth = [], 0, 0
+
+    def step(self):
+        kind = self.random.choice(
+            [self.setting] * 6 + [self.show] * 6 + [self.read] * 8 + [self.write] * 5 +
+            [self.transaction] * 8 + [self.failure] * 2 + [self.sql_prepared] * 3 +
+            [self.named] * 6 + [self.batch] * 4 + [self.temporary] * 2 + [self.cursor] * 3 +
+            [self.lock] + [self.inside] * 2 + [self.clean] + [self.random_numbers] +
+            [self.copy] + [self.savepoint] * 3 + [self.sequence])
+        return kind()
+
+    def sql(self, text):
+        if self.random.random() < 0.3 and ";" not in text:
+            return ([parse("", text), bind("", ""), describe("P"), execute(), SYNC], 1,
+                    f"extended: {text}")
+        return [query(text)], 1, text
+
+    def pick(self, *choices):
+        return self.random.choice(choices)
+
+    def setting(self):
+        name = self.pick(*SETTINGS)
+        value = self.pick(*SETTINGS[name])
+        plain_value = value.strip("'")
+        return self.sql(self.pick(
+            f"SET {name} TO {value}", f"SET {name} TO {value}", f"SET LOCAL {name} TO {value}",
+            f"RESET {name}", f"SET {name} TO DEFAULT",
+            f"SELECT set_config('{name}', '{plain_value}', {self.pick('true', 'false')})",
+            f"SET {name} TO {value}; SELECT 1/0", f"SET {name} TO {value}; SHOW {name}",
+            "RESET ALL", "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            f"SET {name} TO 'no such value'"))
+
+    def show(self):
+        name = self.pick(*SETTINGS)
+        return self.sql(self.pick(f"SHOW {name}", TELLING,
+                                  f"SELECT current_setting('{name}', true)"))
+
+    def read(self):
+        return self.sql(self.pick(
+            f"SELECT count(*), sum(id) FROM own{self.n}", f"SELECT v FROM own{self.n} ORDER BY id",
+            f"TABLE own{self.n} ORDER BY id LIMIT 3", "SELECT 1", "",
+            "SELECT generate_series(1, 3); SELECT 'second'", "SELECT current_user, session_user"))
+
+    def write(self):
+        value = self.random.randrange(1000)
+        return self.sql(self.pick(
+            f"INSERT INTO own{self.n} (v) VALUES ('{value}')",
+            f"INSERT INTO own{self.n} (v) VALUES ('{value}') RETURNING *",
+            f"UPDATE own{self.n} SET v = v || 'x' WHERE id % 3 = 0",
+            f"DELETE FROM own{self.n} WHERE id % 7 = 0",
+            f"WITH gone AS (DELETE FROM own{self.n} WHERE id % 5 = 0 RETURNING id) "
+            "SELECT count(*) FROM gone"))
+
+    def transaction(self):
+        return self.sql(self.pick(
+            "BEGIN", "BEGIN", "BEGIN READ ONLY", "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            "COMMIT", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "COMMIT AND CHAIN", "END",
+            "ROLLBACK AND CHAIN", "SET TRANSACTION READ ONLY", "SHOW transaction_isolation"))
+
+    def savepoint(self):
+        name = self.pick("a", "b")
+        return self.sql(self.pick(f"SAVEPOINT {name}", f"SAVEPOINT {name}",
+                                  f"ROLLBACK TO {name}", f"RELEASE {name}"))
+
+    def failure(self):
+        return self.sql(self.pick("SELECT 1/0", "SELEC", "SELECT * FROM nowhere", "SELECT fails()",
+                                  f"INSERT INTO own{self.n} (id) VALUES (1), (1)"))
+
+    def sql_prepared(self):
+        name = self.pick("q", "r")
+        return self.sql(self.pick(
+            f"PREPARE {name} AS SELECT count(*) FROM own{self.n}", f"EXECUTE {name}",
+            f"PREPARE {name} (int) AS SELECT $1 + 1", f"EXECUTE {name}(4)", f"EXECUTE {name}",
+            f"DEALLOCATE {name}", "DEALLOCATE ALL", f"EXPLAIN (COSTS OFF) EXECUTE {name}"))
+
+    def named(self):
+        name = self.pick("s", "t", "u", "q")
+        text = self.pick(f"SELECT v FROM own{self.n} ORDER BY id", "SELECT $1::text || 'x'",
+                         f"INSERT INTO own{self.n} (v) VALUES ($1)", "SHOW work_mem", "SELECT 1/0",
+                         "SET work_mem TO '5MB'", "BEGIN", "COMMIT")
+        made = [parse(name, text)]
+        bound = [bind("", name, ["v"]) if "$1" in text else bind("", name), execute()]
+        used = [bind("", name), describe("P"), execute()]
+        parts = self.pick([*made, *bound], [*made, describe("S", name)], used, used, used,
+                          [close("S", name)], [close("S", name), *made, *bound],
+                          [*made, SYNC, *bound], [bind("p", name), execute("p", 1), execute("p")],
+                          [query(f"DEALLOCATE {name}")])
+        readies = sum(part == SYNC or part[:1] == b"Q" for part in parts)
+        if parts[-1][:1] != b"Q":
+            parts, readies = [*parts, SYNC], readies + 1
+        return parts, readies, f"named {name}: {[part[:60] for part in parts]}"
+
+    def batch(self):
+        """Several requests sent at once; errors in the middle."""
+        parts, words = [], []
+        for _ in range(self.random.randrange(2, 6)):
+            text = self.pick("SELECT 1", "SELECT 1/0", "SHOW timezone", f"TABLE own{self.n}",
+                             f"INSERT INTO own{self.n} (v) VALUES ('batch')",
+                             "SET timezone TO 'Asia/Tokyo'", "SAVEPOINT a", "BEGIN", "COMMIT",
+                             "SELECT generate_series(1, 4)")
+            rows = self.pick(0, 0, 0, 2)
+            parts += [parse("", text), bind("", ""), execute("", rows)]
+            words.append(text)
+            if self.random.random() < 0.3:
+                parts.append(SYNC)
+                words.append("sync")
+        parts.append(SYNC)
+        return parts, sum(part == SYNC for part in parts), f"batch: {words}"
+
+    def temporary(self):
+        return self.sql(self.pick(
+            "CREATE TEMP TABLE scratch (a int)", "INSERT INTO scratch VALUES (1)",
+            "SELECT count(*) FROM scratch", "DROP TABLE scratch", "DISCARD TEMP",
+            "CREATE TEMP TABLE scratch (a int) ON COMMIT DROP",
+            f"CREATE TEMP VIEW seen AS SELECT * FROM own{self.n}", "DROP VIEW seen"))
+
+    def cursor(self):
+        name = self.pick("c", "d")
+        return self.sql(self.pick(
+            f"DECLARE {name} CURSOR FOR SELECT generate_series(1, 5)",
+            f"DECLARE {name} CURSOR WITH HOLD FOR SELECT id FROM own{self.n} ORDER BY id",
+            f"FETCH 2 FROM {name}", f"FETCH ALL FROM {name}", f"MOVE 1 IN {name}",
+            f"CLOSE {name}", "CLOSE ALL"))
+
+    def lock(self):
+        return self.sql(self.pick(
+            f"SELECT pg_try_advisory_lock({self.n})", f"SELECT pg_advisory_unlock({self.n})",
+            f"SELECT pg_advisory_lock({self.n})", "SELECT pg_advisory_unlock_all()",
+            f"SELECT pg_try_advisory_xact_lock({self.n})"))
+
+    def inside(self):
+        name = self.pick("work_mem", "timezone", "intervalstyle")
+        value = self.pick(*SETTINGS[name]).strip("'")
+        return self.sql(self.pick(f"SELECT public.set_inside('{name}', '{value}')",
+                                  f"DO $$ BEGIN PERFORM set_config('{name}', '{value}', false); END $$"))
+
+    def clean(self):
+        return self.sql(self.pick("DISCARD ALL", "DISCARD ALL", "DISCARD PLANS", "UNLISTEN *"))
+
+    def random_numbers(self):
+        return self.sql("SELECT setseed(0.25); SELECT random() < 2")
+
+    def copy(self):
+        text = f"COPY own{self.n} (v) FROM STDIN"
+        rows = [wire.copy_data(b"one\ntwo\n"), wire.copy_data(b"three\n")]
+        if self.random.random() < 0.3:
+            return [query(f"COPY (SELECT generate_series(1, 3)) TO STDOUT")], 1, "copy out"
+        end = wire.COPY_DONE if self.random.random() < 0.7 else wire.copy_fail("changed my mind")
+        return [query(text), *rows, end], 1, text
+
+    def sequence(self):
+        return self.sql(self.pick(f"SELECT nextval('seq{self.n}')",
+                                  f"SELECT setval('seq{self.n}', 40)"))
