@@ -79,6 +79,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // From the server's relay.
   void on_parse_ended(std::uint64_t statement, bool ok);
+  void on_unnamed_lost() { statements_.erase(""); }
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
   // What the client is told when the server's own words would not make sense to it.
@@ -184,6 +185,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_transaction(const sql::Analysis& analysis);
   std::string default_of(std::string_view what) const;
   bool is_read_only_by_default() const;
+  bool is_serializable_by_default();
   const sql::Analysis* analysis_of(std::string_view statement) const;
   std::size_t answer_empty_batch();
   route::SessionView view() const;
@@ -261,6 +263,8 @@ class Client final : public net::Connection, public pool::Waiter {
   // The session.
   PoolSet* pools_ = nullptr;
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
+  bool serializable_ = false;                   // by default,
+  std::uint64_t serializable_as_of_ = 0;        // settings_.hash()
   session::ClientStatements statements_;
   std::vector<std::string> sql_prepared_;  // names that PREPARE gave
   std::string last_named_;                 // the statement that it used last

@@ -310,7 +310,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
     ++pools_->stats.server_parse_count;
     statements_.put("", statement);
     server->unnamed_statement = statement->id;
-    expect({.what = Expect::kParse, .statement = statement->id});
+    expect({.what = Expect::kParse, .statement = statement->id, .note = kNoteUnnamed});
     if (renamed) {
       protocol::write_parse(server->made(), "", parse->query, parse->types);
     } else {
@@ -382,7 +382,10 @@ std::string_view Client::server_name_of(std::string_view statement,
   }
   if (server->unnamed_statement != (*known)->id) {
     ++pools_->stats.server_parse_count;
-    expect({.what = Expect::kParse, .fate = Fate::kSwallow, .statement = (*known)->id});
+    expect({.what = Expect::kParse,
+            .fate = Fate::kSwallow,
+            .statement = (*known)->id,
+            .note = kNoteUnnamed});
     protocol::write_parse(server->made(), "", (*known)->query, protocol::as_bytes((*known)->types));
     server->unnamed_statement = (*known)->id;
   }

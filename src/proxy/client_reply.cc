@@ -68,11 +68,7 @@ void Client::write_made_up(const session::Entry& entry) {
 void Client::on_parse_ended(std::uint64_t statement, bool ok) {
   const auto it =
       std::ranges::find(pending_parses_, statement, &decltype(pending_parses_)::value_type::first);
-  if (it == pending_parses_.end()) {
-    const session::StatementPtr* unnamed = ok ? nullptr : statements_.find("");
-    if (unnamed != nullptr && (*unnamed)->id == statement) statements_.erase("");
-    return;
-  }
+  if (it == pending_parses_.end()) return;
   if (!ok) statements_.erase(it->second);
   pending_parses_.erase(it);
 }

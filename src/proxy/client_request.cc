@@ -251,6 +251,15 @@ bool Client::is_read_only_by_default() const {
   return value == "on" || value == "true" || value == "yes" || value == "1";
 }
 
+// Asked for each request: a standby knows no serializable transactions.
+bool Client::is_serializable_by_default() {
+  if (settings_.hash() != serializable_as_of_) {
+    serializable_as_of_ = settings_.hash();
+    serializable_ = default_of("isolation") == "serializable";
+  }
+  return serializable_;
+}
+
 const sql::Analysis* Client::analysis_of(std::string_view statement) const {
   if (gathered_.last_parse && statement == gathered_.last_parse_name) {
     return gathered_.last_parse.get();
@@ -295,10 +304,11 @@ void Client::route_request() {
   if (worker_.is_paused(database_)) return wait_held();
   auto& set = *pools_;
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
-  const sql::Access access = pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
-                             : gathered_.needs_primary || next_ == Where::kPrimary
-                                 ? sql::Access::kWrite
-                                 : gathered_.access;
+  const sql::Access access =
+      pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
+      : gathered_.needs_primary || next_ == Where::kPrimary || is_serializable_by_default()
+          ? sql::Access::kWrite
+          : gathered_.access;
   const auto& snapshot = set.snapshot();
   std::array<route::HostLoad, kMaxHosts> load;
   const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());

@@ -295,11 +295,15 @@ void Server::note_fatal(protocol::Bytes body) {
 // Sent, but skipped by the server after an error: it does not know what it would have made.
 void Server::on_dropped(const session::Entry& entry) {
   if (entry.what == session::Expect::kParse && entry.statement != 0) {
-    if (entry.fate != session::Fate::kMakeUp) {
+    const bool unnamed = entry.note == kNoteUnnamed;
+    if (unnamed) {
+      unnamed_statement = 0;
+    } else if (entry.fate != session::Fate::kMakeUp) {
       statements.erase(entry.statement);
-      if (unnamed_statement == entry.statement) unnamed_statement = 0;
     }
-    if (client != nullptr && entry.fate != session::Fate::kSwallow) {
+    if (client != nullptr && unnamed) {
+      client->on_unnamed_lost();
+    } else if (client != nullptr && entry.fate != session::Fate::kSwallow) {
       client->on_parse_ended(entry.statement, false);
     }
   }
