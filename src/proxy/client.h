@@ -122,6 +122,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool loads = false;                // a library: on a connection that nobody has used
     bool asks_sequence = false;        // where this session wrote last
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
+    bool attached = false;             // the server at hand was found for it
     bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
     bool empty_batch = false;          // a Sync or Flush and nothing else

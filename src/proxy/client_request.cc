@@ -54,7 +54,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   if (refusal_) return write_refusal();
   if (refused_) return skip_refused(in);
   if (state_ == State::kWaiting || state_ == State::kWelcome) return 0;
-  if (server != nullptr && gathered_.complete) return send_gathered(in);
+  if (server != nullptr && gathered_.attached) return send_gathered(in);
   // A Sync at the front belongs to what is in flight: a COPY swallowed the one before it.
   const bool sync = static_cast<char>(in[0]) == protocol::frontend::kSync;
   if (server != nullptr && (is_bound() || (sync && !server->exchange.empty()))) {
@@ -426,6 +426,7 @@ void Client::attach(Server& with) {
   in_flight_plain_ = true;
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
+  gathered_.attached = gathered_.complete;
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);
   const bool settled = equalize_settings();

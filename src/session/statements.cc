@@ -131,10 +131,9 @@ std::optional<std::string> ClientStatements::renamed(std::string_view message,
     if (end == std::string_view::npos) break;
     const std::string_view server_name = message.substr(at + 1, end - at - 1);
     const StatementPtr* first = find(likely);
-    std::string_view name = likely;
-    if (server_name != "weir_" && (first == nullptr || (*first)->server_name != server_name)) {
-      name = name_of(server_name);
-    }
+    std::string_view name;
+    if (first == nullptr || (*first)->server_name != server_name) name = name_of(server_name);
+    if (name.empty()) name = likely;  // also when it has just failed to become one
     if (name.empty()) continue;
     result.append(message.substr(copied, at + 1 - copied)).append(name);
     copied = end;

@@ -49,13 +49,19 @@ def answer(connection, readies):
     return found
 
 
-def settled(answers):
+def settled(answers, failed):
     """In a transaction that has failed every error is as good as the one that says so: which comes
-    first depends on what is prepared on the connection."""
-    return [("E", "in a failed transaction")
-            if kind == "E" and (got := dict(body)).get("S") == "ERROR" and
-            (got["C"] == "25P02" or answers[i + 1:i + 2] == [("Z", b"E")]) else (kind, body)
-            for i, (kind, body) in enumerate(answers)]
+    first depends on what is prepared on the connection. And our names in SQL shift positions."""
+    result = []
+    for kind, body in answers:
+        if kind == "E" and failed and dict(body)["S"] == "ERROR":
+            body = "in a failed transaction"
+        elif kind == "E":
+            body = tuple((k, v) for k, v in body if k != "P")
+        elif kind == "Z":
+            failed = body == b"E"
+        result.append((kind, body))
+    return result
 
 
 class Difference(AssertionError):
@@ -65,18 +71,19 @@ class Difference(AssertionError):
 class Twin:
     def __init__(self, through, direct):
         self.through, self.direct = through, direct
-        self.history = []
+        self.history, self.failed = [], False
 
     def exchange(self, *parts, readies=1, what=""):
         self.history.append(what or b"".join(parts)[:200])
         self.through.send(*parts)
         self.direct.send(*parts)
         expected, got = answer(self.direct, readies), answer(self.through, readies)
-        if expected != got and settled(expected) != settled(got):
+        failed, self.failed = self.failed, ("Z", b"E") in expected[-1:]
+        if expected != got and settled(expected, failed) != settled(got, failed):
             at = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b),
                       min(len(expected), len(got)))
             raise Difference(
-                "\n".join(["", *(f"  {step!r}" for step in self.history[-25:]),
+                "\n".join(["", *(f"  {step!r}" for step in self.history[-40:]),
                            f"PostgreSQL  {expected[at:at + 3]!r}", f"the proxy   {got[at:at + 3]!r}"]))
 
     def close(self):
@@ -124,12 +131,14 @@ class Script:
 
     def __init__(self, number, seed):
         self.n, self.random = number, random.Random(seed)
-        self.names, self.cursors, self.depth = [], 0, 0
+        self.queue = []  # what comes next, whatever chance says
 
     def step(self):
+        if self.queue:
+            return self.queue.pop(0)
         kind = self.random.choice(
             [self.setting] * 6 + [self.show] * 6 + [self.read] * 8 + [self.write] * 5 +
-            [self.transaction] * 8 + [self.failure] * 2 + [self.sql_prepared] * 3 +
+            [self.transaction] * 8 + [self.read_only] * 2 + [self.failure] * 2 + [self.sql_prepared] * 3 +
             [self.named] * 6 + [self.batch] * 4 + [self.temporary] * 2 + [self.cursor] * 3 +
             [self.lock] + [self.inside] * 2 + [self.clean] + [self.random_numbers] +
             [self.copy] + [self.savepoint] * 3 + [self.sequence])
@@ -159,7 +168,7 @@ class Script:
     def show(self):
         name = self.pick(*SETTINGS)
         return self.sql(self.pick(f"SHOW {name}", TELLING,
-                                  f"SELECT current_setting('{name}', true)"))
+                                  f"SELECT nullif(current_setting('{name}', true), '')"))
 
     def read(self):
         return self.sql(self.pick(
@@ -179,9 +188,19 @@ class Script:
 
     def transaction(self):
         return self.sql(self.pick(
-            "BEGIN", "BEGIN", "BEGIN READ ONLY", "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            "BEGIN", "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ",
             "COMMIT", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "COMMIT AND CHAIN", "END",
-            "ROLLBACK AND CHAIN", "SET TRANSACTION READ ONLY", "SHOW transaction_isolation"))
+            "ROLLBACK AND CHAIN", "SHOW transaction_isolation"))
+
+    def read_only(self):
+        """As a whole: what would pin the session inside it is not for a replica (docs/limits.md)."""
+        begin = self.pick("BEGIN READ ONLY", "BEGIN; SET TRANSACTION READ ONLY",
+                          "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                          "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY")
+        inner = [self.pick(self.show, self.read, self.setting, self.failure, self.write,
+                           self.savepoint)() for _ in range(self.random.randrange(1, 5))]
+        self.queue = [self.sql(begin), *inner, self.sql(self.pick("COMMIT", "ROLLBACK"))]
+        return self.sql(self.pick("COMMIT", "ROLLBACK"))
 
     def savepoint(self):
         name = self.pick("a", "b")
