@@ -162,6 +162,9 @@ void Client::drop_server() {
   if (server == nullptr) return;
   Server* dropped = std::exchange(server, nullptr);
   const bool midway = stream_left_ != 0 && !stream_discard_;
+  // What is under way may leave behind what nobody will look for.
+  if (tracking_ || opaque_ || dropped->probing) dropped->dirty = true;
+  dropped->probing = false;
   worker_.on_client_left(*dropped, midway        ? Worker::Leaving::kMidway
                                    : terminated_ ? Worker::Leaving::kPolitely
                                                  : Worker::Leaving::kAbruptly);

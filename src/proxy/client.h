@@ -89,6 +89,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
   void on_probe_ended();
+  void on_probe_failed();
   void on_settings_applied();
   void on_releasable();  // the server owes nothing and is in no transaction
   void write_made_up(const session::Entry& entry);

@@ -329,6 +329,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   if (const auto* known = statements_.find(parse->statement)) {
     // As in expect_failure().
     const session::StatementPtr existing = *known;
+    last_named_.assign(parse->statement);
     ensure_prepared(*existing);
     expect({.what = Expect::kParse});
     protocol::write_parse(server->made(), existing->server_name, parse->query, parse->types);
@@ -356,6 +357,8 @@ void Client::make_room(const session::PreparedStatement& statement) {
 
 void Client::ensure_prepared(const session::PreparedStatement& statement) {
   if (server->statements.touch(statement.id)) return;
+  tracking_ = true;
+  in_flight_plain_ = false;  // what comes behind it must know whether it has failed
   make_room(statement);
   ++pools_->stats.server_parse_count;
   expect({.what = Expect::kParse, .fate = Fate::kSwallow, .statement = statement.id});
@@ -367,7 +370,7 @@ void Client::ensure_prepared(const session::PreparedStatement& statement) {
 // names are passed on, and the server says that they are.
 std::string_view Client::server_name_of(std::string_view statement,
                                         const session::StatementPtr* known) {
-  last_named_.assign(statement);
+  if (!statement.empty()) last_named_.assign(statement);
   if (known == nullptr) {
     if (!statement.empty()) return is_ours(statement) ? "weir_" : statement;
     // Not another client's, which the server may still have.

@@ -249,10 +249,18 @@ void Client::on_probe_row(protocol::Bytes body) {
 // The session has the settings that its server has now. Of those that are hidden it keeps what it
 // knows.
 void Client::on_probe_ended() {
+  if (!server->probing) return;  // it failed
+  server->probing = false;
   for (const auto& [name, value] : settings_.entries()) {
     if (is_hidden(name)) probed_.set(name, value);
   }
   settings_ = std::exchange(probed_, {});
+}
+
+// What was left is not known: it stays where it is.
+void Client::on_probe_failed() {
+  probed_ = {};
+  pins.add(sql::kOpaque, worker_.loop().now(), "function, DO or CALL");
 }
 
 // The server owes nothing and is in no transaction.
@@ -261,6 +269,7 @@ void Client::on_releasable() {
   if (opaque_ || (recheck_ && !pins.empty())) {
     server->settings_unknown = server->settings_unknown || opaque_;
     opaque_ = recheck_ = false;
+    server->probing = true;
     server->inject_query(kProbe, kNoteProbe);
     server->push();
     return;

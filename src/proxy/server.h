@@ -88,6 +88,8 @@ class Server final : public net::Connection, public pool::Server {
   ServerParameters parameters;
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
+  bool probing = false;           // what its client left on it is being asked
+  bool abandoned = false;         // its client went without a word: what runs is to be cancelled
   bool has_served = false;        // a client has had it
   std::uint64_t last_writer = 0;  // the client that last wrote here
   bool plans_stale = false;       // what its statements answer has changed: prepare them anew

@@ -335,6 +335,12 @@ void Server::on_hidden_failure(Note note, protocol::Bytes body) {
                 .hint = std::string(error.hint)});
     return;
   }
+  if (note == kNoteProbe) {  // cancelled, or out of the session's statement_timeout
+    dirty = true;
+    probing = false;
+    if (client != nullptr) client->on_probe_failed();
+    return;
+  }
   close("could not clean the session: " + std::string(error.message));
 }
 

@@ -128,6 +128,7 @@ void Worker::dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> te
 void Worker::on_server_cleaned(Server& server) {
   if (server.cancels > 0 || server.state() == Server::State::kClosed) return;
   CHECK(server.client == nullptr && server.exchange.empty());
+  server.abandoned = false;
   if (server.close_when_free || server.pool().set.retired) return server.close("replaced");
   if (server.exchange.status() != 'I') {
     server.inject_query("ROLLBACK", kNoteReset);
@@ -167,7 +168,9 @@ void Worker::on_client_left(Server& server, Leaving how) {
   // It may not have been read for as long as the client took nothing, and no event comes of what
   // has arrived already. A backend that cannot write would not even hear of a cancel.
   run_soon(server);
-  if (how == Leaving::kAbruptly) send_cancel(server);
+  if (how != Leaving::kAbruptly) return;
+  server.abandoned = true;
+  send_cancel(server);
 }
 
 void Worker::on_server_closed(Server& server) {
@@ -232,6 +235,10 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     if (down && server->rerun.after_loss()) {
       server->close("its host is down");
       continue;
+    }
+    // A cancel that came before its query began was lost.
+    if (server->abandoned && server->cancels == 0 && !server->exchange.empty()) {
+      send_cancel(*server);
     }
     const bool ready = server->state() == Server::State::kReady;
     const bool old = server->lifetime.count() > 0 && now - server->opened_at > server->lifetime;
