@@ -1,4 +1,4 @@
-"""Sessions and their twins: the same messages to a proxy and to PostgreSQL itself, answer by answer.
+"""Sessions and their twins: the same messages to a proxy and to PostgreSQL, equal answers.
 
 `Twin` holds both connections; `exchange` sends the same bytes to both and compares all that comes
 back. `Script` makes up a session's requests from a seed.
@@ -30,8 +30,8 @@ def plain(message):
 
 
 def answer(connection, readies):
-    """What comes up to the last of so many ReadyForQuery; settings that were reported, sorted, since
-    their order is not the protocol's."""
+    """What comes up to the last of so many ReadyForQuery; settings that were reported are sorted,
+    since their order is not the protocol's."""
     found, reported = [], []
     try:
         while readies:
@@ -138,7 +138,8 @@ class Script:
             return self.queue.pop(0)
         kind = self.random.choice(
             [self.setting] * 6 + [self.show] * 6 + [self.read] * 8 + [self.write] * 5 +
-            [self.transaction] * 8 + [self.read_only] * 2 + [self.failure] * 2 + [self.sql_prepared] * 3 +
+            [self.transaction] * 8 + [self.read_only] * 2 + [self.failure] * 2 +
+            [self.sql_prepared] * 3 +
             [self.named] * 6 + [self.batch] * 4 + [self.temporary] * 2 + [self.cursor] * 3 +
             [self.lock] + [self.inside] * 2 + [self.clean] + [self.random_numbers] +
             [self.copy] + [self.savepoint] * 3 + [self.sequence])
@@ -193,7 +194,7 @@ class Script:
             "ROLLBACK AND CHAIN", "SHOW transaction_isolation"))
 
     def read_only(self):
-        """As a whole: what would pin the session inside it is not for a replica (docs/limits.md)."""
+        """As a whole: what pins a session is not for a replica (docs/limits.md)."""
         begin = self.pick("BEGIN READ ONLY", "BEGIN; SET TRANSACTION READ ONLY",
                           "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                           "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY")
@@ -222,7 +223,8 @@ class Script:
         name = self.pick("s", "t", "u", "q")
         # Whatever the search_path is: one that cannot be prepared now fails in its own way.
         text = self.pick(f"SELECT v FROM public.own{self.n} ORDER BY id", "SELECT $1::text || 'x'",
-                         f"INSERT INTO public.own{self.n} (v) VALUES ($1)", "SHOW work_mem", "SELECT 1/0",
+                         f"INSERT INTO public.own{self.n} (v) VALUES ($1)", "SHOW work_mem",
+                         "SELECT 1/0",
                          "SET work_mem TO '5MB'", "BEGIN", "COMMIT")
         made = [parse(name, text)]
         bound = [bind("", name, ["v"]) if "$1" in text else bind("", name), execute()]
@@ -278,7 +280,8 @@ class Script:
         name = self.pick("work_mem", "timezone", "intervalstyle")
         value = self.pick(*SETTINGS[name]).strip("'")
         return self.sql(self.pick(f"SELECT public.set_inside('{name}', '{value}')",
-                                  f"DO $$ BEGIN PERFORM set_config('{name}', '{value}', false); END $$"))
+                                  "DO $$ BEGIN PERFORM "
+                                  f"set_config('{name}', '{value}', false); END $$"))
 
     def clean(self):
         return self.sql(self.pick("DISCARD ALL", "DISCARD ALL", "DISCARD PLANS", "UNLISTEN *"))
