@@ -59,8 +59,8 @@ class PoolSet {
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
   const ServerParameters startup;             // further ones of a replication connection
   std::uint32_t users = 0;                    // clients that point here
-  bool asks_sequences = false;                // currval or lastval was seen: see Client::residue_of
-  bool retired = false;  // replaced by a reload: servers are closed as they become free
+  bool asks_sequences = false;  // currval or lastval was seen: see Client::pinning_residue
+  bool retired = false;         // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;
   route::Router router;

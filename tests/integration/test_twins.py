@@ -1,7 +1,6 @@
 """Random sessions over a pool smaller than they are: every answer as PostgreSQL's own."""
 import os
 import threading
-import time
 
 import pytest
 
