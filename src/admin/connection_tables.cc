@@ -63,7 +63,7 @@ void emit_connection(const proxy::ConnectionRow& row, ConnectionKind kind, Emit 
   const Value cells[] = {std::string(kind.type),
                          row.user,
                          row.database,
-                         std::string(row.replication ? "database" : "none"),
+                         std::string(row.replication),
                          row.state,
                          row.addr,
                          std::int64_t{row.port},

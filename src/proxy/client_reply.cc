@@ -293,6 +293,7 @@ ConnectionRow Client::row(base::Time now) const {
   row.id = id;
   row.user = user_;
   row.database = database_;
+  if (pools_ != nullptr) row.replication = pools_->replication();
   row.state = state_name();
   row.addr = peer.text();
   row.port = peer.port();

@@ -42,9 +42,9 @@ struct ConnectionRow {  // a client or a server connection
   base::WallTime connect_time{}, request_time{};
   std::uint64_t wait_us = 0;
   bool close_needed = false;
-  bool replication = false;
-  std::uint64_t link = 0;        // id of the connection it is linked to; 0 = none
-  std::uint32_t remote_pid = 0;  // server: its backend's pid; client: the pid it was told
+  const char* replication = "none";  // "physical", "logical"
+  std::uint64_t link = 0;            // id of the connection it is linked to; 0 = none
+  std::uint32_t remote_pid = 0;      // server: its backend's pid; client: the pid it was told
   std::uint32_t prepared_statements = 0;
   std::uint32_t worker = 0;
   std::vector<session::Pin> pins;  // clients

@@ -80,6 +80,13 @@ const cluster::Snapshot& PoolSet::snapshot() const {
   return *snapshot_;
 }
 
+const char* PoolSet::replication() const {
+  const auto asked =
+      std::ranges::find(startup, "replication", &ServerParameters::value_type::first);
+  if (asked == startup.end()) return "none";
+  return asked->second.starts_with('d') || asked->second.starts_with('D') ? "logical" : "physical";
+}
+
 bool PoolSet::unused() const {
   return std::ranges::all_of(hosts_, [](const auto& p) { return !p || p->pool.unused(); });
 }

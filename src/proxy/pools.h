@@ -49,6 +49,7 @@ class PoolSet {
   HostPool& at(std::size_t host);  // made when it is not there yet
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
   bool unused() const;
+  const char* replication() const;  // "none", "physical", "logical"
 
   const std::string database, user;  // as the client named them
   const config::Database definition;

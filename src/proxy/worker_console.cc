@@ -120,6 +120,7 @@ ConnectionRow Server::row(base::Time now) const {
   row.id = id;
   row.user = pool_.set.user;
   row.database = pool_.set.database;
+  row.replication = pool_.set.replication();
   row.addr = address.text();
   row.port = pool_.target().port;
   if (stream_.open()) {

@@ -51,6 +51,9 @@ def test_recvlogical(replicating, cluster, table, tmp_path):
             wait_until(lambda: out.exists() and out.read_text().count("INSERT:") == 200,
                        "every change arrives", 20 * SLOW)
             assert walsenders(cluster) == 1
+            for table_of in ("CLIENTS", "SERVERS"):
+                shown = [row["replication"] for row in replicating.show(table_of)]
+                assert shown.count("logical") == 1 and set(shown) <= {"none", "logical"}
     finally:
         receiver.terminate()
         receiver.wait(10)
