@@ -88,13 +88,14 @@ struct Routing {
 
 struct Cluster {
   std::string name;
-  std::vector<Host> hosts;             // at least one
-  Tls tls;                             // towards these hosts
-  Routing routing;                     // cluster's own table over the global one
-  milliseconds monitor_interval{100};  // between two samples of a host; 20 ms .. 60 s
-  milliseconds monitor_timeout{1000};  // a host silent for so long is down
-  std::string monitor_user;            // with monitor_password: reads positions; any login works.
-  std::string monitor_password;        // Default: a login that the config knows (see load.h)
+  std::vector<Host> hosts;                // at least one
+  Tls tls;                                // towards these hosts
+  Routing routing;                        // cluster's own table over the global one
+  milliseconds monitor_interval{100};     // between two samples of a host; 20 ms .. 60 s
+  milliseconds monitor_timeout{1000};     // a host silent for so long is down
+  milliseconds catalog_interval{30'000};  // between two readings of a database's catalog; 0 = never
+  std::string monitor_user;      // with monitor_password: reads positions; any login works.
+  std::string monitor_password;  // Default: a login that the config knows (see load.h)
   std::string monitor_database = "postgres";
 
   bool operator==(const Cluster&) const = default;

@@ -99,6 +99,8 @@ void visit_cluster(Visitor& v, T& cluster) {
                    DurationRange{milliseconds(20), std::chrono::seconds(60)});
     inner.duration("timeout", cluster.monitor_timeout,
                    DurationRange{milliseconds(20), std::chrono::minutes(10)});
+    inner.duration("catalog_interval", cluster.catalog_interval,
+                   DurationRange{milliseconds(0), std::chrono::hours(24)});
     inner.text("user", cluster.monitor_user, TextKind::kName);
     inner.secret("password", cluster.monitor_password);
     inner.text("database", cluster.monitor_database, TextKind::kName);

@@ -189,6 +189,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_read_only_by_default() const;
   bool is_serializable_by_default();
   const sql::Analysis* analysis_of(std::string_view statement) const;
+  const sql::AnalysisPtr& analysis_of(const session::PreparedStatement& statement) const;
+  const sql::Catalog* catalog() const;
+  sql::AnalysisPtr analyze(std::string_view text) const;
   std::size_t answer_empty_batch();
   route::SessionView view() const;
   void route_request();
@@ -294,6 +297,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight
   bool wrote_ = false;
+  bool defined_ = false;             // its transaction has changed definitions
   std::uint64_t wrote_on_ = 0;       // the server where it wrote last
   std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
@@ -305,6 +309,11 @@ class Client final : public net::Connection, public pool::Waiter {
   bool console_busy_ = false;
 };
 
+// PREPARE, EXECUTE, DEALLOCATE
+inline bool names_statement(sql::Verb verb) {
+  return verb == sql::Verb::kPrepare || verb == sql::Verb::kExecute ||
+         verb == sql::Verb::kDeallocate;
+}
 // Of a value of weir.route; nullopt = it is none.
 std::optional<sql::Hint> route_hint(std::string_view value);
 protocol::Error bad_route();

@@ -201,7 +201,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   // The request's own analysis, when it was gathered; in a transaction it is made here.
   sql::AnalysisPtr analysis = gathered_.analysis;
   if (!analysis) {
-    analysis = worker_.analyzer().analyze(protocol::decode_query(frame.body).value_or(""));
+    analysis = analyze(protocol::decode_query(frame.body).value_or(""));
   }
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kQuery, kNoteBadRoute);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
@@ -272,10 +272,7 @@ std::optional<std::string> Client::renamed_sql(std::string_view text,
   const auto* single = analysis.single();
   // In a transaction that has failed it fails whatever it names.
   if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
-  if (single->verb != sql::Verb::kPrepare && single->verb != sql::Verb::kExecute &&
-      single->verb != sql::Verb::kDeallocate) {
-    return std::nullopt;
-  }
+  if (!names_statement(single->verb)) return std::nullopt;
   const session::StatementPtr* known = statements_.find(single->name);
   if (single->name.empty() || known == nullptr) return std::nullopt;
   const session::StatementPtr statement = *known;
@@ -293,7 +290,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
     return;
   }
   ++pools_->stats.client_parse_count;
-  const auto analysis = worker_.analyzer().analyze(parse->query);
+  const auto analysis = analyze(parse->query);
   if (sets_bad_route(*analysis)) return expect_failure(Expect::kParse, kNoteBadRoute);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
@@ -305,7 +302,8 @@ void Client::forward_parse(const protocol::Frame& frame) {
   }
   const auto renamed = analysis->plain ? std::nullopt : renamed_sql(parse->query, *analysis);
   if (renamed) parse->query = *renamed;
-  const auto statement = worker_.statements().intern(parse->query, parse->types, analysis);
+  const auto statement =
+      worker_.statements().intern(pools_->catalog_feed.get(), parse->query, parse->types, analysis);
   if (parse->statement.empty()) {
     ++pools_->stats.server_parse_count;
     statements_.put("", statement);
@@ -404,11 +402,13 @@ void Client::note_portal(std::string_view portal, const session::StatementPtr* k
   if (!portals_.empty()) {
     std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
   }
-  if (known != nullptr && is_tracked(*(*known)->analysis)) {
-    portals_.emplace_back(portal, (*known)->analysis);
-    in_flight_plain_ = in_flight_plain_ && (*known)->analysis->plain;
+  if (known == nullptr) return;
+  const sql::AnalysisPtr& analysis = analysis_of(**known);
+  if (is_tracked(*analysis)) {
+    portals_.emplace_back(portal, analysis);
+    in_flight_plain_ = in_flight_plain_ && analysis->plain;
   }
-  if (known != nullptr) note_write((*known)->analysis->access);
+  note_write(analysis->access);
 }
 
 void Client::forward_bind(const protocol::Frame& frame) {

@@ -81,6 +81,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   // Pins that are new may have ended with the transaction that brought them.
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
              ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
+  defined_ = defined_ || statement.verb == sql::Verb::kDdl;
   if (statement.verb == sql::Verb::kPrepare) sql_prepared_.push_back(statement.name);
   if (statement.verb == sql::Verb::kDeallocate) on_deallocated(statement.name);
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
@@ -191,6 +192,7 @@ void Client::on_ready_for_query(char status) {
     // Not now(): that was read before the reply was, perhaps before the commit.
     if (wrote_) last_commit_ = net::read_clock();
     wrote_ = false;
+    if (std::exchange(defined_, false)) pools_->catalog_feed->on_definitions_changed();
   }
   if (held_ || !in_.empty()) worker_.run_soon(*this);
 }

@@ -175,7 +175,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
   switch (frame.type) {
     case protocol::frontend::kQuery: {
       const auto text = protocol::decode_query(frame.body);
-      gathered_.analysis = worker_.analyzer().analyze(text.value_or(""));
+      gathered_.analysis = analyze(text.value_or(""));
       join(gathered_.analysis.get());
       if (const auto* single = gathered_.analysis->single()) {
         gathered_.only_set = single->verb == sql::Verb::kSet && single->residue == sql::kNoResidue;
@@ -186,7 +186,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
     case protocol::frontend::kParse: {
       const auto parse = protocol::decode_parse(frame.body);
       if (!parse) break;  // the server says what is wrong with it
-      gathered_.last_parse = worker_.analyzer().analyze(parse->query);
+      gathered_.last_parse = analyze(parse->query);
       gathered_.last_parse_name = parse->statement;
       join(gathered_.last_parse.get());
       break;
@@ -265,7 +265,26 @@ const sql::Analysis* Client::analysis_of(std::string_view statement) const {
     return gathered_.last_parse.get();
   }
   const session::StatementPtr* known = statements_.find(statement);
-  return known != nullptr ? (*known)->analysis.get() : nullptr;
+  return known != nullptr ? analysis_of(**known).get() : nullptr;
+}
+
+const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& statement) const {
+  const sql::Catalog* by = catalog();
+  const sql::Statement* single = statement.analysis->single();
+  const bool is_ours = single != nullptr && names_statement(single->verb);  // may be renamed
+  if (statement.analysis->catalog != (by != nullptr ? by->id() : 0) && !is_ours) {
+    statement.analysis = worker_.analyzer().analyze(statement.query, by);
+  }
+  return statement.analysis;
+}
+
+// What this session's transaction has defined nobody else has read yet.
+const sql::Catalog* Client::catalog() const { return defined_ ? nullptr : pools_->catalog(); }
+
+sql::AnalysisPtr Client::analyze(std::string_view text) const {
+  auto analysis = worker_.analyzer().analyze(text, catalog());
+  if (analysis->unknown_function && analysis->catalog != 0) pools_->catalog_feed->on_unknown_name();
+  return analysis;
 }
 
 std::size_t Client::answer_empty_batch() {

@@ -41,8 +41,7 @@ absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topolo
       if (!tls.ok()) return tls.status();
       tls_context = *tls;
     }
-    topology->clusters.push_back(std::make_shared<ClusterRuntime>(
-        cluster, std::move(tls_context), std::pair<std::string, std::string>{}));
+    topology->clusters.push_back(std::make_shared<ClusterRuntime>(cluster, std::move(tls_context)));
   }
   topology->config = std::move(config);
   return TopologyPtr(std::move(topology));
@@ -128,7 +127,7 @@ void Instance::on_accept(int fd) {
 
 void Instance::run() {
   signals_ = std::make_unique<Signals>(*this);
-  for (const auto& cluster : topology_->clusters) cluster->monitor.start();
+  for (const auto& cluster : topology_->clusters) cluster->start();
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
   loop_.run();
@@ -136,8 +135,8 @@ void Instance::run() {
   for (const auto& worker : workers_) worker->stop();
   for (auto& pause : pauses_) pause.done(absl::CancelledError("the proxy stops"));
   pauses_.clear();
-  for (const auto& cluster : topology_->clusters) cluster->monitor.stop();
-  for (const auto& cluster : retired_clusters_) cluster->monitor.stop();
+  for (const auto& cluster : topology_->clusters) cluster->stop();
+  for (const auto& cluster : retired_clusters_) cluster->stop();
   spdlog::info("weir: stopped");
 }
 
@@ -174,7 +173,7 @@ void Instance::tick() {
   check_pauses();
   std::erase_if(retired_clusters_, [](const ClusterPtr& cluster) {
     if (cluster.use_count() > 1) return false;
-    cluster->monitor.stop();
+    cluster->stop();
     return true;
   });
   if (drain_until_ == base::Time{}) return;
@@ -205,7 +204,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     for (const auto& cluster : (*topology)->clusters) {
       if (topology_->find(cluster->config.name) == nullptr ||
           *topology_->find(cluster->config.name) != cluster) {
-        cluster->monitor.start();
+        cluster->start();
       }
     }
     for (const auto& cluster : topology_->clusters) {

@@ -57,27 +57,24 @@ bool same_roles(const Snapshot& a, const Snapshot& b) {
          std::equal(a.hosts.begin(), a.hosts.end(), b.hosts.begin(), b.hosts.end(), same);
 }
 
-ServerLogin login_to(const config::Cluster& cluster, const config::Host& host,
-                     const std::pair<std::string, std::string>& login) {
-  const bool own = !cluster.monitor_user.empty();
+}  // namespace
+
+ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& host) {
   return {.host = host.host,
           .port = host.port,
           .tls = cluster.tls,
           .dbname = cluster.monitor_database,
-          .user = own ? cluster.monitor_user : login.first,
-          .password = own ? cluster.monitor_password : login.second,
+          .user = cluster.monitor_user,
+          .password = cluster.monitor_password,
           .application_name = "weir monitor",
           .timeout = cluster.monitor_timeout};
 }
 
-}  // namespace
-
 ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
-                               std::pair<std::string, std::string> login,
                                std::function<void()> on_roles_changed)
     : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
   for (const config::Host& host : config_.hosts) {
-    watches_.push_back(std::make_unique<Watch>(HostProbe(login_to(config_, host, login), stop_)));
+    watches_.push_back(std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_)));
   }
   snapshot_ = tracker_.publish(read_clock());
   version_ = snapshot_->version;

@@ -20,6 +20,9 @@
 
 namespace proxy {
 
+// How a monitor logs into a host of the cluster.
+ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& host);
+
 // One thread a host asks it (HostProbe), every monitor_interval and when told to; one more lets lag
 // and silence age when no host answers. All feed one cluster::Tracker, whose snapshots are
 // published here.
@@ -27,12 +30,10 @@ namespace proxy {
 // Thread rule: start() and stop() from one thread, everything else from any.
 class ClusterMonitor {
  public:
-  // login: (user, password), used when the cluster's monitor_user is "".
   // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state or
   // fitness for reads, is not that of the one before. Called without a lock held, by whichever
   // thread published: a monitor's, or one that is in report_connect_failure().
-  ClusterMonitor(const config::Cluster& cluster, std::pair<std::string, std::string> login,
-                 std::function<void()> on_roles_changed);
+  ClusterMonitor(const config::Cluster& cluster, std::function<void()> on_roles_changed);
   ~ClusterMonitor();
   ClusterMonitor(const ClusterMonitor&) = delete;
   ClusterMonitor& operator=(const ClusterMonitor&) = delete;

@@ -42,6 +42,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       server_user(definition.user.empty() ? user : definition.user),
       server_dbname(definition.dbname.empty() ? database : definition.dbname),
       startup(std::move(startup_parameters)),
+      catalog_feed(startup.empty() ? cluster->catalogs.feed(server_dbname) : nullptr),
       router(cluster->config, seed()),
       stats(database_stats),
       shared_(shared),
@@ -78,6 +79,15 @@ const cluster::Snapshot& PoolSet::snapshot() const {
     snapshot_ = cluster->monitor.snapshot();
   }
   return *snapshot_;
+}
+
+const sql::Catalog* PoolSet::catalog() const {
+  if (!catalog_feed) return nullptr;
+  if (const auto version = catalog_feed->version(); version != catalog_version_) {
+    catalog_ = catalog_feed->get();
+    catalog_version_ = version;
+  }
+  return catalog_.get();
 }
 
 const char* PoolSet::replication() const {

@@ -58,8 +58,11 @@ class PoolSet {
   const config::PoolMode mode;
   const std::string server_user, server_dbname;
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
-  const ServerParameters startup;             // further ones of a replication connection
-  std::uint32_t users = 0;                    // clients that point here
+  // The latest of the database; null = not known. Valid until the next call.
+  const sql::Catalog* catalog() const;
+  const ServerParameters startup;                   // further ones of a replication connection
+  const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
+  std::uint32_t users = 0;                          // clients that point here
   bool asks_sequences = false;  // currval or lastval was seen: see Client::pinning_residue
   bool retired = false;         // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
@@ -70,6 +73,8 @@ class PoolSet {
  private:
   Shared& shared_;
   mutable cluster::SnapshotPtr snapshot_;
+  mutable sql::CatalogPtr catalog_;
+  mutable std::uint64_t catalog_version_ = 0;
   std::vector<std::unique_ptr<HostPool>> hosts_;  // index as the cluster's hosts; may be null
 };
 

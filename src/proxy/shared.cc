@@ -8,12 +8,22 @@
 namespace proxy {
 
 ClusterRuntime::ClusterRuntime(const config::Cluster& cluster,
-                               std::shared_ptr<const net::TlsContext> tls_context,
-                               std::pair<std::string, std::string> credentials)
+                               std::shared_ptr<const net::TlsContext> tls_context)
     : config(cluster),
       tls(std::move(tls_context)),
-      monitor(config, std::move(credentials), {}),
+      monitor(config, {}),
+      catalogs(config, monitor),
       counters(config.hosts.size()) {}
+
+void ClusterRuntime::start() {
+  monitor.start();
+  catalogs.start();
+}
+
+void ClusterRuntime::stop() {
+  catalogs.stop();
+  monitor.stop();
+}
 
 const ClusterPtr* Topology::find(std::string_view cluster) const {
   for (const auto& candidate : clusters) {

@@ -18,6 +18,7 @@
 #include "pool/permits.h"
 #include "protocol/scram.h"
 #include "protocol/startup.h"
+#include "proxy/catalog_reader.h"
 #include "proxy/control.h"
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
@@ -30,12 +31,15 @@ struct ClusterRuntime {
     std::atomic<std::uint32_t> active{0}, open{0};  // server connections: leased, open
     std::atomic<double> latency_us{0};
   };
-  ClusterRuntime(const config::Cluster& cluster, std::shared_ptr<const net::TlsContext> tls_context,
-                 std::pair<std::string, std::string> credentials);
+  ClusterRuntime(const config::Cluster& cluster,
+                 std::shared_ptr<const net::TlsContext> tls_context);
+  void start();
+  void stop();
 
   const config::Cluster config;
   const std::shared_ptr<const net::TlsContext> tls;  // null when mode is disable
   ClusterMonitor monitor;
+  CatalogReader catalogs;
   std::vector<HostCounters> counters;  // index as config.hosts
 };
 using ClusterPtr = std::shared_ptr<ClusterRuntime>;

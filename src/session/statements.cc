@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <list>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -10,11 +11,11 @@
 namespace session {
 namespace {
 
-// Two views into the statement that is the value; they live as long as the entry.
-using Content = std::pair<std::string_view, std::string_view>;
+// The views are into the statement that is the value; they live as long as the entry.
+using Content = std::tuple<const void*, std::string_view, std::string_view>;
 
 Content content_of(const PreparedStatement& statement) {
-  return {statement.query, statement.types};
+  return {statement.database, statement.query, statement.types};
 }
 
 }  // namespace
@@ -29,10 +30,11 @@ struct StatementStore::Impl {
 StatementStore::StatementStore() : impl_(std::make_unique<Impl>()) {}
 StatementStore::~StatementStore() = default;
 
-StatementPtr StatementStore::intern(std::string_view query, protocol::Bytes types,
-                                    const sql::AnalysisPtr& analysis) {
+StatementPtr StatementStore::intern(const void* database, std::string_view query,
+                                    protocol::Bytes types, const sql::AnalysisPtr& analysis) {
   Impl::Table& table = *impl_->table;
-  if (const auto it = table.find(Content{query, protocol::as_text(types)}); it != table.end()) {
+  if (const auto it = table.find(Content{database, query, protocol::as_text(types)});
+      it != table.end()) {
     return it->second.lock();  // never null: the last holder takes the entry away
   }
   const std::uint64_t id = ++impl_->last_id;
@@ -41,6 +43,7 @@ StatementPtr StatementStore::intern(std::string_view query, protocol::Bytes type
                         .server_name = "weir_" + std::to_string(id),
                         .query = std::string(query),
                         .types = std::string(protocol::as_text(types)),
+                        .database = database,
                         .analysis = analysis});
   const auto release = [owner = impl_->table](const PreparedStatement* released) {
     owner->erase(content_of(*released));

@@ -20,7 +20,8 @@ struct PreparedStatement {
   std::string server_name;  // "weir_<id>"
   std::string query;
   std::string types;  // raw, as in protocol::Parse::types
-  sql::AnalysisPtr analysis;
+  const void* database = nullptr;
+  mutable sql::AnalysisPtr analysis;  // made again when the catalog that it goes by has changed
 };
 using StatementPtr = std::shared_ptr<const PreparedStatement>;
 
@@ -29,8 +30,9 @@ class StatementStore {
  public:
   StatementStore();
   ~StatementStore();
-  // analysis is used only when the content is new.
-  StatementPtr intern(std::string_view query, protocol::Bytes types,
+  // analysis is used only when the content is new to `database`, which is an address that stands
+  // for one: the same text may be something else in another.
+  StatementPtr intern(const void* database, std::string_view query, protocol::Bytes types,
                       const sql::AnalysisPtr& analysis);
   std::size_t size() const;
 

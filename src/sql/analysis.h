@@ -1,6 +1,7 @@
 // What a statement text is: what it may do, what it does to session state, what it names.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -105,6 +106,11 @@ struct Analysis {
   std::uint64_t shape = 0;            // equal for texts that differ in literals only; never 0
   std::string why;                    // for people: "INSERT", "function nextval may write" ...
   std::vector<Statement> statements;  // as written; empty for an empty text
+  // What it names, as written, "schema.name" or "name"; each once, kNamesMax at most.
+  static constexpr std::size_t kNamesMax = 64;
+  std::vector<std::string> relations, functions;
+  std::uint64_t catalog = 0;      // Catalog::id() of the one that it was judged by; 0 = none
+  bool unknown_function = false;  // names one that is neither built in nor in that catalog
   // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
   // the hot path needs to look at nothing else.
   bool plain = false;

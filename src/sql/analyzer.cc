@@ -37,8 +37,14 @@ bool is_plain(const Analysis& analysis) {
                      });
 }
 
-Result parse_and_classify(std::string_view text, const Shape& shape,
-                          const AnalyzerOptions& options) {
+void add_names(std::vector<std::string>& names, std::vector<std::string> more) {
+  for (std::string& name : more) {
+    if (names.size() == Analysis::kNamesMax) return;
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+}
+
+Result parse_and_classify(std::string_view text, const Shape& shape, const Knowledge& knowledge) {
   Result result;
   Analysis& analysis = result.analysis;
   const std::string parsed_text(shape.reduced.empty() ? text : shape.reduced);
@@ -50,12 +56,15 @@ Result parse_and_classify(std::string_view text, const Shape& shape,
       analysis.access = Access::kNone;
       analysis.statements.reserve(tree->n_stmts);
       for (std::size_t i = 0; i < tree->n_stmts; ++i) {
-        Classified each = classify(*tree->stmts[i], parsed_text, options);
+        Classified each = classify(*tree->stmts[i], parsed_text, knowledge);
         if (each.statement.access > analysis.access || analysis.why.empty())
           analysis.why = std::move(each.why);
         analysis.access = std::max(analysis.access, each.statement.access);
         analysis.residue |= each.statement.residue;
         result.literals_matter = result.literals_matter || each.literals_matter;
+        analysis.unknown_function = analysis.unknown_function || each.unknown_function;
+        add_names(analysis.relations, std::move(each.relations));
+        add_names(analysis.functions, std::move(each.functions));
         analysis.statements.push_back(std::move(each.statement));
       }
       analysis.plain = is_plain(analysis);
@@ -66,6 +75,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape,
   if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
   analysis.shape = shape.hash;
   analysis.hint = shape.hint;
+  analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->id() : 0;
   // What pins a session must not pin it to a replica.
   constexpr unsigned kUnknown = kOpaque | kUnreadable;  // whoever gives a hint knows better
   if (analysis.hint == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) analysis.hint = {};
@@ -96,19 +106,22 @@ Analyzer::Analyzer(AnalyzerOptions options)
 
 Analyzer::~Analyzer() = default;
 
-AnalysisPtr Analyzer::analyze(std::string_view text) {
+AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog) {
   using Level = AnalysisCache::Level;
   AnalysisCache& cache = cache_->analyses;
+  const std::uint64_t by = catalog != nullptr ? catalog->id() : 0;
   const bool by_text = text.size() <= kTextKeyMax;
   if (by_text) {
-    if (const AnalysisPtr* found = cache.find(Level::kText, text)) {
+    if (const AnalysisPtr* found = cache.find(Level::kText, by, text)) {
       ++stats_.text_hits;
       return *found;
     }
   }
   if (text.size() > options_.analyze_bytes) {
     ++stats_.too_large;
-    return std::make_shared<const Analysis>(scan_only(text, cache_->shaper));
+    Analysis scanned = scan_only(text, cache_->shaper);
+    scanned.catalog = by;  // it would say the same by any
+    return std::make_shared<const Analysis>(std::move(scanned));
   }
 
   const Shape& shape = cache_->shaper.shape(text, {});
@@ -118,25 +131,27 @@ AnalysisPtr Analyzer::analyze(std::string_view text) {
   if (!key.empty()) key += static_cast<char>('0' + static_cast<int>(shape.hint));
   AnalysisPtr analysis;
   bool by_shape = false;
-  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, key)) {
+  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, by, key)) {
     ++stats_.shape_hits;
     analysis = *found;
   } else {
     ++stats_.misses;
-    Result result = parse_and_classify(text, shape, options_);
+    Result result = parse_and_classify(text, shape, {options_.harmless_functions, catalog});
     by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
     analysis = std::make_shared<const Analysis>(std::move(result.analysis));
   }
-  if (by_shape) cache.put(Level::kShape, key, analysis);
-  if (by_text) cache.put(Level::kText, text, analysis);
+  if (by_shape) cache.put(Level::kShape, by, key, analysis);
+  if (by_text) cache.put(Level::kText, by, text, analysis);
   stats_.bytes = cache.bytes();
   return analysis;
 }
 
-Analysis analyze_once(std::string_view text, const AnalyzerOptions& options) {
+Analysis analyze_once(std::string_view text, const AnalyzerOptions& options,
+                      const Catalog* catalog) {
   Shaper shaper;
   if (text.size() > options.analyze_bytes) return scan_only(text, shaper);
-  return parse_and_classify(text, shaper.shape(text, {}), options).analysis;
+  return parse_and_classify(text, shaper.shape(text, {}), {options.harmless_functions, catalog})
+      .analysis;
 }
 
 }  // namespace sql

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sql/analysis.h"
+#include "sql/catalog.h"
 
 namespace sql {
 
@@ -27,7 +28,8 @@ class Analyzer {
   // parsed == false. Hit by text: a hash and a compare. Hit by shape: literals are blanked and
   // the shape's analysis is used again, unless literals matter to it (SET, set_config, hints).
   // Never touches more than O(text) memory, never recurses deeper than a fixed bound.
-  AnalysisPtr analyze(std::string_view text);
+  // `catalog` is the database's; null = not known. Analyses of several are kept beside each other.
+  AnalysisPtr analyze(std::string_view text, const Catalog* catalog);
 
   struct Stats {
     std::uint64_t text_hits = 0, shape_hits = 0, misses = 0, too_large = 0, bytes = 0;
@@ -42,6 +44,7 @@ class Analyzer {
 };
 
 // One pass without any cache. Exposed for tests and fuzzing.
-Analysis analyze_once(std::string_view text, const AnalyzerOptions& options);
+Analysis analyze_once(std::string_view text, const AnalyzerOptions& options,
+                      const Catalog* catalog = nullptr);
 
 }  // namespace sql

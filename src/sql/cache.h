@@ -1,4 +1,5 @@
-// Analyses by text and by shape, bounded in bytes; the least used go first (CLOCK).
+// Analyses by text and by shape, each with its catalog, bounded in bytes; the least used go first
+// (CLOCK).
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sql/analysis.h"
@@ -24,9 +26,9 @@ class AnalysisCache {
   AnalysisCache& operator=(const AnalysisCache&) = delete;
 
   // nullptr when unknown. The pointer is valid until the next put().
-  const AnalysisPtr* find(Level level, std::string_view key);
+  const AnalysisPtr* find(Level level, std::uint64_t catalog, std::string_view key);
   // Keeps nothing that would take more than an eighth of the whole. A key must not be in yet.
-  void put(Level level, std::string_view key, AnalysisPtr analysis);
+  void put(Level level, std::uint64_t catalog, std::string_view key, AnalysisPtr analysis);
 
   // Keys, analyses and the tables' own memory. An analysis that several entries share counts for
   // each of them, since any may be the last to hold it.
@@ -37,6 +39,7 @@ class AnalysisCache {
     std::string key;
     AnalysisPtr analysis;
     std::size_t bytes = 0;
+    std::uint64_t catalog = 0;
     Level level = Level::kText;
     bool used = false;  // since the hand passed
   };
@@ -48,7 +51,8 @@ class AnalysisCache {
   std::size_t bytes_ = 0;
   std::size_t hand_ = 0;  // index into ring_
   std::vector<std::unique_ptr<Entry>> ring_;
-  std::array<absl::flat_hash_map<std::string_view, Entry*>, 2> tables_;  // keys are Entry::key
+  // Keys are Entry::catalog and Entry::key.
+  std::array<absl::flat_hash_map<std::pair<std::uint64_t, std::string_view>, Entry*>, 2> tables_;
 };
 
 }  // namespace sql

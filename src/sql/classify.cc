@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "sql/catalog.h"
 #include "sql/effects.h"
 #include "sql/lexer.h"
 #include "sql/settings.h"
@@ -41,7 +42,7 @@ bool is_temporary(const PgQuery__RangeVar* relation) {
 
 class Classifier {
  public:
-  explicit Classifier(const AnalyzerOptions& options) : options_(options) {}
+  explicit Classifier(const Knowledge& knowledge) : knowledge_(knowledge) {}
 
   Classified run(const PgQuery__Node* node) {
     if (!transaction_state(node) && !data(node) && !session_state(node)) catalog(node);
@@ -73,6 +74,7 @@ class Classifier {
   void transaction(const PgQuery__TransactionStmt& s);
   void query(const PgQuery__Node* node);
   void copy(const PgQuery__CopyStmt& s);
+  void copied(const PgQuery__RangeVar& relation);
   void create_as(const PgQuery__CreateTableAsStmt& s, const PgQuery__Node* node);
   void explain(const PgQuery__ExplainStmt& s);
   void prepare(const PgQuery__PrepareStmt& s);
@@ -82,15 +84,29 @@ class Classifier {
   static const PgQuery__RangeVar* created(const PgQuery__Node* node);
   static bool runs_alone(const PgQuery__Node* node);
 
+  // What a part of the statement does, with what it names noted.
+  Effects part(const PgQuery__Node* node) {
+    Effects effects = effects_of(node, knowledge_);
+    note_names(effects);
+    return effects;
+  }
+  template <typename From>
+  void note_names(const From& from) {
+    out_.relations.insert(out_.relations.end(), from.relations.begin(), from.relations.end());
+    out_.functions.insert(out_.functions.end(), from.functions.begin(), from.functions.end());
+    out_.unknown_function = out_.unknown_function || from.unknown_function;
+  }
+
   // What executing `node` may do, as residue of a statement that wraps it.
-  Classified inner(const PgQuery__Node* node) const {
-    Classifier classifier(options_);
+  Classified inner(const PgQuery__Node* node) {
+    Classifier classifier(knowledge_);
     Classified result = classifier.run(node);
+    note_names(result);
     if (!result.statement.sets.empty()) result.statement.residue |= kOpaque;
     return result;
   }
 
-  const AnalyzerOptions& options_;
+  const Knowledge& knowledge_;
   Classified out_;
 };
 
@@ -174,7 +190,7 @@ bool Classifier::data(const PgQuery__Node* node) {
 }
 
 void Classifier::query(const PgQuery__Node* node) {
-  Effects effects = effects_of(node, options_.harmless_functions);
+  Effects effects = part(node);
   const bool select = node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT;
   set(select ? Verb::kSelect : Verb::kOther, effects.access, effects.residue);
   out_.why = std::move(effects.why);
@@ -193,21 +209,31 @@ void Classifier::copy(const PgQuery__CopyStmt& s) {
   const bool to_client = s.filename[0] == '\0' && s.is_program == 0;
   if (s.is_from != 0) {
     set(to_client ? Verb::kCopyIn : Verb::kOther, Access::kWrite);
-    if (s.where_clause != nullptr)
-      statement().residue |= effects_of(s.where_clause, options_.harmless_functions).residue;
+    if (s.where_clause != nullptr) statement().residue |= part(s.where_clause).residue;
     return;
   }
   set(to_client ? Verb::kCopyOut : Verb::kOther, to_client ? Access::kRead : Access::kWrite);
-  if (s.query == nullptr) return;
+  if (s.query == nullptr) return copied(*s.relation);
   Classified query = inner(s.query);
   statement().access = std::max(statement().access, query.statement.access);
   statement().residue |= query.statement.residue;
   out_.why = std::move(query.why);
 }
 
+// COPY relation TO
+void Classifier::copied(const PgQuery__RangeVar& relation) {
+  out_.relations.emplace_back(relation.relname);
+  if (knowledge_.catalog == nullptr) return;
+  const Finding* finding = knowledge_.catalog->relation(relation.schemaname, relation.relname);
+  if (finding == nullptr) return;
+  statement().access = Access::kWrite;
+  statement().residue |= finding->residue;
+  out_.why = finding->why;
+}
+
 void Classifier::create_as(const PgQuery__CreateTableAsStmt& s, const PgQuery__Node* node) {
   const PgQuery__RangeVar* target = s.into == nullptr ? nullptr : s.into->rel;
-  const Effects effects = effects_of(node, options_.harmless_functions);
+  const Effects effects = part(node);
   set(Verb::kDdl, Access::kWrite, effects.residue);
   if (effects.session_set_configs > 0) statement().residue |= kOpaque;
   if (!is_temporary(target)) return;
@@ -220,7 +246,12 @@ void Classifier::explain(const PgQuery__ExplainStmt& s) {
   set(Verb::kOther, Access::kRead);
   if (s.query->node_case == PG_QUERY__NODE__NODE_EXECUTE_STMT)  // prepared on one connection
     return set(Verb::kExecute, Access::kWrite, s.query->execute_stmt->name);
-  if (!option_on(s.n_options, s.options, "analyze")) return;
+  if (!option_on(s.n_options, s.options, "analyze")) {
+    Effects planned = part(s.query);
+    if (!planned.refused_relation) return;
+    out_.why = std::move(planned.why);
+    return set(Verb::kOther, Access::kWrite);
+  }
   Classified analyzed = inner(s.query);
   set(Verb::kOther, std::max(Access::kRead, analyzed.statement.access), analyzed.statement.residue);
   out_.why = std::move(analyzed.why);
@@ -332,7 +363,7 @@ void Classifier::define(const PgQuery__Node* node) {
   if (node->node_case == PG_QUERY__NODE__NODE_CREATE_STMT &&
       node->create_stmt->oncommit == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DROP)
     return set(Verb::kCreateTemp, Access::kWrite);  // gone with its transaction
-  if (is_temporary(created(node)) || effects_of(node, options_.harmless_functions).names_pg_temp)
+  if (is_temporary(created(node)) || effects_of(node, knowledge_).names_pg_temp)
     set(Verb::kCreateTemp, Access::kWrite, kTempObject);
 }
 
@@ -406,9 +437,9 @@ std::string first_word(const PgQuery__RawStmt& raw, std::string_view text) {
 }  // namespace
 
 Classified classify(const PgQuery__RawStmt& raw, std::string_view text,
-                    const AnalyzerOptions& options) {
+                    const Knowledge& knowledge) {
   if (raw.stmt == nullptr) return {};
-  Classifier classifier(options);
+  Classifier classifier(knowledge);
   Classified result = classifier.run(raw.stmt);
   if (result.why.empty()) result.why = first_word(raw, text);
   return result;

@@ -4,34 +4,16 @@
 #include <array>
 #include <cstring>
 
+#include "sql/catalog.h"
 #include "sql/functions.h"
 #include "sql/settings.h"
 
 namespace sql {
 namespace {
 
-// Views of pg_catalog that show a server, or one session on it, and no data.
-bool shows_server(std::string_view relation) {
-  if (!relation.starts_with("pg_")) return false;
-  if (relation.starts_with("pg_stat_") || relation.starts_with("pg_statio_")) return true;
-  constexpr std::array<std::string_view, 12> kViews = {"pg_backend_memory_contexts",
-                                                       "pg_cursors",
-                                                       "pg_file_settings",
-                                                       "pg_hba_file_rules",
-                                                       "pg_ident_file_mappings",
-                                                       "pg_locks",
-                                                       "pg_prepared_statements",
-                                                       "pg_prepared_xacts",
-                                                       "pg_replication_origin_status",
-                                                       "pg_replication_slots",
-                                                       "pg_settings",
-                                                       "pg_shmem_allocations"};
-  return std::ranges::find(kViews, relation) != kViews.end();
-}
-
 class Walk {
  public:
-  explicit Walk(const std::vector<std::string>& harmless) : harmless_(harmless) {}
+  explicit Walk(const Knowledge& knowledge) : knowledge_(knowledge) {}
 
   Effects run(const PgQuery__Node* root) {
     push(root);
@@ -126,6 +108,8 @@ class Walk {
         return into(*node->into_clause);
       case PG_QUERY__NODE__NODE_RANGE_VAR:
         return relation(*node->range_var);
+      case PG_QUERY__NODE__NODE_TYPE_NAME:
+        return type(*node->type_name);
       case PG_QUERY__NODE__NODE_STRING:
         if (is_temp_schema(node->string->sval)) effects_.names_pg_temp = true;
         return;
@@ -142,6 +126,8 @@ class Walk {
       relation(*reinterpret_cast<const PgQuery__RangeVar*>(message));
     else if (message->descriptor == &pg_query__func_call__descriptor)
       call(*reinterpret_cast<const PgQuery__FuncCall*>(message));
+    else if (message->descriptor == &pg_query__type_name__descriptor)
+      type(*reinterpret_cast<const PgQuery__TypeName*>(message));
   }
 
   void into(const PgQuery__IntoClause& clause) {
@@ -152,8 +138,33 @@ class Walk {
   void relation(const PgQuery__RangeVar& range) {
     const std::string_view schema = range.schemaname;
     if (is_temp_schema(schema)) effects_.names_pg_temp = true;
+    note(effects_.relations, schema, range.relname);
     if ((schema.empty() || schema == "pg_catalog") && shows_server(range.relname)) {
       writes(std::string(range.relname) + " shows the server itself");
+    }
+    if (knowledge_.catalog == nullptr) return;
+    if (const Finding* finding = knowledge_.catalog->relation(schema, range.relname)) {
+      effects_.refused_relation = true;
+      writes(finding->why, finding->residue);
+    }
+  }
+
+  static void note(std::vector<std::string>& names, std::string_view schema,
+                   std::string_view name) {
+    std::string full(schema);
+    if (!full.empty()) full += '.';
+    full += name;
+    if (names.size() >= Analysis::kNamesMax || std::ranges::find(names, full) != names.end())
+      return;
+    names.push_back(std::move(full));
+  }
+
+  // A cast to it may run a function.
+  void type(const PgQuery__TypeName& type) {
+    if (knowledge_.catalog == nullptr) return;
+    const QualifiedName name = qualified_name(nodes(type.n_names, type.names));
+    if (const Finding* finding = knowledge_.catalog->type(name.name)) {
+      writes(finding->why, finding->residue);
     }
   }
 
@@ -169,14 +180,19 @@ class Walk {
 
   void call(const PgQuery__FuncCall& call) {
     const QualifiedName name = qualified_name(nodes(call.n_funcname, call.funcname));
-    const FunctionEffect effect = function_effect(name.schema, name.name, harmless_);
+    note(effects_.functions, name.schema, name.name);
+    // Of an ordered-set aggregate those behind WITHIN GROUP are arguments, too.
+    const std::size_t args = call.n_args + (call.agg_within_group != 0 ? call.n_agg_order : 0);
+    FunctionEffect effect =
+        function_effect(name.schema, name.name, static_cast<int>(args), knowledge_);
+    effects_.unknown_function = effects_.unknown_function || effect.unknown;
     if (effect.access == Access::kRead) return;
     if (is_pid(call)) {
       ++effects_.pid_calls;
       return writes("pg_backend_pid tells of the server itself");
     }
-    std::string why("function ");
-    why.append(name.name).append(" may write");
+    std::string why = std::move(effect.why);
+    if (why.empty()) why.append("function ").append(name.name).append(" may write");
     if (!effect.sets_setting) return writes(std::move(why), effect.residue);
     writes(std::move(why));
     ++(is_local_set_config(call) ? effects_.local_set_configs : effects_.session_set_configs);
@@ -185,6 +201,11 @@ class Walk {
   // Operators written without a schema are taken for built-in ones (and those of extensions,
   // whose functions read); OPERATOR(schema.+) names a user's on purpose.
   void oper(Nodes name) {
+    if (knowledge_.catalog != nullptr && name.count > 0) {
+      const Finding* finding = knowledge_.catalog->oper(qualified_name(name).name);
+      if (finding != nullptr) return writes(finding->why, finding->residue);
+      if (name.count >= 2) return;
+    }
     if (name.count < 2 || qualified_name(name).schema == "pg_catalog") return;
     std::string why("operator ");
     why.append(qualified_name(name).name).append(" may write");
@@ -200,15 +221,15 @@ class Walk {
     writes(std::move(why), kOpaque);
   }
 
-  const std::vector<std::string>& harmless_;
+  const Knowledge& knowledge_;
   std::vector<Pending> pending_;
   Effects effects_;
 };
 
 }  // namespace
 
-Effects effects_of(const PgQuery__Node* root, const std::vector<std::string>& harmless_functions) {
-  return Walk(harmless_functions).run(root);
+Effects effects_of(const PgQuery__Node* root, const Knowledge& knowledge) {
+  return Walk(knowledge).run(root);
 }
 
 }  // namespace sql

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sql/analysis.h"
+#include "sql/functions.h"
 #include "sql/parse_tree.h"
 
 namespace sql {
@@ -18,13 +19,16 @@ struct Effects {
   // set_config(..., true) lasts as long as its transaction; others are not in `residue`, since the
   // caller may know what they set.
   int local_set_configs = 0, session_set_configs = 0;
-  const PgQuery__IntoClause* into = nullptr;  // SELECT INTO
-  bool names_pg_temp = false;                 // as a schema, anywhere
-  int pid_calls = 0, pids_compared = 0;       // of pg_backend_pid(); operands of an operator
+  const PgQuery__IntoClause* into = nullptr;      // SELECT INTO
+  bool names_pg_temp = false;                     // as a schema, anywhere
+  int pid_calls = 0, pids_compared = 0;           // of pg_backend_pid(); operands of an operator
+  std::vector<std::string> relations, functions;  // as Analysis has them
+  bool unknown_function = false;
+  bool refused_relation = false;  // a replica cannot even plan it: the catalog is against one
 };
 
 // Iterative: the depth of the tree costs no stack.
-Effects effects_of(const PgQuery__Node* root, const std::vector<std::string>& harmless_functions);
+Effects effects_of(const PgQuery__Node* root, const Knowledge& knowledge);
 
 inline bool is_temp_schema(std::string_view schema) { return schema.starts_with("pg_temp"); }
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
+
+#include "sql/catalog.h"
 
 namespace sql {
 namespace {
@@ -74,26 +77,62 @@ bool contains(const Names& sorted, std::string_view name) {
 
 }  // namespace
 
-FunctionEffect function_effect(std::string_view schema, std::string_view name,
-                               const std::vector<std::string>& harmless) {
-  if (schema.empty() || schema == "pg_catalog") {
-    if (name == "set_config") return {.residue = kOpaque, .sets_setting = true};
-    const auto effect =
-        std::lower_bound(kEffects.begin(), kEffects.end(), name,
-                         [](const Effect& e, std::string_view wanted) { return e.name < wanted; });
-    if (effect != kEffects.end() && effect->name == name) return {.residue = effect->residue};
-    if (tells_of_server(name)) return {};
-    if (contains(kHarmless, name) || contains(kNotVolatile, name)) return {.access = Access::kRead};
-    if (contains(kVolatile, name)) return {};
+std::optional<FunctionEffect> builtin_effect(std::string_view name) {
+  if (name == "set_config") return FunctionEffect{.residue = kOpaque, .sets_setting = true};
+  const auto effect =
+      std::lower_bound(kEffects.begin(), kEffects.end(), name,
+                       [](const Effect& e, std::string_view wanted) { return e.name < wanted; });
+  if (effect != kEffects.end() && effect->name == name) {
+    return FunctionEffect{.residue = effect->residue};
   }
-  // Helpers of the standard's views, none volatile; drivers call them (JDBC's getPrimaryKeys).
-  if (schema == "information_schema" && name.starts_with("_pg_")) return {.access = Access::kRead};
+  if (tells_of_server(name)) return FunctionEffect{};
+  if (contains(kHarmless, name) || contains(kNotVolatile, name)) {
+    return FunctionEffect{.access = Access::kRead};
+  }
+  if (contains(kVolatile, name)) return FunctionEffect{};
+  return std::nullopt;
+}
+
+FunctionEffect function_effect(std::string_view schema, std::string_view name, int args,
+                               const Knowledge& knowledge) {
   std::string full(schema);
   if (!full.empty()) full += '.';
   full += name;
-  if (std::find(harmless.begin(), harmless.end(), full) != harmless.end())
-    return {.access = Access::kRead};
-  return {.residue = kOpaque};
+  const auto& harmless = knowledge.harmless;
+  const bool said = std::find(harmless.begin(), harmless.end(), full) != harmless.end();
+  std::optional<FunctionEffect> found;
+  if (schema.empty() || schema == "pg_catalog") found = builtin_effect(name);
+  if (!found && said) return {.access = Access::kRead};
+  // Helpers of the standard's views, none volatile; drivers call them (JDBC's getPrimaryKeys).
+  if (schema == "information_schema" && name.starts_with("_pg_")) return {.access = Access::kRead};
+  if (knowledge.catalog != nullptr && !said) {
+    if (auto finding = knowledge.catalog->function(schema, name, args)) {
+      if (finding->access == Access::kWrite) {
+        const unsigned residue = finding->residue | (found ? found->residue : 0u);
+        return {.residue = static_cast<std::uint16_t>(residue), .why = std::move(finding->why)};
+      }
+      if (!found) found = FunctionEffect{.access = Access::kRead};
+    }
+  }
+  return found.value_or(FunctionEffect{.residue = kOpaque, .unknown = true});
+}
+
+bool shows_server(std::string_view relation) {
+  if (!relation.starts_with("pg_")) return false;
+  if (relation.starts_with("pg_stat_") || relation.starts_with("pg_statio_")) return true;
+  constexpr std::array<std::string_view, 12> kViews = {"pg_backend_memory_contexts",
+                                                       "pg_cursors",
+                                                       "pg_file_settings",
+                                                       "pg_hba_file_rules",
+                                                       "pg_ident_file_mappings",
+                                                       "pg_locks",
+                                                       "pg_prepared_statements",
+                                                       "pg_prepared_xacts",
+                                                       "pg_replication_origin_status",
+                                                       "pg_replication_slots",
+                                                       "pg_settings",
+                                                       "pg_shmem_allocations"};
+  return std::ranges::find(kViews, relation) != kViews.end();
 }
 
 }  // namespace sql

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from support import wire
-from support.cluster import fresh_name
+from support.cluster import fresh_name, wait_until
 from support.wire import SYNC, bind, execute, parse
 
 PORT = "inet_server_port()"
@@ -19,7 +19,7 @@ def hosts_of(cluster, client, sql=f"SELECT {PORT}", count=12):
 
 
 @pytest.fixture(scope="module")
-def names(cluster):
+def names(cluster, shared_weir):
     """Objects whose nature only the catalog knows."""
     prefix = fresh_name("r")
     made = {kind: f"{prefix}_{kind}" for kind in (
@@ -44,6 +44,9 @@ def names(cluster):
         ALTER TABLE {table} OWNER TO app;
         """.format(**made))
     cluster.wait_replayed()
+    with shared_weir.connect() as client:  # definitions that did not pass through it
+        wait_until(lambda: hosts_of(cluster, client, f"SELECT {PORT}, {made['stable']}()") == {1, 2},
+                   "the catalog is read again")
     return made
 
 

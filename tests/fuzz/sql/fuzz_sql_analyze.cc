@@ -79,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_sane(once);
   check_replay(once);
   check_reduction(text, once);
-  const sql::AnalysisPtr cached = analyzer.analyze(text);
+  const sql::AnalysisPtr cached = analyzer.analyze(text, nullptr);
   CHECK(analyzer.stats().bytes <= 1u << 20);
   CHECK(cached->shape == once.shape);
   CHECK(cached->hint == once.hint);
@@ -91,6 +91,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(cached->plain == once.plain);
     CHECK(cached->statements.size() == once.statements.size());
   }
-  CHECK(analyzer.analyze(text)->access == cached->access);
+  CHECK(analyzer.analyze(text, nullptr)->access == cached->access);
   return 0;
 }

@@ -28,12 +28,11 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-const std::pair<std::string, std::string> kSuperuser = {"postgres", ""};
-
 config::Cluster cluster_of(const std::vector<const LivePostgres*>& servers) {
   config::Cluster cluster;
   cluster.name = "test";
   cluster.monitor_interval = 20ms;
+  cluster.monitor_user = "postgres";
   for (const LivePostgres* server : servers) {
     cluster.hosts.push_back({.name = "db" + std::to_string(cluster.hosts.size()),
                              .host = "127.0.0.1",
@@ -75,7 +74,7 @@ std::size_t count(const std::string& text, const std::string& what) {
 TEST_CASE("before the first sample all is unknown, and nothing runs") {
   config::Cluster cluster;
   cluster.hosts.push_back({.name = "db0", .host = "127.0.0.1", .port = 1});
-  ClusterMonitor monitor(cluster, kSuperuser, {});
+  ClusterMonitor monitor(cluster, {});
   REQUIRE(monitor.snapshot() != nullptr);
   CHECK(monitor.snapshot()->version == monitor.version());
   CHECK(monitor.snapshot()->primary == -1);
@@ -86,7 +85,7 @@ TEST_CASE("before the first sample all is unknown, and nothing runs") {
 TEST_CASE("a primary and its replica") {
   if (world() == nullptr) return;
   std::atomic<int> changes{0};
-  ClusterMonitor monitor(both(), kSuperuser, [&] { ++changes; });
+  ClusterMonitor monitor(both(), [&] { ++changes; });
   const auto first = monitor.version();
   monitor.start();
   REQUIRE(eventually([&] { return healthy(monitor); }));
@@ -114,7 +113,7 @@ TEST_CASE("a wanted sample comes at once and covers the commit before it") {
   config::Cluster cluster = both();
   cluster.monitor_interval = 60s;
   cluster.monitor_timeout = 120s;
-  ClusterMonitor monitor(cluster, kSuperuser, {});
+  ClusterMonitor monitor(cluster, {});
   monitor.start();
   REQUIRE(eventually([&] { return monitor.snapshot()->primary == 0; }));
   for (int i = 0; i < 20; ++i) {
@@ -134,7 +133,7 @@ TEST_CASE("many wishes are few samples") {
   config::Cluster cluster = cluster_of({&world()->primary});
   cluster.monitor_interval = 60s;
   cluster.monitor_timeout = 120s;
-  ClusterMonitor monitor(cluster, kSuperuser, {});
+  ClusterMonitor monitor(cluster, {});
   monitor.start();
   REQUIRE(eventually([&] { return monitor.snapshot()->primary == 0; }));
   const auto before = monitor.version();
@@ -160,7 +159,7 @@ TEST_CASE("a worker's failure counts at once, and the next sample clears it") {
   if (world() == nullptr) return;
   const LogCapture log;
   {
-    ClusterMonitor monitor(both(), kSuperuser, {});
+    ClusterMonitor monitor(both(), {});
     monitor.start();
     REQUIRE(eventually([&] { return healthy(monitor); }));
     monitor.report_connect_failure(1, "no route");
@@ -168,7 +167,7 @@ TEST_CASE("a worker's failure counts at once, and the next sample clears it") {
     config::Cluster slow = both();
     slow.monitor_interval = 60s;
     slow.monitor_timeout = 120s;
-    ClusterMonitor asleep(slow, kSuperuser, {});
+    ClusterMonitor asleep(slow, {});
     asleep.report_connect_failure(1, "no route");
     CHECK(asleep.snapshot()->hosts[1].state == HostState::kDown);
     CHECK(asleep.snapshot()->hosts[1].why == "no route");
@@ -179,15 +178,16 @@ TEST_CASE("a worker's failure counts at once, and the next sample clears it") {
   CHECK(log.text().find("why=\"no route\"") != std::string::npos);
 }
 
-TEST_CASE("any login will do, and the cluster's own comes first") {
+TEST_CASE("any login will do") {
   if (world() == nullptr) return;
   config::Cluster cluster = both();
-  ClusterMonitor plain(cluster, {"plain", "plain"}, {});
+  cluster.monitor_user = cluster.monitor_password = "plain";
+  ClusterMonitor plain(cluster, {});
   plain.start();
   CHECK(eventually([&] { return healthy(plain); }));
   cluster.monitor_user = "watcher";
   cluster.monitor_password = "watch";
-  ClusterMonitor own(cluster, {"nobody", "x"}, {});
+  ClusterMonitor own(cluster, {});
   own.start();
   CHECK(eventually([&] { return healthy(own); }));
   CHECK(world()->primary.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'watcher' "
@@ -200,7 +200,7 @@ TEST_CASE("a failure that stays the same is logged once") {
   {
     config::Cluster cluster = cluster_of({&world()->primary});
     cluster.hosts[0].port = proxy_test::free_port();
-    ClusterMonitor monitor(cluster, kSuperuser, {});
+    ClusterMonitor monitor(cluster, {});
     monitor.start();
     const auto version = monitor.version();
     REQUIRE(eventually([&] { return monitor.version() > version + 15; }));
@@ -215,7 +215,7 @@ TEST_CASE("stop() does not wait for a silent host") {
   config::Cluster cluster = cluster_of({&world()->primary});
   cluster.hosts[0].host = "192.0.2.1";  // TEST-NET-1: nobody answers, or no route
   cluster.monitor_timeout = 60s;
-  ClusterMonitor monitor(cluster, kSuperuser, {});
+  ClusterMonitor monitor(cluster, {});
   monitor.start();
   std::this_thread::sleep_for(50ms);
   const auto start = Clock::now();
@@ -228,7 +228,7 @@ TEST_CASE("a replica dies and comes back, then the primary dies and the replica 
   LivePostgres primary;
   LivePostgres replica(primary);
   std::atomic<int> changes{0};
-  ClusterMonitor monitor(cluster_of({&primary, &replica}), kSuperuser, [&] { ++changes; });
+  ClusterMonitor monitor(cluster_of({&primary, &replica}), [&] { ++changes; });
   monitor.start();
   REQUIRE(eventually([&] { return healthy(monitor); }));
 
@@ -270,7 +270,7 @@ TEST_CASE("TLS: the cluster's mode and root certificate") {
   const auto why = [&](config::SslMode mode, const std::string& ca_file) {
     config::Cluster cluster = cluster_of({&primary});
     cluster.tls = {.mode = mode, .ca_file = ca_file};
-    ClusterMonitor monitor(cluster, kSuperuser, {});
+    ClusterMonitor monitor(cluster, {});
     monitor.start();
     CHECK(eventually([&] { return monitor.snapshot()->hosts[0].state != HostState::kUnknown; }));
     return monitor.snapshot()->hosts[0].why;

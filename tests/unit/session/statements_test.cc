@@ -13,9 +13,9 @@ namespace {
 TEST_CASE("equal content is one statement for as long as someone holds it") {
   StatementStore store;
   const protocol::Bytes none;
-  StatementPtr a = store.intern("SELECT 1", none, nullptr);
-  StatementPtr b = store.intern("SELECT 1", none, nullptr);
-  const StatementPtr c = store.intern("SELECT 1", protocol::as_bytes("int4"), nullptr);
+  StatementPtr a = store.intern(nullptr, "SELECT 1", none, nullptr);
+  StatementPtr b = store.intern(nullptr, "SELECT 1", none, nullptr);
+  const StatementPtr c = store.intern(nullptr, "SELECT 1", protocol::as_bytes("int4"), nullptr);
   CHECK(a == b);
   CHECK(a != c);
   CHECK(a->id != 0);
@@ -28,14 +28,14 @@ TEST_CASE("equal content is one statement for as long as someone holds it") {
   CHECK(store.size() == 2);
   b.reset();
   CHECK(store.size() == 1);
-  CHECK(store.intern("SELECT 1", none, nullptr)->id != id);  // never used again
+  CHECK(store.intern(nullptr, "SELECT 1", none, nullptr)->id != id);  // never used again
   CHECK(store.size() == 1);
 }
 
 TEST_CASE("the border between query and types matters") {
   StatementStore store;
-  const StatementPtr a = store.intern("ab", protocol::as_bytes("c"), nullptr);
-  const StatementPtr b = store.intern("a", protocol::as_bytes("bc"), nullptr);
+  const StatementPtr a = store.intern(nullptr, "ab", protocol::as_bytes("c"), nullptr);
+  const StatementPtr b = store.intern(nullptr, "a", protocol::as_bytes("bc"), nullptr);
   CHECK(a != b);
 }
 
@@ -43,7 +43,7 @@ TEST_CASE("a statement may outlive its store") {
   StatementPtr kept;
   {
     StatementStore store;
-    kept = store.intern("SELECT 1", {}, std::make_shared<sql::Analysis>());
+    kept = store.intern(nullptr, "SELECT 1", {}, std::make_shared<sql::Analysis>());
   }
   CHECK(kept->query == "SELECT 1");
   CHECK(kept->analysis != nullptr);
@@ -59,7 +59,7 @@ TEST_CASE("a client's names, few and many") {
     CAPTURE(count);
     for (int i = 0; i < count; ++i) {
       const std::string n = std::to_string(i);
-      names.put(i == 0 ? "" : n, store.intern("SELECT " + n, {}, nullptr));
+      names.put(i == 0 ? "" : n, store.intern(nullptr, "SELECT " + n, {}, nullptr));
     }
     CHECK(names.size() == static_cast<std::size_t>(count));
     REQUIRE(names.find("") != nullptr);
@@ -80,10 +80,10 @@ TEST_CASE("a client's names, few and many") {
 TEST_CASE("bytes follow what is held") {
   StatementStore store;
   ClientStatements names;
-  names.put("n", store.intern("0123456789", {}, nullptr));
+  names.put("n", store.intern(nullptr, "0123456789", {}, nullptr));
   const std::size_t one = names.bytes();
   CHECK(one >= 11);
-  names.put("n", store.intern("01234567890123456789", protocol::as_bytes("tt"), nullptr));
+  names.put("n", store.intern(nullptr, "01234567890123456789", protocol::as_bytes("tt"), nullptr));
   CHECK(names.bytes() == one + 12);
   CHECK(store.size() == 1);
   for (int i = 0; i < 40; ++i) names.put("m" + std::to_string(i), *names.find("n"));

@@ -12,54 +12,59 @@ namespace {
 
 TEST_CASE("hits by text and by shape") {
   Analyzer analyzer({});
-  const AnalysisPtr first = analyzer.analyze("SELECT * FROM t WHERE a = 1");
+  const AnalysisPtr first = analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr);
   CHECK(analyzer.stats().misses == 1);
-  CHECK(analyzer.analyze("SELECT * FROM t WHERE a = 1") == first);
+  CHECK(analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr) == first);
   CHECK(analyzer.stats().text_hits == 1);
-  CHECK(analyzer.analyze("select * from t where a = 'x'") == first);
+  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr) == first);
   CHECK(analyzer.stats().shape_hits == 1);
-  CHECK(analyzer.analyze("select * from t where a = 'x'") == first);
+  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr) == first);
   CHECK(analyzer.stats().text_hits == 2);
-  CHECK(analyzer.analyze("SELECT * FROM u WHERE a = 1") != first);
+  CHECK(analyzer.analyze("SELECT * FROM u WHERE a = 1", nullptr) != first);
   CHECK(analyzer.stats().misses == 2);
   CHECK(analyzer.stats().bytes > 0);
 }
 
 TEST_CASE("where literals matter, a shape's analysis is not used again") {
   Analyzer analyzer({});
-  CHECK(analyzer.analyze("SET x = 'a'")->statements.at(0).sets.at(0).value == "a");
-  CHECK(analyzer.analyze("SET x = 'b'")->statements.at(0).sets.at(0).value == "b");
-  CHECK(analyzer.analyze("SELECT set_config('x.y', 'a', false)")->statements[0].sets[0].value ==
-        "a");
-  CHECK(analyzer.analyze("SELECT set_config('x.y', 'b', false)")->statements[0].sets[0].value ==
-        "b");
-  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 0) DELETE FROM t")->access == Access::kRead);
-  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 1) DELETE FROM t")->access == Access::kWrite);
-  CHECK(analyzer.analyze("PREPARE TRANSACTION 'a'")->statements[0].name == "a");
-  CHECK(analyzer.analyze("PREPARE TRANSACTION 'b'")->statements[0].name == "b");
+  CHECK(analyzer.analyze("SET x = 'a'", nullptr)->statements.at(0).sets.at(0).value == "a");
+  CHECK(analyzer.analyze("SET x = 'b'", nullptr)->statements.at(0).sets.at(0).value == "b");
+  CHECK(analyzer.analyze("SELECT set_config('x.y', 'a', false)", nullptr)
+            ->statements[0]
+            .sets[0]
+            .value == "a");
+  CHECK(analyzer.analyze("SELECT set_config('x.y', 'b', false)", nullptr)
+            ->statements[0]
+            .sets[0]
+            .value == "b");
+  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 0) DELETE FROM t", nullptr)->access == Access::kRead);
+  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 1) DELETE FROM t", nullptr)->access == Access::kWrite);
+  CHECK(analyzer.analyze("PREPARE TRANSACTION 'a'", nullptr)->statements[0].name == "a");
+  CHECK(analyzer.analyze("PREPARE TRANSACTION 'b'", nullptr)->statements[0].name == "b");
   // Parsed or not may depend on a literal as well.
-  CHECK_FALSE(analyzer.analyze("SELECT U&'\\00'")->parsed);
-  CHECK(analyzer.analyze("SELECT U&'\\0041'")->parsed);
+  CHECK_FALSE(analyzer.analyze("SELECT U&'\\00'", nullptr)->parsed);
+  CHECK(analyzer.analyze("SELECT U&'\\0041'", nullptr)->parsed);
   CHECK(analyzer.stats().shape_hits == 0);
   // But not between SELECTs in one text.
-  CHECK(analyzer.analyze("SELECT 1; SELECT 'a'")->statements.size() == 2);
-  CHECK(analyzer.analyze("SELECT 2; SELECT 'b'")->statements.size() == 2);
+  CHECK(analyzer.analyze("SELECT 1; SELECT 'a'", nullptr)->statements.size() == 2);
+  CHECK(analyzer.analyze("SELECT 2; SELECT 'b'", nullptr)->statements.size() == 2);
   CHECK(analyzer.stats().shape_hits == 1);
 }
 
 TEST_CASE("the cache keeps to its bytes") {
   Analyzer analyzer({.cache_bytes = 256 << 10});
   for (int i = 0; i < 20'000; ++i) {
-    analyzer.analyze("SELECT a" + std::to_string(i) + " FROM t WHERE b = " + std::to_string(i));
+    analyzer.analyze("SELECT a" + std::to_string(i) + " FROM t WHERE b = " + std::to_string(i),
+                     nullptr);
     CHECK(analyzer.stats().bytes <= 256 << 10);
   }
   // Long texts are known by their shape only: one-offs don't push others out.
   Analyzer other({});
   const std::string literal(8192, 'x');
-  other.analyze("SELECT '" + literal + "'");
+  other.analyze("SELECT '" + literal + "'", nullptr);
   const auto bytes = other.stats().bytes;
   CHECK(bytes < 4096);
-  other.analyze("SELECT '" + literal + "y'");
+  other.analyze("SELECT '" + literal + "y'", nullptr);
   CHECK(other.stats().bytes == bytes);
   CHECK(other.stats().shape_hits == 1);
 }
@@ -68,14 +73,14 @@ TEST_CASE("texts beyond analyze_bytes are scanned") {
   const AnalyzerOptions options{.analyze_bytes = 100};
   Analyzer analyzer(options);
   const std::string filler = " /* " + std::string(100, 'x') + " */";
-  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler);
+  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler, nullptr);
   CHECK_FALSE(read->parsed);
   CHECK(read->access == Access::kWrite);
   CHECK(read->residue == kNoResidue);
   CHECK_FALSE(read->plain);
   CHECK(read->shape == analyze_once("SELECT 2", {}).shape);
-  CHECK(analyzer.analyze("SET a.b = 1" + filler)->residue == kUnreadable);
-  CHECK(analyzer.analyze("UPDATE t SET a = 1" + filler)->residue == kNoResidue);
+  CHECK(analyzer.analyze("SET a.b = 1" + filler, nullptr)->residue == kUnreadable);
+  CHECK(analyzer.analyze("UPDATE t SET a = 1" + filler, nullptr)->residue == kNoResidue);
   CHECK(analyzer.stats().too_large == 3);
   CHECK(analyzer.stats().bytes == 0);
   CHECK(analyze_once("SELECT 1" + filler, options).parsed == false);
@@ -98,8 +103,8 @@ TEST_CASE("an analysis outlives its cache entry and its analyzer") {
   AnalysisPtr kept;
   {
     Analyzer analyzer({.cache_bytes = 16 << 10});
-    kept = analyzer.analyze("SELECT my_function(1)");
-    for (int i = 0; i < 1000; ++i) analyzer.analyze("SELECT a" + std::to_string(i));
+    kept = analyzer.analyze("SELECT my_function(1)", nullptr);
+    for (int i = 0; i < 1000; ++i) analyzer.analyze("SELECT a" + std::to_string(i), nullptr);
   }
   CHECK(kept->why == "function my_function may write");
 }
@@ -112,9 +117,9 @@ TEST_CASE("several threads, each with its own analyzer") {
       Analyzer analyzer({.cache_bytes = 64 << 10});
       for (int i = 0; i < 300; ++i) {
         const std::string id = std::to_string(t) + "_" + std::to_string(i);
-        if (analyzer.analyze("SELECT * FROM t" + id)->access != Access::kRead) ++wrong;
-        if (analyzer.analyze("DELETE FROM t" + id)->access != Access::kWrite) ++wrong;
-        if (analyzer.analyze("SELEC " + id)->parsed) ++wrong;
+        if (analyzer.analyze("SELECT * FROM t" + id, nullptr)->access != Access::kRead) ++wrong;
+        if (analyzer.analyze("DELETE FROM t" + id, nullptr)->access != Access::kWrite) ++wrong;
+        if (analyzer.analyze("SELEC " + id, nullptr)->parsed) ++wrong;
       }
     });
   for (auto& thread : threads) thread.join();

@@ -3,13 +3,17 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace sql {
 namespace {
 
+const std::vector<std::string> kNone;
+
 Access access_of(std::string_view schema, std::string_view name) {
-  return function_effect(schema, name, {}).access;
+  return function_effect(schema, name, 0, {kNone}).access;
 }
 
 TEST_CASE("built-in functions") {
@@ -30,7 +34,9 @@ TEST_CASE("built-in functions") {
 }
 
 TEST_CASE("what they leave behind") {
-  const auto residue = [](std::string_view name) { return function_effect("", name, {}).residue; };
+  const auto residue = [](std::string_view name) {
+    return function_effect("", name, 0, {kNone}).residue;
+  };
   CHECK(residue("nextval") == kSequenceState);
   CHECK(residue("pg_advisory_lock") == kAdvisoryLock);
   CHECK(residue("pg_try_advisory_lock_shared") == kAdvisoryLock);
@@ -41,19 +47,19 @@ TEST_CASE("what they leave behind") {
   CHECK(residue("pg_notify") == kNoResidue);
   CHECK(residue("txid_current") == kNoResidue);
   CHECK(residue("no_such_function") == kOpaque);
-  CHECK(function_effect("", "set_config", {}).sets_setting);
-  CHECK(function_effect("pg_catalog", "set_config", {}).sets_setting);
-  CHECK_FALSE(function_effect("public", "set_config", {}).sets_setting);
+  CHECK(function_effect("", "set_config", 3, {kNone}).sets_setting);
+  CHECK(function_effect("pg_catalog", "set_config", 3, {kNone}).sets_setting);
+  CHECK_FALSE(function_effect("public", "set_config", 3, {kNone}).sets_setting);
 }
 
 TEST_CASE("the configured ones") {
   const std::vector<std::string> harmless = {"f", "s.g", "nextval"};
-  CHECK(function_effect("", "f", harmless).access == Access::kRead);
-  CHECK(function_effect("s", "g", harmless).access == Access::kRead);
-  CHECK(function_effect("s", "f", harmless).access == Access::kWrite);
-  CHECK(function_effect("", "g", harmless).access == Access::kWrite);
+  CHECK(function_effect("", "f", 0, {harmless}).access == Access::kRead);
+  CHECK(function_effect("s", "g", 0, {harmless}).access == Access::kRead);
+  CHECK(function_effect("s", "f", 0, {harmless}).access == Access::kWrite);
+  CHECK(function_effect("", "g", 0, {harmless}).access == Access::kWrite);
   // What PostgreSQL itself says about its own functions stands.
-  CHECK(function_effect("", "nextval", harmless).access == Access::kWrite);
+  CHECK(function_effect("", "nextval", 0, {harmless}).access == Access::kWrite);
 }
 
 }  // namespace

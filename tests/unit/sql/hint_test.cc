@@ -30,14 +30,14 @@ TEST_CASE("and nothing else is") {
 
 TEST_CASE("a hint does not hide behind a cached shape") {
   Analyzer analyzer({});
-  CHECK(analyzer.analyze("SELECT 1")->hint == Hint::kNone);
-  CHECK(analyzer.analyze("SELECT /* weir: primary */ 2")->hint == Hint::kPrimary);
-  CHECK(analyzer.analyze("SELECT /* weir: replica */ 3")->hint == Hint::kReplica);
-  CHECK(analyzer.analyze("SELECT 4")->hint == Hint::kNone);
-  CHECK(analyzer.analyze("SELECT /* weir: primary */ 5")->hint == Hint::kPrimary);
+  CHECK(analyzer.analyze("SELECT 1", nullptr)->hint == Hint::kNone);
+  CHECK(analyzer.analyze("SELECT /* weir: primary */ 2", nullptr)->hint == Hint::kPrimary);
+  CHECK(analyzer.analyze("SELECT /* weir: replica */ 3", nullptr)->hint == Hint::kReplica);
+  CHECK(analyzer.analyze("SELECT 4", nullptr)->hint == Hint::kNone);
+  CHECK(analyzer.analyze("SELECT /* weir: primary */ 5", nullptr)->hint == Hint::kPrimary);
   CHECK(analyzer.stats().shape_hits == 2);
-  CHECK(analyzer.analyze("SELECT 1")->shape ==
-        analyzer.analyze("/* weir: primary */ SELECT 1")->shape);
+  CHECK(analyzer.analyze("SELECT 1", nullptr)->shape ==
+        analyzer.analyze("/* weir: primary */ SELECT 1", nullptr)->shape);
 }
 
 }  // namespace

@@ -1,0 +1,259 @@
+#include "proxy/catalog_reader.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/check.h"
+#include "net/loop.h"
+
+namespace proxy {
+namespace {
+
+using net::read_clock;
+using Object = sql::CatalogObject;
+
+constexpr base::milliseconds kTimeout{20'000};        // of a reading
+constexpr base::milliseconds kSpacing{50};            // between two readings, and
+constexpr int kSpacingRatio = 5;                      // at least so many times as long as one took
+constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sake of unknown names
+constexpr base::milliseconds kRetry{1'000};
+
+// Rows of one kind a SELECT: kind, oid, schema, name, trait, fewest and most arguments, source,
+// oids of functions and of relations that it uses. What a rule or an expression calls is in the
+// text of its tree, also where pg_depend is silent (built-in functions). Objects of the system are
+// there when they are volatile, or tell of the server.
+constexpr const char* kObjects = R"(
+WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)'))
+SELECT 'f', p.oid, n.nspname, p.proname, CASE p.provolatile WHEN 'v' THEN 'v' ELSE '' END,
+  p.pronargs - p.pronargdefaults, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
+  CASE WHEN l.lanname IN ('c', 'internal') THEN '' ELSE p.prosrc END,
+  concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggmtransfn::oid,
+    a.aggminvtransfn::oid, a.aggmfinalfn::oid,
+    (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, pattern, 'g') AS m)),
+  (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m)
+FROM called, pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+WHERE (p.oid >= 16384 OR p.provolatile = 'v'
+    OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
+  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+UNION ALL
+SELECT 'r', c.oid, n.nspname, c.relname,
+  CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f' ELSE '' END, 0, 0, '',
+  (SELECT string_agg(m[1], ' ') FROM
+    (SELECT r.ev_action::text AS tree FROM pg_rewrite r WHERE c.relkind = 'v'
+      AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'
+     UNION ALL SELECT q.polqual::text FROM pg_policy q WHERE c.relrowsecurity
+      AND q.polrelid = c.oid) AS t, regexp_matches(tree, pattern, 'g') AS m),
+  (SELECT string_agg(id, ' ') FROM
+    (SELECT m[1] AS id FROM pg_rewrite r, regexp_matches(r.ev_action::text, ':relid (\d+)', 'g') m
+      WHERE c.relkind = 'v' AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'
+     UNION ALL SELECT i.inhrelid::text FROM pg_inherits i WHERE i.inhparent = c.oid) AS ids)
+FROM called, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
+  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
+UNION ALL
+SELECT 'o', o.oid, '', o.oprname, '', 0, 0, '', o.oprcode::oid::text, ''
+FROM pg_operator o WHERE o.oid >= 16384
+UNION ALL
+SELECT 't', t.oid, '', t.typname, '', 0, 0, '',
+  concat_ws(' ', t.typinput::oid,
+    (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
+    (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
+      'g') AS m WHERE k.contypid = t.oid)), ''
+FROM called, pg_type t
+WHERE t.oid >= 16384 AND t.typtype IN ('b', 'd', 'r') AND t.typelem = 0)";
+
+int number(std::optional<std::string_view> text) {
+  int value = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+  return value;
+}
+
+std::vector<std::uint32_t> oids(std::string_view text) {
+  std::vector<std::uint32_t> result;
+  for (const char* at = text.data(); at < text.data() + text.size();) {
+    std::uint32_t oid = 0;
+    const auto [end, error] = std::from_chars(at, text.data() + text.size(), oid);
+    if (error == std::errc{}) result.push_back(oid);
+    at = std::max(end, at) + 1;
+  }
+  std::ranges::sort(result);
+  result.erase(std::unique(result.begin(), result.end()), result.end());
+  return result;
+}
+
+Object::Kind kind_of(std::string_view text) {
+  if (text == "f") return Object::Kind::kFunction;
+  if (text == "r") return Object::Kind::kRelation;
+  return text == "o" ? Object::Kind::kOperator : Object::Kind::kType;
+}
+
+Object::Trait trait_of(std::string_view text) {
+  if (text == "v") return Object::Trait::kVolatile;
+  if (text == "u") return Object::Trait::kUnlogged;
+  return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
+}
+
+Object object_of(const Rows& rows, int row) {
+  const auto text = [&](int column) { return rows.value(row, column).value_or(""); };
+  return {.kind = kind_of(text(0)),
+          .oid = static_cast<std::uint32_t>(std::stoul(std::string(text(1)))),
+          .schema = std::string(text(2)),
+          .name = std::string(text(3)),
+          .trait = trait_of(text(4)),
+          .args_min = number(rows.value(row, 5)),
+          .args_max = number(rows.value(row, 6)),
+          .body = std::string(text(7)),
+          .functions = oids(text(8)),
+          .relations = oids(text(9))};
+}
+
+}  // namespace
+
+sql::CatalogPtr CatalogFeed::get() const {
+  std::lock_guard lock(mutex_);
+  return changes_ == read_changes_ ? catalog_ : nullptr;
+}
+
+void CatalogFeed::on_definitions_changed() {
+  {
+    std::lock_guard lock(mutex_);
+    ++changes_;
+    due_ = std::min(due_, began_ + spacing_);
+    version_.fetch_add(1, std::memory_order_release);
+  }
+  reader_.wake();
+}
+
+void CatalogFeed::on_unknown_name() {
+  {
+    std::lock_guard lock(mutex_);
+    const base::Time due = began_ + std::max<base::Duration>(kUnknownSpacing, spacing_);
+    if (due >= due_) return;
+    due_ = due;
+  }
+  reader_.wake();
+}
+
+void CatalogReader::start() {
+  CHECK(!thread_.joinable() && !stop_.raised());
+  if (config_.catalog_interval == base::milliseconds::zero()) return;
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "catalog");
+}
+
+void CatalogReader::stop() {
+  stop_.raise();
+  wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void CatalogReader::wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  woken_up_.notify_one();
+}
+
+std::shared_ptr<CatalogFeed> CatalogReader::feed(const std::string& dbname) {
+  std::shared_ptr<CatalogFeed> result;
+  {
+    std::lock_guard lock(mutex_);
+    auto& known = feeds_[dbname];
+    if (!known) known = std::make_shared<CatalogFeed>(*this);
+    result = known;
+  }
+  wake();
+  return result;
+}
+
+void CatalogReader::run() {
+  std::unique_lock lock(mutex_);
+  while (!stop_.raised()) {
+    woken_ = false;
+    std::erase_if(feeds_, [](const auto& entry) { return entry.second.use_count() == 1; });
+    const base::Time now = read_clock();
+    base::Time next = now + base::seconds(60);
+    std::pair<std::string, std::shared_ptr<CatalogFeed>> due;
+    for (const auto& [dbname, feed] : feeds_) {
+      std::lock_guard feed_lock(feed->mutex_);
+      if (feed->due_ <= now && !due.second) due = {dbname, feed};
+      next = std::min(next, feed->due_);
+    }
+    if (due.second) {
+      lock.unlock();
+      refresh(due.first, *due.second);
+      due.second.reset();
+      lock.lock();
+    } else {
+      woken_up_.wait_until(lock, next, [this] { return woken_ || stop_.raised(); });
+    }
+  }
+}
+
+void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
+  std::uint64_t changes = 0;
+  const base::Time began = read_clock();
+  {
+    std::lock_guard lock(feed.mutex_);
+    changes = feed.changes_;
+    feed.began_ = began;
+    feed.due_ = base::Time::max();
+  }
+  auto objects = read(dbname);
+  const base::Time ended = read_clock();
+  if (!objects.ok() && !stop_.raised() && failure_ != objects.status().message()) {
+    failure_ = std::string(objects.status().message());
+    spdlog::warn("{}: cannot read the catalog of {} why=\"{}\"", config_.name, dbname, failure_);
+  }
+  sql::CatalogPtr catalog;
+  if (objects.ok()) {
+    failure_.clear();
+    // Only this thread changes from_: no lock. Equal catalogs are one, so that what was analysed
+    // by it stays.
+    const bool same = feed.catalog_ && feed.from_ == *objects;
+    catalog = same ? feed.catalog_ : std::make_shared<const sql::Catalog>(*objects);
+    feed.from_ = *std::move(objects);
+  }
+  std::lock_guard lock(feed.mutex_);
+  feed.spacing_ = std::max<base::Duration>(kSpacing, kSpacingRatio * (ended - began));
+  const base::Duration wait = catalog ? base::Duration(config_.catalog_interval) : kRetry;
+  feed.due_ = std::min(feed.due_, ended + wait);
+  if (!catalog) return;
+  const bool news = catalog != feed.catalog_ || feed.read_changes_ != changes;
+  feed.catalog_ = std::move(catalog);
+  feed.read_changes_ = changes;
+  if (feed.changes_ != changes) feed.due_ = std::min(feed.due_, began + feed.spacing_);
+  if (news) feed.version_.fetch_add(1, std::memory_order_release);
+}
+
+absl::StatusOr<std::vector<Object>> CatalogReader::read(const std::string& dbname) {
+  const cluster::SnapshotPtr snapshot = monitor_.snapshot();
+  if (snapshot->primary < 0) return absl::UnavailableError("no primary");
+  ServerLogin login =
+      monitor_login(config_, config_.hosts[static_cast<std::size_t>(snapshot->primary)]);
+  login.dbname = dbname;
+  login.application_name = "weir catalog";
+  login.timeout = kTimeout;
+  const base::Time deadline = read_clock() + kTimeout;
+  auto connection = LibpqConnection::open(login, deadline, stop_);
+  if (!connection.ok()) return connection.status();
+  if (const auto path = connection->execute("SET search_path TO pg_catalog", {}, deadline);
+      !path.ok()) {
+    return path.status();
+  }
+  const auto rows = connection->execute(kObjects, {}, deadline);
+  if (!rows.ok()) return rows.status();
+  if (rows->columns() != 10) return absl::UnavailableError("not an answer of PostgreSQL's");
+  std::vector<Object> objects;
+  objects.reserve(static_cast<std::size_t>(rows->count()));
+  for (int row = 0; row < rows->count(); ++row) objects.push_back(object_of(*rows, row));
+  std::ranges::sort(objects, {}, [](const Object& o) { return std::pair(o.kind, o.oid); });
+  return objects;
+}
+
+}  // namespace proxy

@@ -1,0 +1,209 @@
+#include "sql/catalog.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sql/analyzer.h"
+
+namespace sql {
+namespace {
+
+using Kind = CatalogObject::Kind;
+using Trait = CatalogObject::Trait;
+
+// Object identifiers as pg_proc of PostgreSQL 15 has them.
+constexpr std::uint32_t kNextval = 1574, kRandom = 1598;
+
+const std::vector<CatalogObject> kObjects = {
+    {.kind = Kind::kFunction,
+     .oid = kNextval,
+     .schema = "pg_catalog",
+     .name = "nextval",
+     .trait = Trait::kVolatile,
+     .args_min = 1,
+     .args_max = 1},
+    {.kind = Kind::kFunction,
+     .oid = kRandom,
+     .schema = "pg_catalog",
+     .name = "random",
+     .trait = Trait::kVolatile},
+    {.kind = Kind::kFunction,
+     .oid = 20001,
+     .schema = "app",
+     .name = "total",
+     .args_min = 1,
+     .args_max = 2,
+     .body = "SELECT sum(x) FROM items WHERE y = upper($1)"},
+    {.kind = Kind::kFunction,
+     .oid = 20002,
+     .schema = "app",
+     .name = "touch",
+     .trait = Trait::kVolatile,
+     .body = "UPDATE items SET x = 1"},
+    {.kind = Kind::kFunction,
+     .oid = 20003,
+     .schema = "app",
+     .name = "liar",
+     .body = "SELECT Nextval('s')"},
+    {.kind = Kind::kFunction,
+     .oid = 20004,
+     .schema = "app",
+     .name = "second_hand",
+     .body = "BEGIN PERFORM app . touch (); END"},
+    {.kind = Kind::kFunction,
+     .oid = 20005,
+     .schema = "app",
+     .name = "dynamic",
+     .body = "BEGIN EXECUTE 'SELECT set_config(''a'', ''b'', false)'; END"},
+    {.kind = Kind::kFunction,
+     .oid = 20006,
+     .schema = "other",
+     .name = "total",
+     .trait = Trait::kVolatile,
+     .args_min = 2,
+     .args_max = 2,
+     .body = "x"},
+    {.kind = Kind::kFunction,
+     .oid = 20007,
+     .schema = "app",
+     .name = "lower",
+     .trait = Trait::kVolatile,
+     .args_min = 2,
+     .args_max = 2,
+     .body = "x"},
+    {.kind = Kind::kFunction,
+     .oid = 20008,
+     .schema = "app",
+     .name = "many",
+     .args_min = 1,
+     .args_max = -1},
+    {.kind = Kind::kFunction,
+     .oid = 20009,
+     .schema = "app",
+     .name = "sums",
+     .functions = {20002}},  // an aggregate
+    {.kind = Kind::kFunction,
+     .oid = 20010,
+     .schema = "app",
+     .name = "reads_view",
+     .body = "SELECT * FROM numbered"},
+    {.kind = Kind::kRelation,
+     .oid = 30001,
+     .schema = "app",
+     .name = "scratch",
+     .trait = Trait::kUnlogged},
+    {.kind = Kind::kRelation,
+     .oid = 30002,
+     .schema = "app",
+     .name = "numbered",
+     .functions = {kNextval}},
+    {.kind = Kind::kRelation,
+     .oid = 30003,
+     .schema = "app",
+     .name = "over_numbered",
+     .relations = {30002}},
+    {.kind = Kind::kRelation,
+     .oid = 30004,
+     .schema = "app",
+     .name = "shuffled",
+     .functions = {kRandom}},
+    {.kind = Kind::kRelation,
+     .oid = 30005,
+     .schema = "app",
+     .name = "parent",
+     .relations = {30001, 30004}},
+    {.kind = Kind::kRelation,
+     .oid = 30006,
+     .schema = "app",
+     .name = "elsewhere",
+     .trait = Trait::kForeign},
+    {.kind = Kind::kRelation, .oid = 12001, .schema = "pg_catalog", .name = "pg_stat_activity"},
+    {.kind = Kind::kRelation, .oid = 30007, .schema = "app", .name = "who", .relations = {12001}},
+    {.kind = Kind::kOperator, .oid = 40001, .name = "@@@", .functions = {20002}},
+    {.kind = Kind::kOperator, .oid = 40002, .name = "~~~", .functions = {20001}},
+    {.kind = Kind::kType, .oid = 50001, .name = "ticket", .functions = {kNextval}},
+};
+
+const Catalog& catalog() {
+  static const Catalog kCatalog(kObjects);
+  return kCatalog;
+}
+
+Analysis analysis_of(std::string_view text) { return analyze_once(text, {}, &catalog()); }
+Access access_of(std::string_view text) { return analysis_of(text).access; }
+
+TEST_CASE("functions go by their volatility and by what they call") {
+  CHECK(access_of("SELECT total(1), app.total(1, 2)") == Access::kRead);
+  CHECK(analysis_of("SELECT app.total(1)").plain);
+  CHECK(access_of("SELECT touch()") == Access::kWrite);
+  CHECK(access_of("SELECT liar()") == Access::kWrite);
+  CHECK(access_of("SELECT second_hand()") == Access::kWrite);
+  CHECK((analysis_of("SELECT dynamic()").residue & kOpaque) != 0);
+  CHECK(access_of("SELECT sums(x) FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT reads_view()") == Access::kWrite);
+  CHECK(access_of("SELECT nextval('s')") == Access::kWrite);
+  CHECK(access_of("SELECT random()") == Access::kRead);
+}
+
+TEST_CASE("of overloads the most demanding one with as many arguments counts") {
+  CHECK(access_of("SELECT total(1)") == Access::kRead);
+  CHECK(access_of("SELECT total(1, 2)") == Access::kWrite);
+  CHECK(access_of("SELECT other.total(1, 2)") == Access::kWrite);
+  CHECK(access_of("SELECT lower('X')") == Access::kRead);
+  CHECK(access_of("SELECT lower('X', 'Y')") == Access::kWrite);
+  CHECK(access_of("SELECT pg_catalog.lower('X', 'Y')") == Access::kRead);
+  CHECK(access_of("SELECT many(1), many(1, 2, 3, 4)") == Access::kRead);
+}
+
+TEST_CASE("what is in neither list is a write, and said to be unknown") {
+  for (const char* text :
+       {"SELECT many()", "SELECT nobody(1)", "SELECT total(1, 2, 3)", "SELECT nowhere.total(1)"}) {
+    CAPTURE(text);
+    CHECK(access_of(text) == Access::kWrite);
+    CHECK(analysis_of(text).unknown_function);
+  }
+  CHECK_FALSE(analysis_of("SELECT touch(), lower('X'), total(1)").unknown_function);
+}
+
+TEST_CASE("relations that a replica must not read, and what reads them") {
+  CHECK(access_of("SELECT * FROM items, shuffled") == Access::kRead);
+  for (const char* relation :
+       {"scratch", "app.scratch", "numbered", "over_numbered", "parent", "elsewhere", "who"}) {
+    CAPTURE(relation);
+    CHECK(access_of("SELECT 1 FROM x JOIN " + std::string(relation) + " USING (y)") ==
+          Access::kWrite);
+    CHECK(access_of("COPY " + std::string(relation) + " TO STDOUT") == Access::kWrite);
+    CHECK(access_of("EXPLAIN SELECT * FROM " + std::string(relation)) == Access::kWrite);
+  }
+  CHECK(access_of("SELECT * FROM public.scratch") == Access::kRead);
+  CHECK(analysis_of("SELECT * FROM scratch").why == "table scratch is unlogged");
+  CHECK(analysis_of("SELECT * FROM over_numbered").why ==
+        "relation over_numbered: relation numbered: function nextval may write");
+}
+
+TEST_CASE("operators and types whose functions write") {
+  CHECK(access_of("SELECT 1 @@@ 2") == Access::kWrite);
+  CHECK(access_of("SELECT 1 OPERATOR(app.@@@) 2") == Access::kWrite);
+  CHECK(access_of("SELECT 1 OPERATOR(app.~~~) 2") == Access::kRead);
+  CHECK(access_of("SELECT 1 ~~~ 2") == Access::kRead);
+  CHECK(access_of("SELECT '1'::ticket") == Access::kWrite);
+  CHECK(access_of("SELECT CAST(x AS app.ticket) FROM items") == Access::kWrite);
+}
+
+TEST_CASE("analyses by several catalogs are kept apart") {
+  Analyzer analyzer({});
+  const Catalog other({});
+  const std::string text = "SELECT total(1)";
+  CHECK(analyzer.analyze(text, nullptr)->access == Access::kWrite);
+  CHECK(analyzer.analyze(text, &catalog())->access == Access::kRead);
+  CHECK(analyzer.analyze(text, &other)->access == Access::kWrite);
+  CHECK(analyzer.analyze(text, &catalog())->catalog == catalog().id());
+  CHECK(analyzer.analyze(text, nullptr)->catalog == 0);
+  CHECK(analyzer.stats().text_hits == 2);
+}
+
+}  // namespace
+}  // namespace sql
