@@ -32,6 +32,11 @@ PoolMode pool_mode(const Config& config, const Database& database, const User* u
   return database.pool_mode.value_or(config.pool_mode);
 }
 
+Consistency consistency(const Cluster& cluster, const Database& database, const User* user) {
+  if (user != nullptr && user->consistency) return *user->consistency;
+  return database.consistency.value_or(cluster.routing.consistency);
+}
+
 PoolSizes pool_sizes(const Config& config, const Database& database, const User* user) {
   if (user != nullptr && user->pool) return *user->pool;
   return database.pool.value_or(config.pool);

@@ -36,7 +36,8 @@ enum class Balancing : std::uint8_t {
 };
 enum class Consistency : std::uint8_t {
   kEventual,  // only the lag limits
-  kSession,   // reads see everything that this session committed
+  kSession,   // reads see everything that this session has committed or seen before
+  kStrong,    // reads see everything that anybody had committed when they began
 };
 enum class NoReplica : std::uint8_t {
   kPrimary,
@@ -79,6 +80,7 @@ struct Routing {
   double lag_recover_ratio = 0.5;           // back in service below this share of the limits (0..1]
   Balancing balancing = Balancing::kLeastConnections;
   Consistency consistency = Consistency::kSession;
+  milliseconds consistency_wait{50};  // that a read may wait for a replica to be fresh enough
   NoReplica no_replica = NoReplica::kPrimary;
   std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
                                                 // lower case, "schema.name" or "name"
@@ -117,6 +119,7 @@ struct Database {
   std::string user;      // log into servers as this user ("" = as the client's user)
   std::string password;  // with `user`
   std::optional<PoolMode> pool_mode;
+  std::optional<Consistency> consistency;  // over that of the cluster
   std::optional<PoolSizes> pool;
   std::uint32_t max_connections = 0;         // server connections per host, all users; 0 = no limit
   std::uint32_t max_client_connections = 0;  // 0 = no limit
@@ -129,6 +132,7 @@ struct User {
   std::string name;
   std::string password;  // plain text, "md5...", or "SCRAM-SHA-256$..." verifier; "" = none
   std::optional<PoolMode> pool_mode;
+  std::optional<Consistency> consistency;  // over that of the cluster
   std::optional<PoolSizes> pool;
   std::uint32_t max_connections = 0;         // server connections per host, all databases; 0 = none
   std::uint32_t max_client_connections = 0;  // 0 = no limit
@@ -246,6 +250,7 @@ const Database* find_database(const Config& config, std::string_view name);  // 
 const User* find_user(const Config& config, std::string_view name);
 const Cluster* find_cluster(const Config& config, std::string_view name);
 PoolMode pool_mode(const Config& config, const Database& database, const User* user);
+Consistency consistency(const Cluster& cluster, const Database& database, const User* user);
 PoolSizes pool_sizes(const Config& config, const Database& database, const User* user);
 
 }  // namespace config

@@ -77,6 +77,8 @@ void visit_routing(Visitor& v, T& routing) {
   v.ratio("lag_recover_ratio", routing.lag_recover_ratio, RatioRange{1, Zero::kRefused});
   v.word("balancing", routing.balancing);
   v.word("consistency", routing.consistency);
+  v.duration("consistency_wait", routing.consistency_wait,
+             DurationRange{milliseconds(0), std::chrono::minutes(1)});
   v.word("no_replica", routing.no_replica);
   v.functions("harmless_functions", routing.harmless_functions);
 }
@@ -116,6 +118,7 @@ void visit_database(Visitor& v, T& database, const PoolSizes& pool) {
   v.text("user", database.user, TextKind::kName);
   v.secret("password", database.password);
   v.word("pool_mode", database.pool_mode);
+  v.word("consistency", database.consistency);
   v.pool("pool", database.pool, pool);
   v.whole("max_connections", database.max_connections, WholeRange{0, kConnectionsMax});
   v.whole("max_client_connections", database.max_client_connections, WholeRange{0, kClientsMax});
@@ -128,6 +131,7 @@ template <class Visitor, class T>
 void visit_user(Visitor& v, T& user, const PoolSizes& pool) {
   v.secret("password", user.password);
   v.word("pool_mode", user.pool_mode);
+  v.word("consistency", user.consistency);
   v.pool("pool", user.pool, pool);
   v.whole("max_connections", user.max_connections, WholeRange{0, kConnectionsMax});
   v.whole("max_client_connections", user.max_client_connections, WholeRange{0, kClientsMax});

@@ -24,7 +24,7 @@ inline constexpr std::array<std::string_view, 6> kSslModeWords{
     "disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
 inline constexpr std::array<std::string_view, 5> kBalancingWords{
     "least_connections", "round_robin", "random", "least_latency", "client_address_hash"};
-inline constexpr std::array<std::string_view, 2> kConsistencyWords{"eventual", "session"};
+inline constexpr std::array<std::string_view, 3> kConsistencyWords{"eventual", "session", "strong"};
 inline constexpr std::array<std::string_view, 2> kNoReplicaWords{"primary", "error"};
 inline constexpr std::array<std::string_view, 5> kLogLevelWords{"trace", "debug", "info", "warn",
                                                                 "error"};

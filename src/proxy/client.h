@@ -19,6 +19,7 @@
 #include "proxy/pools.h"
 #include "route/router.h"
 #include "session/exchange.h"
+#include "session/own_settings.h"
 #include "session/pins.h"
 #include "session/rerun.h"
 #include "session/settings.h"
@@ -116,12 +117,13 @@ class Client final : public net::Connection, public pool::Waiter {
   struct Gathered {
     std::size_t bytes = 0;  // whole messages looked at
     sql::Access access = sql::Access::kNone;
-    sql::Hint hint = sql::Hint::kNone;
+    sql::Hints hints;
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
     bool only_set = false;             // one SET and nothing else
     bool loads = false;                // a library: on a connection that nobody has used
     bool asks_sequence = false;        // where this session wrote last
+    bool asks_lsn = false;             // SHOW weir.lsn
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
     bool attached = false;             // the server at hand was found for it
     bool large = false;                // must be sent before it is whole
@@ -184,7 +186,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t bad_message(char type);  // 0 = not even a length
   bool gather(protocol::Bytes in);
   void gather_frame(const protocol::Frame& frame);
-  void note_transaction(const sql::Analysis& analysis);
+  void note_statements(const sql::Analysis& analysis);
   std::string default_of(std::string_view what) const;
   bool is_read_only_by_default() const;
   bool is_serializable_by_default();
@@ -193,7 +195,12 @@ class Client final : public net::Connection, public pool::Waiter {
   const sql::Catalog* catalog() const;
   sql::AnalysisPtr analyze(std::string_view text) const;
   std::size_t answer_empty_batch();
-  route::SessionView view() const;
+  route::SessionView view();
+  config::Consistency consistency() const;
+  bool sets_bad_value(const sql::Analysis& analysis);
+  void note_route(const route::Decision& decision, sql::Access access);
+  void await_sample();
+  bool tell_lsn(const cluster::Snapshot& snapshot);
   void route_request();
   session::Rerun::Request rerun_kind() const;
   bool can_be_rerun() const;
@@ -228,7 +235,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void forward_execute(const protocol::Frame& frame);
   void note_statement(const sql::Analysis& analysis);
   void note_unread_statement();
-  void note_write(sql::Access access);
+  void note_access(sql::Access access);
+  void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
   void drop_unnamed();
   void make_room(const session::PreparedStatement& statement);
@@ -275,8 +283,11 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string last_named_;                 // the statement that it used last
   session::Transaction transaction_;
   std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // tracked ones
-  base::Time last_commit_{};
-  sql::Hint route_ = sql::Hint::kNone, base_route_ = sql::Hint::kNone;
+  session::OwnSettings own_;
+  // As route::SessionView has them.
+  base::Time as_of_{}, host_as_of_{}, kept_since_{}, on_primary_since_{}, awaiting_since_{};
+  base::Time strong_as_of_{};  // of the request that is being routed
+  int read_host_ = -1;
   char status_ = 'I';
 
   // The request.
@@ -297,9 +308,11 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string refusal_code_;
   bool tracking_ = false;  // a statement that is not plain is in flight
   bool wrote_ = false;
+  bool read_fresh_ = false;          // what is in flight reads data, and later reads go by that
   bool defined_ = false;             // its transaction has changed definitions
   std::uint64_t wrote_on_ = 0;       // the server where it wrote last
   std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
+  std::string bad_setting_;          // the same
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
   bool recheck_ = false;             // a pin may be gone: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
@@ -314,8 +327,6 @@ inline bool names_statement(sql::Verb verb) {
   return verb == sql::Verb::kPrepare || verb == sql::Verb::kExecute ||
          verb == sql::Verb::kDeallocate;
 }
-// Of a value of weir.route; nullopt = it is none.
-std::optional<sql::Hint> route_hint(std::string_view value);
-protocol::Error bad_route();
+protocol::Error bad_own_setting(std::string_view name);
 
 }  // namespace proxy

@@ -19,16 +19,6 @@ using session::Fate;
 // Larger messages are passed on as they come; these two types need nothing of their bodies.
 constexpr std::size_t kWholeUpTo = 64u << 10;
 
-bool sets_bad_route(const sql::Analysis& analysis) {
-  if (analysis.plain) return false;
-  for (const auto& statement : analysis.statements) {
-    for (const auto& set : statement.sets) {
-      if (set.name == "weir.route" && set.value && !route_hint(*set.value)) return true;
-    }
-  }
-  return false;
-}
-
 std::uint16_t forbidden_residue(const config::Pinning& pinning) {
   unsigned forbidden = 0;
   if (!pinning.temporary_objects) forbidden |= sql::kTempObject;
@@ -57,7 +47,7 @@ bool is_ours(std::string_view statement) { return statement.starts_with("weir_")
 
 std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
-  note_write(gathered_.access);
+  note_access(gathered_.access);
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
@@ -203,7 +193,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (!analysis) {
     analysis = analyze(protocol::decode_query(frame.body).value_or(""));
   }
-  if (sets_bad_route(*analysis)) return expect_failure(Expect::kQuery, kNoteBadRoute);
+  if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   note_statement(*analysis);
   const auto renamed =
@@ -227,6 +217,19 @@ bool Client::is_tracked(const sql::Analysis& analysis) const {
          (pools_->asks_sequences && analysis.access == sql::Access::kWrite);
 }
 
+bool Client::sets_bad_value(const sql::Analysis& analysis) {
+  if (analysis.plain) return false;
+  for (const auto& statement : analysis.statements) {
+    for (const auto& set : statement.sets) {
+      if (!session::is_own(set.name) || !set.value) continue;
+      if (session::OwnSettings{}.set(set.name, *set.value)) continue;
+      bad_setting_ = set.name;
+      return true;
+    }
+  }
+  return false;
+}
+
 bool Client::may_not_pin(const sql::Analysis& analysis) {
   if (analysis.residue == sql::kNoResidue || pools_->mode == config::PoolMode::kSession) {
     return false;
@@ -242,7 +245,9 @@ void Client::drop_unnamed() {
 }
 
 // A replica refuses what would write: nothing of ours is newer on the primary for it.
-void Client::note_write(sql::Access access) {
+void Client::note_access(sql::Access access) {
+  if (access == sql::Access::kNone) return;
+  read_fresh_ = read_fresh_ || consistency() != config::Consistency::kEventual;
   if (access != sql::Access::kWrite || !server->on_primary()) return;
   wrote_ = true;
   wrote_on_ = server->id;
@@ -251,7 +256,7 @@ void Client::note_write(sql::Access access) {
 
 // What is remembered at once of any statement on its way, before it is known to succeed.
 void Client::note_statement(const sql::Analysis& analysis) {
-  note_write(analysis.access);
+  note_access(analysis.access);
   if (!analysis.plain) {
     tracking_ = true;
     in_flight_plain_ = false;
@@ -260,7 +265,7 @@ void Client::note_statement(const sql::Analysis& analysis) {
 }
 
 void Client::note_unread_statement() {
-  note_write(sql::Access::kWrite);
+  note_access(sql::Access::kWrite);
   tracking_ = opaque_ = true;
   in_flight_plain_ = false;
 }
@@ -291,7 +296,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   }
   ++pools_->stats.client_parse_count;
   const auto analysis = analyze(parse->query);
-  if (sets_bad_route(*analysis)) return expect_failure(Expect::kParse, kNoteBadRoute);
+  if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.
@@ -408,7 +413,7 @@ void Client::note_portal(std::string_view portal, const session::StatementPtr* k
     portals_.emplace_back(portal, analysis);
     in_flight_plain_ = in_flight_plain_ && analysis->plain;
   }
-  note_write(analysis->access);
+  note_access(analysis->access);
 }
 
 void Client::forward_bind(const protocol::Frame& frame) {

@@ -145,7 +145,6 @@ void Client::on_startup(const protocol::StartupMessage& message) {
                  .message = "connection requires a valid client certificate or SSL",
                  .hint = "Connect with sslmode=require."});
   }
-  base_route_ = sql::Hint::kNone;
   if (!take_parameters(message)) return;
   find_secret();
 }
@@ -153,16 +152,13 @@ void Client::on_startup(const protocol::StartupMessage& message) {
 // Start-up parameters become the session's base settings. What a value means is the server's
 // to say: it is asked before the first ReadyForQuery.
 bool Client::take_parameters(const protocol::StartupMessage& message) {
-  bool known_route = true;
+  std::string bad_value;  // the name of a setting
   const auto set = [&](std::string_view given, std::string_view value) {
     std::string name(given);
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
     if (name == "application_name") application_name_ = value;
     base_.set(name, session::quote_value(value));
-    if (name != "weir.route") return;
-    const auto hint = route_hint(value);
-    known_route = known_route && hint.has_value();
-    route_ = base_route_ = hint.value_or(sql::Hint::kNone);
+    if (!own_.set(name, value)) bad_value = name;
   };
   for (const auto& [name, value] : message.parameters) {
     if (name == "user" || name == "database" || name == "replication") continue;
@@ -182,12 +178,12 @@ bool Client::take_parameters(const protocol::StartupMessage& message) {
   }
   if (replication_ != Replication::kNone) base_.clear();  // its server gets them as they are
   settings_ = base_;
-  if (!known_route) {
-    auto error = bad_route();
+  if (!bad_value.empty()) {
+    auto error = bad_own_setting(bad_value);
     error.severity = protocol::Severity::kFatal;
     fail(error);
   }
-  return known_route;
+  return bad_value.empty();
 }
 
 void Client::log_in() {

@@ -43,17 +43,10 @@ bool is_hidden(std::string_view setting) {
 
 }  // namespace
 
-std::optional<sql::Hint> route_hint(std::string_view value) {
-  if (value == "primary") return sql::Hint::kPrimary;
-  if (value == "replica") return sql::Hint::kReplica;
-  if (value.empty() || value == "default") return sql::Hint::kNone;
-  return std::nullopt;
-}
-
-protocol::Error bad_route() {
+protocol::Error bad_own_setting(std::string_view name) {
   return {.code = protocol::sqlstate::kInvalidParameterValue,
-          .message = "invalid value for parameter \"weir.route\"",
-          .hint = "Available values: default, primary, replica."};
+          .message = "invalid value for parameter \"" + std::string(name) + "\"",
+          .hint = std::string(session::own_values(name))};
 }
 
 void Client::write_made_up(const session::Entry& entry) {
@@ -123,7 +116,7 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note) const {
         .message = "prepared statements need more than limits.client_prepared_bytes",
         .hint = "Close statements that are no longer needed."};
   }
-  if (note == kNoteBadRoute) return bad_route();
+  if (note == kNoteBadValue) return bad_own_setting(bad_setting_);
   if (note == kNoteNoPin) {
     const auto reason = static_cast<sql::Residue>(forbidden_pin_ & -forbidden_pin_);
     return protocol::Error{
@@ -189,12 +182,28 @@ void Client::on_ready_for_query(char status) {
         std::max<std::int64_t>(0, base::to_us(now - transaction_since_)));
     transaction_since_ = now;
     portals_.clear();
-    // Not now(): that was read before the reply was, perhaps before the commit.
-    if (wrote_) last_commit_ = net::read_clock();
-    wrote_ = false;
+    if (wrote_ || read_fresh_) note_end_of_transaction();
     if (std::exchange(defined_, false)) pools_->catalog_feed->on_definitions_changed();
   }
   if (held_ || !in_.empty()) worker_.run_soon(*this);
+}
+
+// From here on the session sees no earlier state.
+void Client::note_end_of_transaction() {
+  const bool wrote = std::exchange(wrote_, false);
+  read_fresh_ = false;
+  if (!pools_->router.has_replicas()) return;
+  // Not now(): that was read before the reply was, perhaps before the commit.
+  const base::Time ended = net::read_clock();
+  if (!server->on_primary()) {
+    read_host_ = static_cast<int>(server->pool().host);
+    host_as_of_ = ended;
+    return;
+  }
+  as_of_ = ended;
+  read_host_ = -1;  // the primary shows all that a replica did
+  if (wrote) on_primary_since_ = {};
+  pools_->cluster->monitor.sample_soon(ClusterMonitor::Urgency::kCommit);
 }
 
 // A statement that is more than plain was among those that have ended.
@@ -207,13 +216,8 @@ void Client::on_tracked_end(char status) {
       if (change.name == "application_name" && change.value) application_name_ = *change.value;
       if (change.name == "datestyle" && change.kind == session::Change::Kind::kSet)
         note_datestyle();
-      const auto* route = settings_.find("weir.route");
-      if (route == nullptr) {
-        route_ = sql::Hint::kNone;
-      } else if (change.name == "weir.route") {
-        route_ = change.value ? route_hint(*change.value).value_or(sql::Hint::kNone) : base_route_;
-      }
     }
+    own_ = session::own_settings(settings_);
   }
   if (!server->exchange.empty()) return;
   in_flight_plain_ = true;

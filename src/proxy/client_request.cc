@@ -79,6 +79,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   }
   if (gathered_.empty_batch) return answer_empty_batch();
   if (reruns_ == 0) request_since_ = worker_.loop().now();
+  awaiting_since_ = strong_as_of_ = {};
   route_request();
   if (server != nullptr) return send_gathered(in);
   return refusal_ ? write_refusal() : 0;
@@ -99,7 +100,7 @@ std::size_t Client::hold() {
 bool Client::may_pipeline() const {
   const bool fits = server->on_primary() ||
                     (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
-                     gathered_.hint != sql::Hint::kPrimary);
+                     gathered_.hints.route != sql::Hint::kPrimary);
   return fits && in_flight_plain_ && gathered_.plain && !gathered_.large &&
          server->exchange.size() < kMaxPipelined;
 }
@@ -163,13 +164,12 @@ void Client::gather_frame(const protocol::Frame& frame) {
   const auto join = [this](const sql::Analysis* analysis) {
     if (analysis == nullptr) return;
     gathered_.access = std::max(gathered_.access, analysis->access);
-    gathered_.hint = std::max(gathered_.hint, analysis->hint,
-                              [](auto a, auto b) { return a == sql::Hint::kNone && a != b; });
+    gathered_.hints.join(analysis->hints);
     gathered_.plain = gathered_.plain && analysis->plain;
     gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
     gathered_.asks_sequence =
         gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
-    note_transaction(*analysis);
+    note_statements(*analysis);
   };
   bool nothing = false;  // no request by itself: Sync, Flush
   switch (frame.type) {
@@ -227,9 +227,12 @@ void Client::gather_frame(const protocol::Frame& frame) {
 
 // BEGIN touches no data, but what follows it may, and it cannot be moved then. A standby knows no
 // serializable transactions.
-void Client::note_transaction(const sql::Analysis& analysis) {
+void Client::note_statements(const sql::Analysis& analysis) {
   if (analysis.plain) return;
   for (const auto& statement : analysis.statements) {
+    if (statement.verb == sql::Verb::kShow && statement.name == "weir.lsn") {
+      gathered_.asks_lsn = true;
+    }
     if (statement.verb != sql::Verb::kBegin) continue;
     const std::string isolation = statement.isolation.value_or(default_of("isolation"));
     const bool may_replica =
@@ -304,17 +307,81 @@ bool Client::can_be_rerun() const {
 session::Rerun::Request Client::rerun_kind() const {
   const bool read =
       gathered_.access != sql::Access::kWrite && !gathered_.needs_primary && !server->on_primary();
-  return {.read = read,
-          .bound = gathered_.hint == sql::Hint::kReplica || route_ == sql::Hint::kReplica,
-          .alone = gathered_.old_unnamed};
+  return {
+      .read = read,
+      .bound = gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica,
+      .alone = gathered_.old_unnamed};
 }
 
-route::SessionView Client::view() const {
+// The statement's own word, the session's, the user's, the database's, the cluster's.
+config::Consistency Client::consistency() const {
+  switch (gathered_.hints.level) {
+    case sql::Level::kEventual:
+      return config::Consistency::kEventual;
+    case sql::Level::kSession:
+      return config::Consistency::kSession;
+    case sql::Level::kStrong:
+      return config::Consistency::kStrong;
+    case sql::Level::kNone:
+      break;
+  }
+  return own_.consistency.value_or(pools_->consistency);
+}
+
+route::SessionView Client::view() {
+  const auto level = consistency();
+  // Not now(): the request may have been sent after it.
+  const bool strong = level == config::Consistency::kStrong;
+  if (strong && strong_as_of_ == base::Time{}) strong_as_of_ = net::read_clock();
   return {
       .read_only_transaction = gathered_.access == sql::Access::kWrite && is_read_only_by_default(),
-      .route = route_,
-      .last_commit = last_commit_,
-      .client_hash = peer.hash()};
+      .route = own_.route,
+      .consistency = level,
+      .now = worker_.loop().now(),
+      .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
+      .client_hash = peer.hash(),
+      .as_of = strong ? strong_as_of_ : as_of_,
+      .host = read_host_,
+      .host_as_of = host_as_of_,
+      .kept_since = kept_since_,
+      .on_primary_since = on_primary_since_,
+      .awaiting_since = awaiting_since_};
+}
+
+// What the next decisions go by.
+void Client::note_route(const route::Decision& decision, sql::Access access) {
+  const auto now = worker_.loop().now();
+  if (decision.target == route::Target::kAwait) {
+    if (awaiting_since_ == base::Time{}) awaiting_since_ = net::read_clock();
+    return;
+  }
+  awaiting_since_ = strong_as_of_ = {};
+  if (decision.target == route::Target::kReplica) {
+    on_primary_since_ = {};
+    if (!decision.kept) kept_since_ = now;
+  } else if (access != sql::Access::kWrite && route::is_for_freshness(decision.reason)) {
+    if (on_primary_since_ == base::Time{}) on_primary_since_ = now;
+  }
+}
+
+// A position at which everything is there that this session has committed or seen, or what the
+// primary had lately, if it is a new one. The server itself shows it: to it, it is a setting.
+bool Client::tell_lsn(const cluster::Snapshot& snapshot) {
+  const base::Time of = std::max(as_of_, host_as_of_);
+  const auto& history = snapshot.primary_history;
+  const protocol::Lsn lsn = of != base::Time{} ? snapshot.position_after(of)
+                            : history.empty()  ? 0
+                                               : history.back().lsn;
+  if (lsn == 0) return false;
+  settings_.set("weir.lsn",
+                session::quote_value(protocol::format_lsn(std::max(lsn, own_.min_lsn))));
+  return true;
+}
+
+// Until its hosts were sampled anew.
+void Client::await_sample() {
+  wait_held();
+  pools_->cluster->monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
 }
 
 // Finds a server for the gathered request: attaches it, or waits, or leaves a refusal.
@@ -324,11 +391,12 @@ void Client::route_request() {
   auto& set = *pools_;
   const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
   const sql::Access access =
-      pinned_by_mode && route_ != sql::Hint::kReplica ? sql::Access::kWrite
+      pinned_by_mode && own_.route != sql::Hint::kReplica ? sql::Access::kWrite
       : gathered_.needs_primary || next_ == Where::kPrimary || is_serializable_by_default()
           ? sql::Access::kWrite
           : gathered_.access;
   const auto& snapshot = set.snapshot();
+  if (gathered_.asks_lsn && !tell_lsn(snapshot)) return await_sample();
   std::array<route::HostLoad, kMaxHosts> load;
   const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());
   for (std::size_t i = 0; i < hosts; ++i) {
@@ -336,8 +404,9 @@ void Client::route_request() {
     load[i] = {counters.active.load(std::memory_order_relaxed),
                counters.latency_us.load(std::memory_order_relaxed)};
   }
-  const auto decision =
-      set.router.decide(access, gathered_.hint, view(), snapshot, std::span(load).first(hosts));
+  const auto decision = set.router.decide(access, gathered_.hints.route, view(), snapshot,
+                                          std::span(load).first(hosts));
+  note_route(decision, access);
   switch (decision.target) {
     case route::Target::kPrimary:
       if (access == sql::Access::kWrite) {
@@ -351,6 +420,8 @@ void Client::route_request() {
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kNoPrimary:
       return wait_held();
+    case route::Target::kAwait:
+      return await_sample();
     case route::Target::kNoReplica:
       refusal_ = {.code = protocol::sqlstate::kCannotConnectNow,
                   .message = "no replica is fit to serve the request",

@@ -109,6 +109,14 @@ Instance::Instance(TopologyPtr topology, Loader loader)
 
 Instance::~Instance() = default;
 
+std::function<void()> Instance::wake_waiters() {
+  return [this] {
+    for (const auto& worker : workers_) {
+      worker->loop().post([w = worker.get()] { w->refresh_waiters(); });
+    }
+  };
+}
+
 absl::Status Instance::listen() {
   for (const auto& where : topology_->config->listeners) {
     auto acceptor = net::Acceptor::listen(
@@ -127,7 +135,7 @@ void Instance::on_accept(int fd) {
 
 void Instance::run() {
   signals_ = std::make_unique<Signals>(*this);
-  for (const auto& cluster : topology_->clusters) cluster->start();
+  for (const auto& cluster : topology_->clusters) cluster->start(wake_waiters());
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
   loop_.run();
@@ -204,7 +212,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     for (const auto& cluster : (*topology)->clusters) {
       if (topology_->find(cluster->config.name) == nullptr ||
           *topology_->find(cluster->config.name) != cluster) {
-        cluster->start();
+        cluster->start(wake_waiters());
       }
     }
     for (const auto& cluster : topology_->clusters) {

@@ -18,6 +18,7 @@ using net::read_clock;
 
 // Between the beginnings of two samples, however many are wanted.
 constexpr base::Duration kSpacing = base::milliseconds(1);
+constexpr base::Duration kCommitSpacing = base::milliseconds(5);
 constexpr base::Duration kBackoffMax = base::seconds(1);
 
 const char* to_text(Role role) {
@@ -82,7 +83,8 @@ ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
 
 ClusterMonitor::~ClusterMonitor() { stop(); }
 
-void ClusterMonitor::start() {
+void ClusterMonitor::start(std::function<void()> on_awaited) {
+  on_awaited_ = std::move(on_awaited);
   CHECK(!ticker_.joinable() && !stop_.raised());
   for (std::size_t i = 0; i < watches_.size(); ++i) {
     watches_[i]->thread = std::thread([this, i] { run(i); });
@@ -117,19 +119,25 @@ void ClusterMonitor::report_connect_failure(std::size_t host, std::string why) {
     // When a host dies, all of its clients find out: one snapshot is enough for them.
     return snapshot()->hosts[host].state != HostState::kDown;
   });
-  want(*watches_[host]);
+  want(*watches_[host], Urgency::kAwaited);
 }
 
-void ClusterMonitor::sample_soon() {
-  if (const int primary = primary_.load(std::memory_order_relaxed); primary >= 0) {
-    want(*watches_[static_cast<std::size_t>(primary)]);
-  }
+void ClusterMonitor::sample_soon(Urgency urgency) {
+  const int primary = primary_.load(std::memory_order_relaxed);
+  if (primary < 0) return;
+  if (urgency == Urgency::kCommit)
+    return want(*watches_[static_cast<std::size_t>(primary)], urgency);
+  awaited_ = true;
+  for (auto& watch : watches_) want(*watch, urgency);
 }
 
 // `wanted` is taken back before a sample looks at the clock: whoever finds it set will be served
 // by a sample that is asked for later.
-void ClusterMonitor::want(Watch& watch) {
-  if (watch.wanted.exchange(true)) return;
+void ClusterMonitor::want(Watch& watch, Urgency urgency) {
+  Urgency before = watch.wanted.load();
+  do {
+    if (before >= urgency) return;
+  } while (!watch.wanted.compare_exchange_weak(before, urgency));
   {
     std::lock_guard lock(wait_mutex_);
   }  // not between the thread's look at `wanted` and its wait
@@ -139,14 +147,19 @@ void ClusterMonitor::want(Watch& watch) {
 void ClusterMonitor::run(std::size_t host) {
   Watch& watch = *watches_[host];
   while (!stop_.raised()) {
-    watch.wanted = false;
+    watch.wanted = Urgency::kNone;
     const absl::StatusOr<cluster::Sample> sample = watch.probe.sample();
     if (stop_.raised()) return;
     const auto [earliest, latest] =
         sample.ok() ? on_sample(host, *sample) : on_failure(host, sample.status());
     std::unique_lock lock(wait_mutex_);
     watch.wake.wait_until(lock, earliest, [this] { return stop_.raised(); });
-    watch.wake.wait_until(lock, latest, [&] { return stop_.raised() || watch.wanted; });
+    const auto wanted = [&](Urgency least) {
+      return stop_.raised() || watch.wanted.load() >= least;
+    };
+    watch.wake.wait_until(lock, std::min(latest, earliest + (kCommitSpacing - kSpacing)),
+                          [&] { return wanted(Urgency::kAwaited); });
+    watch.wake.wait_until(lock, latest, [&] { return wanted(Urgency::kCommit); });
   }
 }
 
@@ -215,6 +228,8 @@ void ClusterMonitor::publish_after(Change change) {
     if (changed) log_changes(*before, *after);  // here, so that lines come in the order of events
   }
   if (changed && on_roles_changed_) on_roles_changed_();
+  if (on_awaited_ && awaited_.load(std::memory_order_relaxed) && awaited_.exchange(false))
+    on_awaited_();
 }
 
 void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) const {

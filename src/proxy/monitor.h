@@ -38,7 +38,8 @@ class ClusterMonitor {
   ClusterMonitor(const ClusterMonitor&) = delete;
   ClusterMonitor& operator=(const ClusterMonitor&) = delete;
 
-  void start();
+  // on_awaited, if not null, as on_roles_changed: after a snapshot that somebody awaits.
+  void start(std::function<void()> on_awaited = {});
   // Interrupts what is under way and joins; a host name that is being looked up is waited for.
   // It cannot be started again.
   void stop();
@@ -52,10 +53,14 @@ class ClusterMonitor {
   // returns, and is sampled at once to see whether it really is.
   void report_connect_failure(std::size_t host, std::string why);
 
-  // A position of the primary that is asked for from now on is wanted soon. Cheap to repeat: all
-  // wishes until the next sample begins are one, and samples begin at least 1 ms apart. Nothing
-  // happens without a primary.
-  void sample_soon();
+  enum class Urgency : std::uint8_t {
+    kNone,
+    kCommit,   // the primary's position from now on will be asked for
+    kAwaited,  // all hosts' positions from now on are waited for: on_awaited tells of them
+  };
+  // Cheap to repeat: all wishes until the next sample begins are one, and samples begin at least
+  // 1 ms apart, or 5 ms for kCommit. Nothing happens without a primary.
+  void sample_soon(Urgency urgency);
 
  private:
   struct Watch {
@@ -63,7 +68,7 @@ class ClusterMonitor {
     HostProbe probe;           // the thread's
     std::string failure;       // the thread's: of the last sample; "" = it answered
     base::Duration backoff{};  // the thread's: the last pause after a failure
-    std::atomic<bool> wanted{false};
+    std::atomic<Urgency> wanted{Urgency::kNone};
     std::condition_variable wake;  // with wait_mutex_: wanted, or stop
     std::thread thread;
   };
@@ -73,7 +78,7 @@ class ClusterMonitor {
   std::pair<base::Time, base::Time> on_sample(std::size_t host, const cluster::Sample& sample);
   std::pair<base::Time, base::Time> on_failure(std::size_t host, const absl::Status& status);
   void run_ticks();
-  void want(Watch& watch);
+  void want(Watch& watch, Urgency urgency);
   template <class Change>
   void publish_after(Change change);
   void log_changes(const cluster::Snapshot& before, const cluster::Snapshot& after) const;
@@ -93,6 +98,8 @@ class ClusterMonitor {
   cluster::SnapshotPtr snapshot_;
   std::atomic<std::uint64_t> version_{0};
   std::atomic<int> primary_{-1};  // of snapshot_
+  std::function<void()> on_awaited_;
+  std::atomic<bool> awaited_{false};
 };
 
 }  // namespace proxy

@@ -39,6 +39,8 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       mode(startup_parameters.empty()
                ? config::pool_mode(*config, definition, config::find_user(*config, user))
                : config::PoolMode::kSession),
+      consistency(
+          config::consistency(cluster->config, definition, config::find_user(*config, user))),
       server_user(definition.user.empty() ? user : definition.user),
       server_dbname(definition.dbname.empty() ? database : definition.dbname),
       startup(std::move(startup_parameters)),

@@ -56,6 +56,7 @@ class PoolSet {
   const ClusterPtr cluster;
   const config::ConfigPtr config;
   const config::PoolMode mode;
+  const config::Consistency consistency;  // of sessions that ask for none
   const std::string server_user, server_dbname;
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
   // The latest of the database; null = not known. Valid until the next call.

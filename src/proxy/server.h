@@ -32,7 +32,7 @@ enum Note : std::uint32_t {
   kNoteUnnamed,   // a Parse of the unnamed statement
   // Bound to fail, in place of what the client may not do:
   kNoteTooMuch,   // to prepare more statements
-  kNoteBadRoute,  // to set weir.route to what is no route
+  kNoteBadValue,  // to set one of our settings to what it cannot have
   kNoteNoPin,     // to leave state behind that config::Pinning forbids
 };
 

@@ -15,8 +15,8 @@ ClusterRuntime::ClusterRuntime(const config::Cluster& cluster,
       catalogs(config, monitor),
       counters(config.hosts.size()) {}
 
-void ClusterRuntime::start() {
-  monitor.start();
+void ClusterRuntime::start(std::function<void()> on_awaited) {
+  monitor.start(std::move(on_awaited));
   catalogs.start();
 }
 

@@ -33,7 +33,7 @@ struct ClusterRuntime {
   };
   ClusterRuntime(const config::Cluster& cluster,
                  std::shared_ptr<const net::TlsContext> tls_context);
-  void start();
+  void start(std::function<void()> on_awaited);
   void stop();
 
   const config::Cluster config;

@@ -1,6 +1,7 @@
 #include "route/router.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace route {
 namespace {
@@ -9,8 +10,8 @@ using cluster::Lsn;
 using cluster::Snapshot;
 
 Decision primary(const char* why, const Snapshot& snapshot) {
-  if (snapshot.primary < 0) return {Target::kNoPrimary, -1, why};
-  return {Target::kPrimary, snapshot.primary, why};
+  if (snapshot.primary < 0) return {.target = Target::kNoPrimary, .reason = why};
+  return {.target = Target::kPrimary, .host = snapshot.primary, .reason = why};
 }
 
 bool any_serves_reads(const Snapshot& snapshot) {
@@ -19,7 +20,7 @@ bool any_serves_reads(const Snapshot& snapshot) {
 }
 
 // A lone host is the primary, unless it is said to be a replica.
-bool has_replicas(const config::Cluster& config) {
+bool configures_replicas(const config::Cluster& config) {
   const auto n = std::count_if(config.hosts.begin(), config.hosts.end(), [](const auto& host) {
     return host.role != config::HostRole::kPrimary;
   });
@@ -29,7 +30,7 @@ bool has_replicas(const config::Cluster& config) {
 }  // namespace
 
 Router::Router(const config::Cluster& config, std::uint64_t seed)
-    : config_(config), replicas_configured_(has_replicas(config)), balancer_(config, seed) {}
+    : config_(config), replicas_configured_(configures_replicas(config)), balancer_(config, seed) {}
 
 Decision Router::decide(sql::Access access, sql::Hint hint, const SessionView& session,
                         const Snapshot& snapshot, std::span<const HostLoad> load) {
@@ -58,24 +59,85 @@ Decision Router::decide(sql::Access access, sql::Hint hint, const SessionView& s
   return replica(access, why, session, snapshot, load);
 }
 
+Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snapshot) {
+  Needs needs{.at_least = session.min_lsn, .why = reason::kMinLsn};
+  if (session.consistency == config::Consistency::kEventual) return needs;
+  if (session.as_of != base::Time{}) {
+    const Lsn then = snapshot.position_after(session.as_of);
+    needs.known = then != 0;
+    if (then == 0 || then >= needs.at_least) {
+      const bool strong = session.consistency == config::Consistency::kStrong;
+      needs.why = strong ? reason::kStrong : reason::kOwnWrites;
+    }
+    needs.at_least = std::max(needs.at_least, then);
+  }
+  const auto host = static_cast<std::size_t>(session.host);
+  if (session.host < 0 || host >= snapshot.hosts.size()) return needs;
+  const cluster::Host& its = snapshot.hosts[host];
+  const Lsn there = its.sampled >= session.host_as_of ? its.lsn : 0;
+  const Lsn primary = snapshot.position_after(session.host_as_of);
+  const Lsn seen = there != 0 && primary != 0 ? std::min(there, primary) : std::max(there, primary);
+  needs.only_its_host = seen == 0;
+  if (needs.known && (seen == 0 || seen > needs.at_least)) needs.why = reason::kEarlierReads;
+  needs.at_least = std::max(needs.at_least, seen);
+  return needs;
+}
+
+int Router::pick(const Needs& needs, const SessionView& session, const Snapshot& snapshot,
+                 std::span<const HostLoad> load) {
+  if (!needs.known) return -1;
+  if (!needs.only_its_host) {
+    return balancer_.pick(snapshot, load, needs.at_least, session.client_hash);
+  }
+  const cluster::Host& its = snapshot.hosts[static_cast<std::size_t>(session.host)];
+  return its.reads && its.lsn >= needs.at_least ? session.host : -1;
+}
+
+bool Router::should_await(const SessionView& session, const Needs& needs,
+                          const Snapshot& snapshot) const {
+  std::int64_t lag_ms = std::numeric_limits<std::int64_t>::max();
+  bool looked = needs.known && session.awaiting_since != base::Time{};  // sampled since, all
+  for (const cluster::Host& host : snapshot.hosts) {
+    if (!host.reads) continue;
+    if (host.lag_ms >= 0) lag_ms = std::min(lag_ms, host.lag_ms);
+    looked = looked && host.sampled >= session.awaiting_since;
+  }
+  const base::Duration waited = session.awaiting_since == base::Time{}
+                                    ? base::Duration{}
+                                    : session.now - session.awaiting_since;
+  const base::Time of = std::max(session.as_of, session.host_as_of);
+  const base::Duration age = session.now - of;
+  if (lag_ms <= base::to_ms(age)) return !looked && waited < kProof;
+  const base::Duration wait = config_.routing.consistency_wait;
+  if (lag_ms > base::to_ms(wait)) return false;
+  const base::Duration rest = base::milliseconds(lag_ms) - age;
+  const bool paid =
+      session.on_primary_since != base::Time{} && session.now - session.on_primary_since >= rest;
+  return paid && waited < wait;
+}
+
 Decision Router::replica(sql::Access access, const char* why, const SessionView& session,
                          const Snapshot& snapshot, std::span<const HostLoad> load) {
-  Lsn own = 0;
-  const bool wrote = session.last_commit != base::Time{} &&
-                     config_.routing.consistency == config::Consistency::kSession;
-  if (wrote) own = snapshot.position_after(session.last_commit);
-  if (!wrote || own != 0) {
-    const Lsn at_least = std::max(own, session.min_lsn);
-    const int host = balancer_.pick(snapshot, load, at_least, session.client_hash);
-    if (host >= 0) return {Target::kReplica, host, why};
+  const Needs needs = access == sql::Access::kNone ? Needs{} : needs_of(session, snapshot);
+  const int host = pick(needs, session, snapshot, load);
+  if (host >= 0) {
+    const bool kept = needs.only_its_host;
+    const bool look =
+        kept && session.now - session.kept_since >= kKeep &&
+        std::ranges::count_if(snapshot.hosts, &cluster::Host::reads) > 1 &&
+        (session.awaiting_since == base::Time{} || session.now - session.awaiting_since < kProof);
+    if (look) return {.target = Target::kAwait, .reason = why};
+    return {.target = Target::kReplica, .host = host, .kept = kept, .reason = why};
   }
   if (any_serves_reads(snapshot)) {
-    const bool by_own = wrote && (own == 0 || own >= session.min_lsn);
-    return primary(by_own ? reason::kOwnWrites : reason::kMinLsn, snapshot);
+    if (should_await(session, needs, snapshot)) {
+      return {.target = Target::kAwait, .reason = needs.why};
+    }
+    return primary(needs.why, snapshot);
   }
   if (!replicas_configured_) return primary(reason::kNoneConfigured, snapshot);
   if (config_.routing.no_replica == config::NoReplica::kError && access != sql::Access::kNone) {
-    return {Target::kNoReplica, -1, reason::kNoReplica};
+    return {.target = Target::kNoReplica, .reason = reason::kNoReplica};
   }
   return primary(reason::kNoReplica, snapshot);
 }

@@ -19,15 +19,26 @@ enum class Target : std::uint8_t {
   kReplica,    // Decision::host
   kNoPrimary,  // needs the primary and there is none
   kNoReplica,  // may only go to a replica and none is fit
+  kAwait,      // look again when the hosts were sampled anew: a replica may prove fresh enough
 };
 
 // What the session adds to the statement's own needs.
 struct SessionView {
   bool read_only_transaction = false;  // BEGIN READ ONLY, or default_transaction_read_only
   sql::Hint route = sql::Hint::kNone;  // SET weir.route, or the startup option
-  base::Time last_commit{};            // when its last write was acknowledged; {} = never wrote
-  cluster::Lsn min_lsn = 0;            // reads must see at least this
-  std::uint64_t client_hash = 0;       // of its address, for kClientAddressHash
+  config::Consistency consistency = config::Consistency::kSession;
+  base::Time now{};
+  cluster::Lsn min_lsn = 0;       // reads must see at least this, whatever the consistency
+  std::uint64_t client_hash = 0;  // of its address, for kClientAddressHash
+
+  // Of kSession and kStrong. {} = never, none.
+  base::Time as_of{};       // reads must see what the primary had then: of the session's last
+                            // commit or read there, or, if strong, of the request
+  int host = -1;            // the replica where it read last, and when; later reads must not see
+  base::Time host_as_of{};  // an earlier state
+  base::Time kept_since{};  // since when its reads are kept at that replica
+  base::Time on_primary_since{};  // since when they go to the primary because they must be fresh
+  base::Time awaiting_since{};    // since when this request has been answered kAwait
 };
 
 // All texts that Decision::reason can be.
@@ -39,17 +50,27 @@ inline constexpr const char* kReadOnly = "read-only transaction";  // of a text 
 inline constexpr const char* kHint = "hint";                       // the statement's own
 inline constexpr const char* kRoute = "weir.route";                // the session's
 inline constexpr const char* kNoSplit = "split_reads is off";
-inline constexpr const char* kOwnWrites = "own writes";  // no fit replica has replayed them yet
-inline constexpr const char* kMinLsn = "weir.min_lsn";   // no fit replica has replayed it yet
+inline constexpr const char* kOwnWrites = "own writes";  // no replica is known to have them, or
+                                                         // what the session has read on the primary
+inline constexpr const char* kEarlierReads = "earlier reads";  // nor what it has read on a replica
+inline constexpr const char* kStrong = "strong consistency";
+inline constexpr const char* kMinLsn = "weir.min_lsn";  // no fit replica has replayed it yet
 inline constexpr const char* kNoReplica = "no replica is fit";
 inline constexpr const char* kNoneConfigured = "no replica is configured";
 }  // namespace reason
 
 struct Decision {
   Target target = Target::kPrimary;
-  int host = -1;            // index into Snapshot::hosts; -1 for kNo...
+  int host = -1;            // index into Snapshot::hosts; -1 for kNo... and kAwait
+  bool kept = false;        // at the replica where it read last, without looking at the others
   const char* reason = "";  // one of namespace reason; for kNoPrimary, why it needs the primary
 };
+
+// Whether the primary serves a read only because no replica is known to be as fresh as it must be.
+inline bool is_for_freshness(const char* why) {
+  return why == reason::kOwnWrites || why == reason::kEarlierReads || why == reason::kStrong ||
+         why == reason::kMinLsn;
+}
 
 // One per worker and cluster: holds the round robin position and the random state. The config
 // outlives it.
@@ -61,21 +82,50 @@ struct Decision {
 // 3. The session's route: primary, or a replica.
 // 4. split_reads off: the primary.
 // 5. A replica.
-// "A replica" is one that serves reads, has replayed what the session wrote (Consistency
-// kSession) and min_lsn. If replicas serve reads but none is as far: the primary. If none serves:
-// the primary, or kNoReplica when NoReplica::kError says so, replicas are configured, and the
-// request touches data.
+// "A replica" is one that serves reads and is known to be as fresh as the session's consistency
+// and min_lsn demand; what touches no data goes to any that serves. If replicas serve reads but
+// none is known to be fresh enough: the primary, or first kAwait, see there. If none serves: the
+// primary, or kNoReplica when NoReplica::kError says so, replicas are configured, and the request
+// touches data.
+//
+// Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
+// replayed where the first position that the primary was asked for after it is. What was read on a
+// replica is there, and where its position sampled after it is, or that of the primary. So a
+// session that reads without a pause stays on its replica, but for a look at the others every
+// kKeep.
+//
+// kAwait, for at most kProof, when by its lag a replica should be fresh enough by now and only the
+// proof is missing. Longer, up to consistency_wait, for a session that has read from the primary
+// for as long as the rest of the wait would take: so waiting never costs more than twice what is
+// best.
 class Router {
  public:
+  static constexpr base::Duration kProof = base::milliseconds(5);
+  static constexpr base::Duration kKeep = base::seconds(1);
+
   Router(const config::Cluster& config, std::uint64_t seed);
+
+  bool has_replicas() const { return replicas_configured_; }
 
   // access, hint: the request's most demanding statement (joined over a batch). Never allocates.
   Decision decide(sql::Access access, sql::Hint hint, const SessionView& session,
                   const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
 
  private:
+  struct Needs {
+    cluster::Lsn at_least = 0;
+    bool known = true;           // at_least says all
+    bool only_its_host = false;  // unless known otherwise: where the session read last
+    const char* why = "";        // of the most demanding part
+  };
+
   Decision replica(sql::Access access, const char* why, const SessionView& session,
                    const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
+  static Needs needs_of(const SessionView& session, const cluster::Snapshot& snapshot);
+  int pick(const Needs& needs, const SessionView& session, const cluster::Snapshot& snapshot,
+           std::span<const HostLoad> load);
+  bool should_await(const SessionView& session, const Needs& needs,
+                    const cluster::Snapshot& snapshot) const;
 
   const config::Cluster& config_;
   bool replicas_configured_;

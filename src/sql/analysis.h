@@ -97,11 +97,28 @@ struct Statement {
 };
 
 enum class Hint : std::uint8_t { kNone, kPrimary, kReplica };  // /* weir: primary */
+enum class Level : std::uint8_t {
+  kNone,
+  kEventual,
+  kSession,
+  kStrong
+};  // weir: consistency=strong
+
+// What a statement says of its own reading, in comments.
+struct Hints {
+  Hint route = Hint::kNone;
+  Level level = Level::kNone;
+  std::uint64_t min_lsn = 0;  // weir: min_lsn=0/16B3748; 0 = not said
+
+  // Of several the most demanding one counts: the primary, the highest level and position.
+  void join(const Hints& other);
+  bool operator==(const Hints&) const = default;
+};
 
 struct Analysis {
   Access access = Access::kWrite;      // of the whole text
   std::uint16_t residue = kNoResidue;  // of the whole text, joined
-  Hint hint = Hint::kNone;
+  Hints hints;
   bool parsed = false;                // libpg_query understood it
   std::uint64_t shape = 0;            // equal for texts that differ in literals only; never 0
   std::string why;                    // for people: "INSERT", "function nextval may write" ...

@@ -74,11 +74,13 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
   }
   if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
   analysis.shape = shape.hash;
-  analysis.hint = shape.hint;
+  analysis.hints = shape.hints;
   analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->id() : 0;
   // What pins a session must not pin it to a replica.
   constexpr unsigned kUnknown = kOpaque | kUnreadable;  // whoever gives a hint knows better
-  if (analysis.hint == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) analysis.hint = {};
+  if (analysis.hints.route == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) {
+    analysis.hints.route = Hint::kNone;
+  }
   return result;
 }
 
@@ -88,7 +90,7 @@ Analysis scan_only(std::string_view text, Shaper& shaper) {
   Analysis analysis =
       unreadable("too long to be analysed", shape.mentions_state || !shape.complete);
   analysis.shape = shape.hash;
-  analysis.hint = shape.hint;
+  analysis.hints = shape.hints;
   return analysis;
 }
 
@@ -128,7 +130,14 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog) {
   // Hints are comments, and so not part of the shape.
   std::string& key = cache_->shape_key;
   key = shape.text;
-  if (!key.empty()) key += static_cast<char>('0' + static_cast<int>(shape.hint));
+  if (!key.empty() && shape.hints != Hints{}) {
+    const Hints& hints = shape.hints;
+    for (const std::uint64_t part :
+         {std::uint64_t{static_cast<std::uint8_t>(hints.route)},
+          std::uint64_t{static_cast<std::uint8_t>(hints.level)}, hints.min_lsn}) {
+      key.append(1, '\0').append(std::to_string(part));
+    }
+  }
   AnalysisPtr analysis;
   bool by_shape = false;
   if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, by, key)) {

@@ -1,6 +1,9 @@
 #include "sql/hint.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "sql/lexer.h"
@@ -16,30 +19,65 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\n\r\f") - begin + 1);
 }
 
-Hint hint_in(std::string_view comment) {
+// "16/B374D848" as PostgreSQL writes a position in the WAL; 0 = it is none.
+std::uint64_t lsn_of(std::string_view text) {
+  const auto half = [](std::string_view digits, std::uint32_t& value) {
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    return error == std::errc{} && end == digits.data() + digits.size();
+  };
+  const auto slash = text.find('/');
+  std::uint32_t high = 0, low = 0;
+  if (slash == std::string_view::npos || !half(text.substr(0, slash), high) ||
+      !half(text.substr(slash + 1), low)) {
+    return 0;
+  }
+  return std::uint64_t{high} << 32 | low;
+}
+
+Hints hint_of(std::string_view word) {
+  if (word == "primary") return {.route = Hint::kPrimary};
+  if (word == "replica") return {.route = Hint::kReplica};
+  const auto equals = word.find('=');
+  if (equals == std::string_view::npos) return {};
+  const std::string_view name = trim(word.substr(0, equals)), value = trim(word.substr(equals + 1));
+  if (name == "min_lsn") return {.min_lsn = lsn_of(value)};
+  if (name != "consistency") return {};
+  if (value == "eventual") return {.level = Level::kEventual};
+  if (value == "session") return {.level = Level::kSession};
+  return {.level = value == "strong" ? Level::kStrong : Level::kNone};
+}
+
+Hints hints_in(std::string_view comment) {
   comment = trim(comment);
   const auto colon = comment.find(':');
-  if (colon == std::string_view::npos || trim(comment.substr(0, colon)) != "weir")
-    return Hint::kNone;
-  const std::string_view word = trim(comment.substr(colon + 1));
-  if (word == "primary") return Hint::kPrimary;
-  return word == "replica" ? Hint::kReplica : Hint::kNone;
+  if (colon == std::string_view::npos || trim(comment.substr(0, colon)) != "weir") return {};
+  Hints found;
+  for (std::string_view rest = comment.substr(colon + 1); !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    found.join(hint_of(trim(rest.substr(0, comma))));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return found;
 }
 
 }  // namespace
 
-Hint find_hint(std::string_view text) {
+void Hints::join(const Hints& other) {
+  if (route != Hint::kPrimary && other.route != Hint::kNone) route = other.route;
+  level = std::max(level, other.level);
+  min_lsn = std::max(min_lsn, other.min_lsn);
+}
+
+Hints find_hints(std::string_view text) {
   text = text.substr(0, kLookedAt);
-  if (text.find("weir") == std::string_view::npos) return Hint::kNone;  // almost always
+  if (text.find("weir") == std::string_view::npos) return {};  // almost always
   std::vector<std::string_view> comments;
   Lexer lexer(text);
   lexer.collect_comments(&comments);
   while (lexer.next().kind != TokenKind::kEnd) continue;
-  Hint found = Hint::kNone;
-  for (const auto comment : comments) {
-    const Hint hint = hint_in(comment);
-    if (found != Hint::kPrimary && hint != Hint::kNone) found = hint;
-  }
+  Hints found;
+  for (const auto comment : comments) found.join(hints_in(comment));
   return found;
 }
 

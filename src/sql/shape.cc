@@ -115,7 +115,7 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
     }
   }
   if (copied_ > 0) out_.reduced += text_.substr(copied_);
-  out_.hint = find_hint(text_);
+  out_.hints = find_hints(text_);
   out_.mentions_state = words_.found();
   hash_in(out_.text);
   if (folded_) out_.text.clear();

@@ -25,7 +25,7 @@ struct Shape {
   // The text without the elements and rows that were collapsed; "" when there were none. Parses
   // to the same tree but for those.
   std::string reduced;
-  Hint hint = Hint::kNone;
+  Hints hints;
   bool valid = true;            // false: not even tokens, and so nothing for the parser
   bool mentions_state = false;  // only when asked for
   bool complete = true;         // false: work ended before the text did

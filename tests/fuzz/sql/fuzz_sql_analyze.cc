@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const sql::AnalysisPtr cached = analyzer.analyze(text, nullptr);
   CHECK(analyzer.stats().bytes <= 1u << 20);
   CHECK(cached->shape == once.shape);
-  CHECK(cached->hint == once.hint);
+  CHECK(cached->hints == once.hints);
   // A shape known from another text may stand for one whose literals are wrong.
   if (once.parsed) {
     CHECK(cached->parsed);

@@ -79,7 +79,7 @@ TEST_CASE("before the first sample all is unknown, and nothing runs") {
   CHECK(monitor.snapshot()->version == monitor.version());
   CHECK(monitor.snapshot()->primary == -1);
   CHECK(monitor.snapshot()->hosts[0].state == HostState::kUnknown);
-  monitor.sample_soon();
+  monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
 }
 
 TEST_CASE("a primary and its replica") {
@@ -122,7 +122,7 @@ TEST_CASE("a wanted sample comes at once and covers the commit before it") {
     REQUIRE(written);
     const auto commit = Clock::now();
     CHECK(monitor.snapshot()->position_after(commit) == 0);
-    for (int wish = 0; wish < 100; ++wish) monitor.sample_soon();
+    for (int wish = 0; wish < 100; ++wish) monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
     REQUIRE(eventually([&] { return monitor.snapshot()->position_after(commit) != 0; }, 2s));
     CHECK(monitor.snapshot()->position_after(commit) >= *written);
   }
@@ -142,7 +142,7 @@ TEST_CASE("many wishes are few samples") {
   for (int i = 0; i < 3; ++i) {
     workers.emplace_back([&] {
       while (!enough) {
-        monitor.sample_soon();
+        monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
         if (monitor.snapshot()->version < monitor.version() - 1) std::this_thread::yield();
       }
     });

@@ -95,23 +95,23 @@ TEST_CASE("router: split_reads off") {
 
 TEST_CASE("router: a session reads what it wrote") {
   Case c;
-  c.session.last_commit = at(50);  // the sample asked for at 100 said 800
+  c.session.as_of = at(50);  // the sample asked for at 100 said 800
   check(c.decide(Access::kRead), Target::kReplica, "read");
   c.scene.snapshot.hosts[1].lsn = 799;
   c.scene.snapshot.hosts[2].lsn = 800;
   for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
   c.scene.snapshot.hosts[2].lsn = 799;
   check(c.decide(Access::kRead), Target::kPrimary, "own writes");
-  check(c.decide(Access::kNone), Target::kPrimary, "own writes");  // BEGIN: reads will follow
+  check(c.decide(Access::kNone), Target::kReplica, "no data");
   check(c.decide(Access::kRead, Hint::kReplica), Target::kPrimary, "own writes");
 
   SUBCASE("no sample since: the primary, however far the replicas are") {
-    c.session.last_commit = at(201);
+    c.session.as_of = at(201);
     c.scene.snapshot.hosts[1].lsn = 99'999;
     check(c.decide(Access::kRead), Target::kPrimary, "own writes");
   }
   SUBCASE("unless consistency is eventual") {
-    c.scene.config.routing.consistency = config::Consistency::kEventual;
+    c.session.consistency = config::Consistency::kEventual;
     check(c.decide(Access::kRead), Target::kReplica, "read");
   }
   SUBCASE("not an error, although no_replica says so: replicas are fit, only not for this") {
@@ -124,9 +124,106 @@ TEST_CASE("router: a session reads what it wrote") {
   }
 }
 
+TEST_CASE("router: a session does not go back in time") {
+  Case c;
+  c.session.now = at(300);
+  c.session.host = 2;
+  c.session.host_as_of = at(290);
+  c.session.kept_since = at(280);
+  for (auto& host : c.scene.snapshot.hosts) host.sampled = at(200);
+  // Nobody can say how far the others are beside what it saw on its replica.
+  for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
+  CHECK(c.decide(Access::kRead).kept);
+
+  SUBCASE("its replica was sampled since: whoever is as far") {
+    c.scene.snapshot.hosts[2].sampled = at(295);
+    c.scene.snapshot.hosts[1].lsn = 999;
+    for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
+    CHECK_FALSE(c.decide(Access::kRead).kept);
+    c.scene.snapshot.hosts[1].lsn = 1000;
+    c.scene.snapshot.hosts[2].reads = false;
+    CHECK(c.decide(Access::kRead).host == 1);
+  }
+  SUBCASE("the primary was sampled since: whoever is as far as that") {
+    c.scene.snapshot.primary_history.push_back({at(291), 1100});
+    c.scene.snapshot.hosts[1].lsn = 1100;
+    for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 1);
+  }
+  SUBCASE("its replica is not fit any more: the primary") {
+    c.scene.snapshot.hosts[2].reads = false;
+    check(c.decide(Access::kRead), Target::kPrimary, "earlier reads");
+  }
+  SUBCASE("eventual consistency does not care") {
+    c.session.consistency = config::Consistency::kEventual;
+    c.scene.snapshot.hosts[2].reads = false;
+    CHECK(c.decide(Access::kRead).host == 1);
+  }
+  SUBCASE("once in a while it looks whether the others have become as far") {
+    c.session.now = c.session.kept_since + Router::kKeep;
+    check(c.decide(Access::kRead), Target::kAwait, "read");
+    c.session.awaiting_since = c.session.now - Router::kProof;  // in vain
+    check(c.decide(Access::kRead), Target::kReplica, "read");
+    c.session.awaiting_since = {};
+    c.scene.snapshot.hosts[1].reads = false;  // no other
+    check(c.decide(Access::kRead), Target::kReplica, "read");
+  }
+}
+
+TEST_CASE("router: strong reads see all that was committed when they began") {
+  Case c;
+  c.session.consistency = config::Consistency::kStrong;
+  c.session.now = c.session.as_of = at(300);
+  for (auto& host : c.scene.snapshot.hosts) host.lag_ms = 0, host.sampled = at(250);
+  check(c.decide(Access::kRead), Target::kAwait, "strong consistency");
+  c.session.awaiting_since = at(300);
+  c.session.now = at(301);
+  check(c.decide(Access::kRead), Target::kAwait, "strong consistency");
+  c.scene.snapshot.primary_history.push_back({at(301), 1100});
+  check(c.decide(Access::kRead), Target::kAwait, "strong consistency");
+  c.scene.snapshot.hosts[1].lsn = 1100;
+  CHECK(c.decide(Access::kRead).host == 1);
+  c.scene.snapshot.hosts[1].lsn = 1099;
+  SUBCASE("no replica is as far: the primary") {
+    for (auto& host : c.scene.snapshot.hosts) host.sampled = at(301);
+    check(c.decide(Access::kRead), Target::kPrimary, "strong consistency");
+  }
+  SUBCASE("nobody answers in time: the primary") {
+    c.session.now = c.session.awaiting_since + Router::kProof;
+    check(c.decide(Access::kRead), Target::kPrimary, "strong consistency");
+  }
+  SUBCASE("what touches no data does not wait") {
+    check(c.decide(Access::kNone), Target::kReplica, "no data");
+  }
+}
+
+TEST_CASE("router: waiting for a replica costs no more than was spent on the primary") {
+  Case c;
+  c.session.as_of = at(210);
+  c.scene.snapshot.primary_history.push_back({at(211), 1100});
+  for (auto& host : c.scene.snapshot.hosts) host.lag_ms = 20;
+  c.session.now = at(215);
+  check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  c.session.on_primary_since = at(211);  // 4 ms of at least 15
+  check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  c.session.now = at(221);  // 10 ms of at least 9
+  check(c.decide(Access::kRead), Target::kAwait, "own writes");
+  SUBCASE("but not for longer than it may") {
+    c.scene.config.routing.consistency_wait = base::milliseconds(19);
+    check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  }
+  SUBCASE("by its lag it should be there: only the proof is waited for") {
+    c.session.on_primary_since = {};
+    c.session.now = at(230);
+    check(c.decide(Access::kRead), Target::kAwait, "own writes");
+    c.session.awaiting_since = at(230);
+    for (auto& host : c.scene.snapshot.hosts) host.sampled = at(231);
+    check(c.decide(Access::kRead), Target::kPrimary, "own writes");
+  }
+}
+
 TEST_CASE("router: min_lsn, whatever the consistency") {
   Case c;
-  c.scene.config.routing.consistency = config::Consistency::kEventual;
+  c.session.consistency = config::Consistency::kEventual;
   c.session.min_lsn = 1000;
   check(c.decide(Access::kRead), Target::kReplica, "read");
   c.scene.snapshot.hosts[2].lsn = 999;
@@ -135,8 +232,8 @@ TEST_CASE("router: min_lsn, whatever the consistency") {
   check(c.decide(Access::kRead), Target::kPrimary, "weir.min_lsn");
 
   // Of both, the reason is the one that asks for more.
-  c.scene.config.routing.consistency = config::Consistency::kSession;
-  c.session.last_commit = at(50);  // 800
+  c.session.consistency = config::Consistency::kSession;
+  c.session.as_of = at(50);  // 800
   check(c.decide(Access::kRead), Target::kPrimary, "weir.min_lsn");
   c.session.min_lsn = 700;
   c.scene.snapshot.hosts[1].lsn = c.scene.snapshot.hosts[2].lsn = 750;
@@ -148,7 +245,7 @@ TEST_CASE("router: no replica is fit") {
   c.no_replica_fit();
   check(c.decide(Access::kRead), Target::kPrimary, "no replica is fit");
   check(c.decide(Access::kRead, Hint::kReplica), Target::kPrimary, "no replica is fit");
-  c.session.last_commit = at(50);
+  c.session.as_of = at(50);
   check(c.decide(Access::kRead), Target::kPrimary, "no replica is fit");
   c.scene.config.routing.no_replica = config::NoReplica::kError;
   check(c.decide(Access::kRead), Target::kNoReplica, "no replica is fit");
@@ -207,7 +304,7 @@ TEST_CASE("router: deciding does not allocate") {
         Balancing::kLeastLatency, Balancing::kClientAddressHash}) {
     Case c(5);
     c.scene.config.routing.balancing = balancing;
-    c.session.last_commit = at(50);
+    c.session.as_of = at(50);
     Router router(c.scene.config, 3);
     const std::size_t before = allocations;
     int sum = 0;

@@ -103,7 +103,7 @@ TEST_CASE("whoever is told the process id of its server keeps that server") {
 }
 
 TEST_CASE("a hint does not pin a session to a replica") {
-  const auto hint_of = [](const char* text) { return sql::analyze_once(text, {}).hint; };
+  const auto hint_of = [](const char* text) { return sql::analyze_once(text, {}).hints.route; };
   CHECK(hint_of("/* weir: replica */ SELECT f()") == sql::Hint::kReplica);
   CHECK(hint_of("/* weir: replica */ SELECT * FROM pg_locks") == sql::Hint::kReplica);
   CHECK(hint_of("/* weir: replica */ SELECT pg_advisory_lock(1)") == sql::Hint::kNone);
