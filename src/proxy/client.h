@@ -69,6 +69,7 @@ class Client final : public net::Connection, public pool::Waiter {
     kNew,  // on a connection that nobody has used
   };
   bool run_again(protocol::Bytes requests, Where where);
+  bool has_run_again() const { return reruns_ != 0; }
   bool was_first() const { return was_first_; }  // to use the server at hand
   bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }
   void close(std::string_view why);
@@ -92,6 +93,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_probe_ended();
   void on_probe_failed();
   void on_settings_applied();
+  // The server, which owes nothing, is not needed any more: true when the client has let it go.
+  bool part_from_server();
   void on_releasable();  // the server owes nothing and is in no transaction
   void write_made_up(const session::Entry& entry);
 

@@ -281,17 +281,23 @@ void Client::on_releasable() {
     return;
   }
   in_flight_plain_ = true;
-  const bool keeps_it = !pins.empty() || pools_->mode == config::PoolMode::kSession;
-  if (keeps_it) {
-    server->dirty = true;
+  Server* const used = server;
+  if (part_from_server()) {
+    worker_.on_server_cleaned(*used);
   } else {
-    Server* released = std::exchange(server, nullptr);
-    released->client = nullptr;
-    released->pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
-    worker_.on_server_cleaned(*released);
+    server->dirty = true;
+    set_state(State::kIdle);
   }
-  set_state(State::kIdle);
   if (!in_.empty() || held_) worker_.run_soon(*this);
+}
+
+bool Client::part_from_server() {
+  if (opaque_ || !pins.empty() || pools_->mode == config::PoolMode::kSession) return false;
+  server->client = nullptr;
+  server->pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
+  server = nullptr;
+  set_state(State::kIdle);
+  return true;
 }
 
 ConnectionRow Client::row(base::Time now) const {

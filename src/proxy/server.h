@@ -126,6 +126,7 @@ class Server final : public net::Connection, public pool::Server {
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
   void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);
+  bool ends_unheard(protocol::Bytes error);
   bool relay_renamed(protocol::Bytes error);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();

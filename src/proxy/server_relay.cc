@@ -117,6 +117,7 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
     on_idle_frame(type, body);
     return is_open();
   }
+  if (type == protocol::backend::kError && ends_unheard(body)) return false;
   if (type == protocol::backend::kError) note_fatal(body);
   if (exchange.empty() && type == protocol::backend::kError) {
     client->relay(raw);  // ended from outside while it held a transaction: the server says why
@@ -140,6 +141,26 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
   if (!is_open()) return false;
   write_made_up();
   return is_open();
+}
+
+// A backend's last words that concern nobody: behind its answer, or of a standby that is stopped
+// with a read in flight, which runs again elsewhere. Once: an operator may have meant that read.
+bool Server::ends_unheard(protocol::Bytes error) {
+  if (client == nullptr || client->state() == Client::State::kWelcome) return false;
+  if (exchange.releasable()) {
+    Client& answered = *client;
+    if (!answered.part_from_server()) return false;
+    answered.push();
+  } else {
+    const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
+    if (view.severity != "FATAL" || view.code != protocol::sqlstate::kAdminShutdown ||
+        on_primary() || !rerun.undecided() || !rerun.after_loss() || client->has_run_again()) {
+      return false;
+    }
+    pool_.set.cluster->monitor.report_connect_failure(pool_.host, std::string(view.message));
+  }
+  close("ended by the server");
+  return true;
 }
 
 // Answers of ours whose turn it is.
