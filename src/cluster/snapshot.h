@@ -38,6 +38,7 @@ struct Host {
   std::int64_t lag_bytes = -1;
   Time sampled{};      // when the last good answer was asked for
   bool reads = false;  // a replica that may serve reads now
+  double share = 1;    // of its weight, 0..1: less behind, and while its return is recent
 };
 
 // One position of the primary: it had written (at least) lsn when asked at `asked`.

@@ -28,6 +28,13 @@ std::uint64_t share(std::uint64_t whole, double ratio) {
   return static_cast<std::uint64_t>(static_cast<double>(whole) * ratio);
 }
 
+// From kLeastShare to 1 as `some` grows to the whole.
+double grown(Duration some, Duration whole) {
+  if (some >= whole) return 1;
+  const double part = static_cast<double>(some.count()) / static_cast<double>(whole.count());
+  return Tracker::kLeastShare + (1 - Tracker::kLeastShare) * std::max(0.0, part);
+}
+
 }  // namespace
 
 Tracker::Tracker(const config::Cluster& config)
@@ -190,6 +197,8 @@ Host Tracker::describe(std::size_t index, Time now) {
   } else {
     describe_primary(index, host);
   }
+  note_reads(record, host.reads, now);
+  if (host.reads) host.share *= share_by_return(record, now);
   return host;
 }
 
@@ -233,6 +242,7 @@ void Tracker::describe_replica(HostRecord& record, Time now, Host& host) const {
   }
   host.why = judge(record, lag);
   host.reads = host.why.empty();
+  host.share = share_by_lag(lag);
   host.state = host.reads ? HostState::kUp : HostState::kLagging;
   if (host.reads && primary_ < 0) {
     host.why = history_.empty() ? "no primary seen, no lag limits"
@@ -261,6 +271,27 @@ Tracker::Lag Tracker::lag_of(const HostRecord& record, Time now) const {
     lag.at_least = std::max(Duration{}, as_of - history_.oldest().asked);
   }
   return lag;
+}
+
+void Tracker::note_reads(HostRecord& record, bool reads, Time now) const {
+  if (reads && !record.reads) {
+    const bool was_away = record.reads_until ? now - *record.reads_until > config_.monitor_interval
+                                             : now - *started_ > config_.routing.slow_start;
+    if (was_away) record.returned = now;
+  } else if (!reads && record.reads) {
+    record.reads_until = now;
+  }
+  record.reads = reads;
+}
+
+double Tracker::share_by_return(const HostRecord& record, Time now) const {
+  if (!record.returned) return 1;
+  return grown(now - *record.returned, config_.routing.slow_start);
+}
+
+double Tracker::share_by_lag(const Lag& lag) const {
+  const Duration most = config_.routing.lag_max;
+  return most.count() == 0 || !lag.time ? 1 : grown(most - *lag.time, most);
 }
 
 std::string Tracker::judge(HostRecord& record, const Lag& lag) const {

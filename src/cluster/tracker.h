@@ -18,6 +18,13 @@
 // lag. Unknown (-1, no reads) when it has not reached the first position known.
 // While there is no primary, time stands still at its last sample: a replica's lag does not grow,
 // shrinks as it catches up, and reads that need no primary go on.
+//
+// Share of its weight that a replica which serves reads should get: falls evenly from 1 without
+// lag to kLeastShare at lag_max, and rises evenly from kLeastShare to 1 in the first slow_start
+// after it returned: its caches are cold, and it has replay to catch up with. Both together
+// multiply. It did not return when it was unfit for a monitor_interval at most (one connection
+// broke, the next sample was good), nor when it first serves reads within slow_start of the first
+// publication: then this process has only just begun.
 #pragma once
 
 #include <cstddef>
@@ -47,6 +54,8 @@ struct Sample {
 
 class Tracker {
  public:
+  static constexpr double kLeastShare = 0.1;
+
   explicit Tracker(const config::Cluster& config);  // copied
 
   // Samples of a host come in the order they were asked; an older one is ignored.
@@ -67,6 +76,9 @@ class Tracker {
     Time failed_at{};
     std::string failure;
     bool lagging = false;  // hysteresis: was beyond the limits and not yet back within the lower
+    bool reads = false;    // as last published
+    std::optional<Time> reads_until;  // when it was last found unfit; nullopt = never was fit
+    std::optional<Time> returned;     // when its slow start began
   };
   // How far a replica is behind.
   struct Lag {
@@ -88,6 +100,9 @@ class Tracker {
   void describe_replica(HostRecord& record, Time now, Host& host) const;
   Lag lag_of(const HostRecord& record, Time now) const;
   std::string judge(HostRecord& record, const Lag& lag) const;  // why no reads, "" = reads
+  void note_reads(HostRecord& record, bool reads, Time now) const;
+  double share_by_return(const HostRecord& record, Time now) const;
+  double share_by_lag(const Lag& lag) const;
 
   // Fixed after construction.
   config::Cluster config_;

@@ -68,7 +68,8 @@ struct Host {
   std::string host;  // DNS name, address, or the directory of a Unix socket (starts with '/')
   std::uint16_t port = 5432;
   HostRole role = HostRole::kAuto;
-  double weight = 1;  // > 0; share of reads under kRandom, divisor under kLeastConnections
+  double weight = 1;  // > 0; share of reads under kRandom, capacity where load counts
+  std::string zone;   // where it stands; "" = in none
 
   bool operator==(const Host&) const = default;
 };
@@ -79,6 +80,10 @@ struct Routing {
   std::uint64_t lag_bytes_max = 64u << 20;  // the same in bytes of WAL; 0 = no limit
   double lag_recover_ratio = 0.5;           // back in service below this share of the limits (0..1]
   Balancing balancing = Balancing::kLeastConnections;
+  milliseconds slow_start{10'000};  // until a replica that returns has its full share; 0 = at once
+  std::string zone;                 // where this process stands; "" = zones do not count
+  std::uint32_t zone_active_max = 10;  // active connections per unit of weight of a host of the own
+                                       // zone, from which on other zones' hosts serve reads too
   Consistency consistency = Consistency::kSession;
   milliseconds consistency_wait{50};  // that a read may wait for a replica to be fresh enough
   NoReplica no_replica = NoReplica::kPrimary;

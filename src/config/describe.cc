@@ -51,6 +51,7 @@ void describe_cluster(const Cluster& cluster, std::string& out) {
     append(out, "  host ", endpoint, ", role ", word(host.role));
     if (host.name != endpoint) append(out, ", named ", host.name);
     if (host.weight != 1) append(out, ", weight ", host.weight);
+    if (!host.zone.empty()) append(out, ", zone ", host.zone);
     append(out, "\n");
   }
   append(out, "  TLS ", word(cluster.tls.mode), "; watched every ",

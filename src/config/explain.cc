@@ -59,6 +59,7 @@ class RowLister {
           out->append(format_endpoint(host.host, host.port));
           if (host.role != HostRole::kAuto) append(*out, " ", config::word(host.role));
           if (host.weight != 1) append(*out, " weight ", host.weight);
+          if (!host.zone.empty()) append(*out, " zone ", host.zone);
         }));
   }
   void pool(std::string_view key, const std::optional<PoolSizes>& value, const PoolSizes& base) {

@@ -76,6 +76,10 @@ void visit_routing(Visitor& v, T& routing) {
   v.size("lag_bytes_max", routing.lag_bytes_max, SizeRange{0, 1024 * kGiB});
   v.ratio("lag_recover_ratio", routing.lag_recover_ratio, RatioRange{1, Zero::kRefused});
   v.word("balancing", routing.balancing);
+  v.duration("slow_start", routing.slow_start,
+             DurationRange{milliseconds(0), std::chrono::hours(1)});
+  v.text("zone", routing.zone, TextKind::kName);
+  v.whole("zone_active_max", routing.zone_active_max, WholeRange{1, kConnectionsMax});
   v.word("consistency", routing.consistency);
   v.duration("consistency_wait", routing.consistency_wait,
              DurationRange{milliseconds(0), std::chrono::minutes(1)});
@@ -91,6 +95,7 @@ void visit_host(Visitor& v, T& host) {
   v.text("name", host.name, TextKind::kName);
   v.word("role", host.role);
   v.ratio("weight", host.weight, RatioRange{1000, Zero::kRefused});
+  v.text("zone", host.zone, TextKind::kName);
 }
 
 template <class Visitor, class T>

@@ -22,7 +22,7 @@ const char* const kRich = R"(
 listen = ["*:6432", "unix:/run/weir"]
 workers = 2
 [clusters.main]
-hosts = ["10.0.0.1", { host = "10.0.0.2", role = "replica", weight = 2, name = "two" }]
+hosts = ["10.0.0.1", { host = "10.0.0.2", role = "replica", weight = 2, name = "two", zone = "b" }]
 monitor = { user = "mon", password = "hidden1" }
 [databases.app]
 dbname = "prod"
@@ -62,7 +62,7 @@ TEST_CASE("explain: keys as in the file, value, default, changeable") {
 TEST_CASE("explain: clusters, databases, users") {
   const Config config = loaded(kRich);
   CHECK(row(config, "clusters.main.hosts").value ==
-        "10.0.0.1:5432, 10.0.0.2:5432 replica weight 2");
+        "10.0.0.1:5432, 10.0.0.2:5432 replica weight 2 zone b");
   CHECK(row(config, "clusters.main.monitor.interval").default_value == "100ms");
   CHECK(row(config, "databases.app.dbname").value == "prod");
   CHECK(row(config, "databases.app.pool.size").value == "5");
@@ -92,7 +92,7 @@ TEST_CASE("describe: what was understood") {
            "cluster main: reads on replicas within 1s and 64MB, least_connections, session "
            "consistency, with none left on the primary\n",
            "  host 10.0.0.1:5432, role auto\n",
-           "  host 10.0.0.2:5432, role replica, named two, weight 2\n",
+           "  host 10.0.0.2:5432, role replica, named two, weight 2, zone b\n",
            "  TLS disable; watched every 100ms as mon in database postgres\n",
            "database app: cluster main, there called prod, always as owner, pool 5, users looked "
            "up as lookup\n",

@@ -114,6 +114,7 @@ port = 5433
 name = "one"
 role = "primary"
 weight = 0.5
+zone = "a"
 [[clusters.main.hosts]]
 host = "[::1]:5434"
 [clusters.other]
@@ -123,7 +124,7 @@ cluster = "other"
 [users.app]
 password = "x"
 )");
-  const Host one{"one", "db1", 5433, HostRole::kPrimary, 0.5};
+  const Host one{"one", "db1", 5433, HostRole::kPrimary, 0.5, "a"};
   const Host two{"[::1]:5434", "::1", 5434, HostRole::kAuto, 1};
   CHECK(config.clusters[0].hosts == std::vector<Host>{one, two});
   const Host three{"/run/pg:5435", "/run/pg", 5435, HostRole::kAuto, 1};
