@@ -161,11 +161,7 @@ void Client::on_ready_for_query(char status) {
         std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
     stats.query_time_us += took;
     worker_.query_time().add(took);
-    auto& latency = server->pool().counters().latency_us;
-    const double before = latency.load(std::memory_order_relaxed);
-    const auto sample = static_cast<double>(took);
-    latency.store(before == 0 ? sample : before + (sample - before) / 16,
-                  std::memory_order_relaxed);
+    server->pool().counters().note_reply(static_cast<double>(took), now);
     server->busy_since = {};
     idle_since_ = now;
   }

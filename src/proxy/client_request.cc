@@ -2,7 +2,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
@@ -14,7 +13,6 @@ namespace proxy {
 namespace {
 
 constexpr std::size_t kMaxPipelined = 4096;  // messages in flight on one server
-constexpr std::size_t kMaxHosts = 64;
 
 bool is_copy(char type) {
   return type == protocol::frontend::kCopyData || type == protocol::frontend::kCopyDone ||
@@ -397,15 +395,8 @@ void Client::route_request() {
           : gathered_.access;
   const auto& snapshot = set.snapshot();
   if (gathered_.asks_lsn && !tell_lsn(snapshot)) return await_sample();
-  std::array<route::HostLoad, kMaxHosts> load;
-  const std::size_t hosts = std::min(kMaxHosts, snapshot.hosts.size());
-  for (std::size_t i = 0; i < hosts; ++i) {
-    const auto& counters = set.cluster->counters[i];
-    load[i] = {counters.active.load(std::memory_order_relaxed),
-               counters.latency_us.load(std::memory_order_relaxed)};
-  }
   const auto decision = set.router.decide(access, gathered_.hints.route, view(), snapshot,
-                                          std::span(load).first(hosts));
+                                          set.loads(worker_.loop().now()));
   note_route(decision, access);
   switch (decision.target) {
     case route::Target::kPrimary:

@@ -78,8 +78,8 @@ struct ClusterRow {
   cluster::SnapshotPtr snapshot;
   // One per host, index as Snapshot::hosts.
   std::vector<std::uint32_t> active, open;  // server connections: leased, open
-  std::vector<double> latency_us;
-  std::vector<std::string> address;  // host:port
+  std::vector<double> latency_us;           // typical; 0 = not measured
+  std::vector<std::string> address;         // host:port
 };
 
 // Upper bounds in microseconds of the buckets of a latency histogram; the last is infinite.

@@ -48,7 +48,8 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       router(cluster->config, seed()),
       stats(database_stats),
       shared_(shared),
-      hosts_(cluster->config.hosts.size()) {}
+      hosts_(cluster->config.hosts.size()),
+      loads_(hosts_.size()) {}
 
 HostPool& PoolSet::at(std::size_t host) {
   auto& pool = hosts_[host];
@@ -90,6 +91,14 @@ const sql::Catalog* PoolSet::catalog() const {
     catalog_version_ = version;
   }
   return catalog_.get();
+}
+
+std::span<const route::HostLoad> PoolSet::loads(base::Time now) {
+  for (std::size_t i = 0; i < loads_.size(); ++i) {
+    loads_[i] = cluster->counters[i].load(now);
+    loads_[i].full = hosts_[i] != nullptr && hosts_[i]->pool.starving();
+  }
+  return loads_;
 }
 
 const char* PoolSet::replication() const {

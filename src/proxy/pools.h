@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +49,8 @@ class PoolSet {
 
   HostPool& at(std::size_t host);  // made when it is not there yet
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
+  // Of the hosts, as the cluster's; valid until the next call.
+  std::span<const route::HostLoad> loads(base::Time now);
   bool unused() const;
   const char* replication() const;  // "none", "physical", "logical"
 
@@ -77,6 +80,7 @@ class PoolSet {
   mutable sql::CatalogPtr catalog_;
   mutable std::uint64_t catalog_version_ = 0;
   std::vector<std::unique_ptr<HostPool>> hosts_;  // index as the cluster's hosts; may be null
+  std::vector<route::HostLoad> loads_;            // index likewise
 };
 
 }  // namespace proxy

@@ -25,6 +25,23 @@ void ClusterRuntime::stop() {
   monitor.stop();
 }
 
+void ClusterRuntime::HostCounters::note_reply(double took_us, base::Time now) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const auto after =
+      route::after_reply({.peak = peak_us.load(kRelaxed), .typical = typical_us.load(kRelaxed)},
+                         took_us, now - replied.load(kRelaxed));
+  peak_us.store(after.peak, kRelaxed);
+  typical_us.store(after.typical, kRelaxed);
+  replied.store(now, kRelaxed);
+}
+
+route::HostLoad ClusterRuntime::HostCounters::load(base::Time now) const {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  return {.active = active.load(kRelaxed),
+          .latency = {.peak = peak_us.load(kRelaxed), .typical = typical_us.load(kRelaxed)},
+          .unconfirmed = now - replied.load(kRelaxed)};
+}
+
 const ClusterPtr* Topology::find(std::string_view cluster) const {
   for (const auto& candidate : clusters) {
     if (candidate->config.name == cluster) return &candidate;

@@ -22,6 +22,7 @@
 #include "proxy/control.h"
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
+#include "route/balance.h"
 
 namespace proxy {
 
@@ -29,7 +30,12 @@ namespace proxy {
 struct ClusterRuntime {
   struct HostCounters {
     std::atomic<std::uint32_t> active{0}, open{0};  // server connections: leased, open
-    std::atomic<double> latency_us{0};
+    // Of replies. Workers may overwrite each other's: one reply more or less is no matter.
+    std::atomic<double> peak_us{0}, typical_us{0};
+    std::atomic<base::Time> replied{};
+
+    void note_reply(double took_us, base::Time now);
+    route::HostLoad load(base::Time now) const;
   };
   ClusterRuntime(const config::Cluster& cluster,
                  std::shared_ptr<const net::TlsContext> tls_context);

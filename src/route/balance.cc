@@ -1,6 +1,8 @@
 #include "route/balance.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <limits>
 
 namespace route {
@@ -14,121 +16,209 @@ std::uint64_t mix(std::uint64_t x) {
 }
 
 constexpr double kNearlyEqual = 2;
-constexpr double kMaxCredit = 16;  // reads
+constexpr double kMaxCredit = 5;  // reads in a row
+// Averages move slowly: looking at them for every read would cost more than the rest of it.
+constexpr std::uint32_t kSlowEvery = 16;
 
 constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
+
+const HostLoad kIdle;
+
+std::uint64_t bit(std::size_t host) { return std::uint64_t{1} << host; }
+
+// The host of a set that n others come before.
+std::size_t nth(std::uint64_t bits, std::uint64_t n) {
+  for (; n > 0; --n) bits &= bits - 1;
+  return static_cast<std::size_t>(std::countr_zero(bits));
+}
+
+// The hosts of a set, in order.
+template <typename Visit>
+void each(std::uint64_t bits, Visit visit) {
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<std::size_t>(std::countr_zero(bits)));
+}
+
+int rendezvous(std::uint64_t bits, std::uint64_t client_hash) {
+  std::uint64_t lowest = 0;
+  int chosen = -1;
+  each(bits, [&](std::size_t i) {
+    const std::uint64_t rank = mix(client_hash + (i + 1) * kGolden);
+    if (chosen >= 0 && rank >= lowest) return;
+    lowest = rank;
+    chosen = static_cast<int>(i);
+  });
+  return chosen;
+}
 
 }  // namespace
 
 struct Balancer::Candidates {
-  const cluster::Snapshot& snapshot;
-  std::span<const HostLoad> load;
-  cluster::Lsn at_least;
+  std::span<const cluster::Host> hosts;
+  std::span<const HostLoad> loads;
+  std::uint64_t bits = 0;  // those who may be picked
 
-  std::size_t size() const { return snapshot.hosts.size(); }
-  bool fit(std::size_t i) const {
-    return snapshot.hosts[i].reads && snapshot.hosts[i].lsn >= at_least;
-  }
-  double active(std::size_t i) const { return i < load.size() ? load[i].active : 0; }
-  double latency(std::size_t i) const { return i < load.size() ? load[i].latency_us : 0; }
+  const HostLoad& load(std::size_t i) const { return i < loads.size() ? loads[i] : kIdle; }
+  double active(std::size_t i) const { return load(i).active; }
+  double latency(std::size_t i) const { return faded(load(i).latency.peak, load(i).unconfirmed); }
+  std::uint64_t slow() const;  // of them
 };
+
+std::uint64_t Balancer::Candidates::slow() const {
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  double fastest = kNone, second = kNone;
+  int measured = 0;
+  each(bits, [&](std::size_t i) {
+    const double typical = load(i).latency.typical;
+    if (typical == 0) return;
+    ++measured;
+    second = std::min(second, std::max(fastest, typical));
+    fastest = std::min(fastest, typical);
+  });
+  const double above = (measured == 2 ? fastest : second) * kSlowTimes + kSlowByUs;
+  std::uint64_t found = 0;
+  each(bits, [&](std::size_t i) {
+    if (load(i).latency.typical > above) found |= bit(i);
+  });
+  return found;
+}
+
+Balancer::Balancer(const config::Cluster& config, std::uint64_t seed)
+    : config_(config), state_(seed), credit_(config.hosts.size()) {
+  if (config.routing.zone.empty()) return;
+  for (std::size_t i = 0; i < std::min(kHostsMax, config.hosts.size()); ++i) {
+    if (config.hosts[i].zone == config.routing.zone) own_zone_ |= bit(i);
+  }
+}
 
 std::uint64_t Balancer::next_random() { return mix(state_ += kGolden); }
 
-double Balancer::weight(std::size_t host) const {
-  return host < config_.hosts.size() ? config_.hosts[host].weight : 1;
+// 53 bits: what a double holds.
+double Balancer::next_unit() { return static_cast<double>(next_random() >> 11) * 0x1p-53; }
+
+double Balancer::weight(std::size_t host) const { return config_.hosts[host].weight; }
+
+bool Balancer::takes_part(double share) { return share >= 1 || next_unit() < share; }
+
+void Balancer::find_slow(const Candidates& candidates) {
+  if (turn_++ % kSlowEvery == 0) slow_ = candidates.slow();
+}
+
+double Balancer::share_if_slow(std::size_t host) const {
+  return (slow_ & bit(host)) == 0 ? 1 : kSlowShare;
 }
 
 int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> load,
                    cluster::Lsn at_least, std::uint64_t client_hash) {
-  const Candidates all{snapshot, load, at_least};
+  Candidates fit{snapshot.hosts, load};
+  const std::size_t count = std::min({kHostsMax, fit.hosts.size(), config_.hosts.size()});
+  for (std::size_t i = 0; i < count; ++i) {
+    if (fit.hosts[i].reads && fit.hosts[i].lsn >= at_least) fit.bits |= bit(i);
+  }
+  if (const auto near = with_room_in_zone(fit); near != 0) fit.bits = near;
+  if (fit.bits == 0) return -1;
   switch (config_.routing.balancing) {
     case config::Balancing::kLeastConnections:
-      return least_connections(all);
+      return least_connections(fit);
     case config::Balancing::kRoundRobin:
-      return lowest(all, [](std::size_t) { return 0; });
+      return round_robin(fit);
     case config::Balancing::kRandom:
-      return random(all, /*weighted=*/true);
+      return random(fit);
     case config::Balancing::kLeastLatency:
-      return least_latency(all);
+      return least_latency(fit);
     case config::Balancing::kClientAddressHash:
-      return lowest(all, [&](std::size_t i) { return mix(client_hash + (i + 1) * kGolden); });
+      return rendezvous(fit.bits, client_hash);
   }
   return -1;
 }
 
-template <typename Cost>
-int Balancer::lowest(const Candidates& candidates, Cost cost) {
-  const std::size_t n = candidates.size();
-  if (n == 0) return -1;
-  int best = -1;
-  decltype(cost(0)) best_cost{};
-  std::size_t i = next_ < n ? next_ : 0;
-  for (std::size_t turn = 0; turn < n; ++turn, i = i + 1 == n ? 0 : i + 1) {
-    if (!candidates.fit(i)) continue;
-    const auto c = cost(i);
-    if (best >= 0 && !(c < best_cost)) continue;
-    best = static_cast<int>(i);
-    best_cost = c;
+std::uint64_t Balancer::with_room_in_zone(const Candidates& candidates) const {
+  std::uint64_t found = 0;
+  each(candidates.bits & own_zone_, [&](std::size_t i) {
+    const HostLoad& load = candidates.load(i);
+    const double room = config_.routing.zone_active_max * weight(i) * candidates.hosts[i].share;
+    if (!load.full && load.active < room) found |= bit(i);
+  });
+  return found;
+}
+
+int Balancer::round_robin(const Candidates& candidates) {
+  const std::uint64_t behind = next_ < kHostsMax ? candidates.bits & ~(bit(next_) - 1) : 0;
+  int first = -1, chosen = -1;
+  for (std::uint64_t left : {behind, candidates.bits & ~behind}) {
+    for (; left != 0 && chosen < 0; left &= left - 1) {
+      const int i = std::countr_zero(left);
+      if (first < 0) first = i;
+      if (takes_part(candidates.hosts[static_cast<std::size_t>(i)].share)) chosen = i;
+    }
   }
-  if (best >= 0) next_ = static_cast<std::size_t>(best) + 1;
-  return best;
+  if (chosen < 0) chosen = first;  // all were passed over
+  next_ = static_cast<std::size_t>(chosen) + 1;
+  return chosen;
 }
 
 // Equals by smooth weighted round robin (nginx): all earn their weight, the chosen one pays for
-// all. The credit is bounded, so that a host that returns is not flooded.
+// all. The credit is bounded, so that a host that returns is not flooded. One without a connection
+// is always an equal, whatever its weight: else a light one would get nothing from few clients.
 int Balancer::least_connections(const Candidates& candidates) {
-  const std::size_t n = std::min(candidates.size(), credit_.size());
+  find_slow(candidates);
+  std::array<double, kHostsMax> load;  // with this read, by weight; 0 = always an equal
   double least = std::numeric_limits<double>::infinity(), earned = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!candidates.fit(i)) continue;
-    least = std::min(least, candidates.active(i) / weight(i));
-    earned += weight(i);
-    credit_[i] += weight(i);
-  }
+  each(candidates.bits, [&](std::size_t i) {
+    const HostLoad& now = candidates.load(i);
+    const double of_slow = share_if_slow(i);
+    const bool slow = of_slow < 1;
+    const double weighs = weight(i) * candidates.hosts[i].share * of_slow;
+    earned += weighs;
+    credit_[i] += weighs;
+    const double with_this = (now.active + 1.0) / weighs;
+    // What a slow one is trying to answer must not keep it from being tried again.
+    load[i] = slow || now.active == 0 ? 0 : with_this;
+    if (!slow) least = std::min(least, with_this);
+  });
   int best = -1;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!candidates.fit(i)) continue;
-    const double most = kMaxCredit * weight(i);
-    credit_[i] = std::clamp(credit_[i], -most, most);
-    if ((candidates.active(i) - 1) / weight(i) > least * kNearlyEqual) continue;
+  each(candidates.bits, [&](std::size_t i) {
+    credit_[i] = std::clamp(credit_[i], -kMaxCredit * earned, kMaxCredit * earned);
+    if (load[i] > least * kNearlyEqual) return;
     if (best < 0 || credit_[i] > credit_[static_cast<std::size_t>(best)])
       best = static_cast<int>(i);
-  }
-  if (best >= 0) credit_[static_cast<std::size_t>(best)] -= earned;
+  });
+  credit_[static_cast<std::size_t>(best)] -= earned;
   return best;
 }
 
-int Balancer::random(const Candidates& candidates, bool weighted) {
-  const auto weight_of = [&](std::size_t i) { return weighted ? weight(i) : 1.0; };
+int Balancer::random(const Candidates& candidates) {
+  const auto weight_of = [&](std::size_t i) { return weight(i) * candidates.hosts[i].share; };
   double total = 0;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (candidates.fit(i)) total += weight_of(i);
-  }
-  // 53 bits: what a double holds; in [0, 1).
-  double left = static_cast<double>(next_random() >> 11) * 0x1p-53 * total;
-  int last = -1;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (!candidates.fit(i)) continue;
-    last = static_cast<int>(i);
+  each(candidates.bits, [&](std::size_t i) { total += weight_of(i); });
+  double left = next_unit() * total;
+  int chosen = -1;
+  each(candidates.bits, [&](std::size_t i) {
+    if (chosen >= 0 && left < 0) return;  // rounding may leave a little at the end: the last one
+    chosen = static_cast<int>(i);
     left -= weight_of(i);
-    if (left < 0) break;  // rounding may leave a little at the end: the last one then
-  }
-  return last;
+  });
+  return chosen;
 }
 
 int Balancer::least_latency(const Candidates& candidates) {
-  if (next_random() % kExploreEvery == 0) return random(candidates, /*weighted=*/false);
-  double fastest = 0;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const double latency = candidates.latency(i);
-    if (candidates.fit(i) && latency > 0 && (fastest == 0 || latency < fastest)) fastest = latency;
-  }
-  if (fastest == 0) fastest = 1;
-  return lowest(candidates, [&](std::size_t i) {
-    const double latency = candidates.latency(i) > 0 ? candidates.latency(i) : fastest;
-    return latency * (candidates.active(i) + 1);
-  });
+  const auto count = static_cast<std::uint64_t>(std::popcount(candidates.bits));
+  if (count == 1) return std::countr_zero(candidates.bits);
+  find_slow(candidates);
+  const std::uint64_t random = next_random();
+  // The halves, each taken to a range: the second is of the others.
+  const std::uint64_t first = (random >> 32) * count >> 32;
+  const std::uint64_t other = (random & 0xffffffffu) * (count - 1) >> 32;
+  const std::size_t a = nth(candidates.bits, first);
+  const std::size_t b = nth(candidates.bits & ~bit(a), other);
+  const bool with_a = takes_part(candidates.hosts[a].share * share_if_slow(a));
+  const bool with_b = takes_part(candidates.hosts[b].share * share_if_slow(b));
+  if (with_a != with_b) return static_cast<int>(with_a ? a : b);
+  const double latency_a = candidates.latency(a), latency_b = candidates.latency(b);
+  const auto cost = [&](std::size_t i, double own, double other_one) {
+    const double latency = own > 0 ? own : other_one > 0 ? other_one : 1;
+    return latency * (candidates.active(i) + 1) / weight(i);
+  };
+  return static_cast<int>(cost(b, latency_b, latency_a) < cost(a, latency_a, latency_b) ? b : a);
 }
 
 }  // namespace route

@@ -6,37 +6,54 @@
 #include <span>
 #include <vector>
 
+#include "base/time.h"
 #include "cluster/snapshot.h"
 #include "config/config.h"
+#include "route/latency.h"
 
 namespace route {
 
 // Load of one host as this process sees it; index as Snapshot::hosts.
 struct HostLoad {
-  std::uint32_t active = 0;  // server connections executing for a client, all workers
-  double latency_us = 0;     // moving average of its replies; 0 = not measured
+  std::uint32_t active = 0;      // server connections executing for a client, all workers
+  Latency latency{};             // of its replies
+  base::Duration unconfirmed{};  // since the last of them
+  bool full = false;             // clients of the pool that asks wait for a connection to it
 };
 
 // One algorithm of config::Balancing over the hosts that serve reads and have replayed enough.
-// Equals are taken in turn. Never allocates. The config outlives it.
+// Equals are taken in turn, or at random. Never allocates. The config outlives it.
 //
+// First those of the own zone (Routing::zone) that have room: fewer active connections than
+// zone_active_max for each unit of weight, and nobody waiting. If there is none, all.
+//
+// A host's weight is the configured one times its share (cluster::Host).
 // kLeastConnections: fewest active / weight. Up to one more than twice as many count as equal, and
 //   of equals the one is taken that was served least so far, by weight: replicas get their share
 //   of the reads until one is more than twice as slow as another.
-// kRoundRobin: in turn.
+// kRoundRobin: in turn. A host with less than its full share is passed over now and then.
 // kRandom: by weight.
-// kLeastLatency: lowest latency * (active + 1), so that a fast host that fills up is left in time
-//   (Finagle's "peak EWMA" without the peak). A host not measured yet counts as fast as the
-//   fastest; one read in kExploreEvery goes to a random host, so that one that was slow once is
-//   measured again.
+// kLeastLatency: of two at random the one with the lower latency * (active + 1) / weight ("peak
+//   EWMA" and "power of two choices", Finagle), so that a fast host that fills up is left in time.
+//   A host not measured yet counts as fast as the other one. A latency that no reply confirms
+//   fades: a host that was slow once is measured again. One with less than its full share is
+//   passed over now and then.
 // kClientAddressHash: rendezvous hashing (Thaler, Ravishankar 1998): a client stays on its
-//   replica for as long as that is fit, and only a lost replica's clients move.
+//   replica for as long as that is fit, and only a lost replica's clients move. By no weight: lag,
+//   which comes and goes, would move clients to and fro.
+//
+// Slow hosts. Even a host that is twenty times slower would get one read of forty by its active
+// connections, and more by its latency whenever the others have a few each: enough to be the 99th
+// percentile of all reads. So under kLeastConnections and kLeastLatency a host whose replies
+// typically take kSlowTimes those of the second fastest, and kSlowByUs more, gets kSlowShare of
+// its share: enough to find out that it is fast again. The second fastest, because one that fails
+// at once is fast, too; of two hosts it is the other one.
 class Balancer {
  public:
-  static constexpr std::uint64_t kExploreEvery = 32;
+  static constexpr std::size_t kHostsMax = 64;
+  static constexpr double kSlowTimes = 4, kSlowByUs = 2000, kSlowShare = 1.0 / 256;
 
-  Balancer(const config::Cluster& config, std::uint64_t seed)
-      : config_(config), state_(seed), credit_(config.hosts.size()) {}
+  Balancer(const config::Cluster& config, std::uint64_t seed);
 
   // Index of a host whose position is at least `at_least`, or -1. load may be shorter than the
   // hosts: those without an entry are idle and not measured.
@@ -44,19 +61,25 @@ class Balancer {
            std::uint64_t client_hash);
 
  private:
-  struct Candidates;  // what pick() was asked
+  struct Candidates;  // those of which one is to be picked
 
-  // Lowest cost(index), equals in turn.
-  template <typename Cost>
-  int lowest(const Candidates& candidates, Cost cost);
+  std::uint64_t with_room_in_zone(const Candidates& candidates) const;  // a bit for each host
+  int round_robin(const Candidates& candidates);
   int least_connections(const Candidates& candidates);
-  int random(const Candidates& candidates, bool weighted);
+  int random(const Candidates& candidates);
   int least_latency(const Candidates& candidates);
   double weight(std::size_t host) const;
+  void find_slow(const Candidates& candidates);
+  double share_if_slow(std::size_t host) const;
+  bool takes_part(double share);
   std::uint64_t next_random();
+  double next_unit();  // in [0, 1)
 
   const config::Cluster& config_;
   std::uint64_t state_;
+  std::uint64_t own_zone_ = 0;  // a bit for each host of Routing::zone
+  std::uint64_t slow_ = 0;      // a bit for each host, as last looked at
+  std::uint32_t turn_ = 0;      // picks, for when to look again
   std::vector<double> credit_;  // by host: reads that it lacks of its share, times weight
   std::size_t next_ = 0;        // where the next turn begins: behind the last one chosen
 };

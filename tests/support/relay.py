@@ -1,0 +1,50 @@
+"""A network path to a host that can be made slow."""
+import asyncio
+import contextlib
+import multiprocessing
+
+from support.weir import free_port
+
+
+class Relay:
+    """Passes bytes between `port` and a port of 127.0.0.1; answers take `delay` seconds longer.
+
+    A process, so that it is not slowed by what the test does.
+    """
+
+    def __init__(self, target_port):
+        self.target_port, self.port = target_port, free_port()
+        fork = multiprocessing.get_context("fork")
+        self._delay, self._listens = fork.Value("d", 0.0), fork.Event()
+        self._process = fork.Process(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def delay(self, seconds):
+        self._delay.value = seconds
+
+    def __enter__(self):
+        self._process.start()
+        assert self._listens.wait(10), "the relay does not listen"
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.join()
+
+    async def _serve(self):
+        server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self._listens.set()
+        await server.serve_forever()
+
+    async def _connect(self, reader, writer):
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        await asyncio.gather(self._copy(reader, there_writer, slow=False),
+                             self._copy(there_reader, writer, slow=True))
+
+    async def _copy(self, reader, writer, slow):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if slow and self._delay.value:
+                    await asyncio.sleep(self._delay.value)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
