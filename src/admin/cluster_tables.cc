@@ -51,6 +51,7 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"received_lsn"},
     {"timeline", Type::kInt8},
     {"reads", Type::kInt4},
+    {"share", Type::kFloat8},
     {"active", Type::kInt4},
     {"open", Type::kInt4},
     {"latency_us", Type::kInt8},
@@ -75,6 +76,8 @@ void fill_hosts(const Source& source, Emit emit) {
       if (i < row.latency_us.size() && row.latency_us[i] > 0) {
         latency = std::int64_t{std::llround(std::min(row.latency_us[i], 1e15))};
       }
+      Value share;
+      if (host.reads) share = std::round(host.share * 100) / 100;
       Value sampled;
       if (host.sampled != base::Time{}) {
         sampled = base::to_ms(source.inspection.taken - host.sampled);
@@ -84,8 +87,8 @@ void fill_hosts(const Source& source, Emit emit) {
             known(host.lag_ms), known(host.lag_bytes), lsn_text(host.lsn),
             lsn_text(host.received_lsn),
             host.timeline == 0 ? Value() : Value(std::int64_t{host.timeline}),
-            std::int64_t{host.reads}, at_or_null(row.active, i), at_or_null(row.open, i), latency,
-            sampled, host.why});
+            std::int64_t{host.reads}, share, at_or_null(row.active, i), at_or_null(row.open, i),
+            latency, sampled, host.why});
     }
   }
 }

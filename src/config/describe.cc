@@ -1,5 +1,6 @@
 #include "config/describe.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "absl/strings/str_join.h"
@@ -91,6 +92,11 @@ void describe_user(const User& user, std::string& out) {
 
 // What an operator may not have meant.
 void describe_warnings(const Config& config, std::string& out) {
+  for (const Cluster& cluster : config.clusters) {
+    const std::string& zone = cluster.routing.zone;
+    if (zone.empty() || std::ranges::count(cluster.hosts, zone, &Host::zone) > 0) continue;
+    append(out, "note: no host of cluster ", cluster.name, " is in routing.zone, ", zone, "\n");
+  }
   bool open = false;
   for (const Listener& listener : config.listeners) {
     open |=

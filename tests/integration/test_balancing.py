@@ -90,13 +90,17 @@ def seen_by(cluster, client, count):
     return Counter(cluster.number_of(client.value(READ)) for _ in range(count))
 
 
+def share_of(weir, cluster, number):
+    port = str(cluster.ports[number])
+    return next(float(row["share"]) for row in weir.show("HOSTS") if port in row["address"])
+
+
 @pytest.mark.parametrize("balancing", ["least_connections", "round_robin"])
 def test_a_replica_that_returns_starts_slowly(start_weir, cluster, balancing):
     weir = start_weir({"timeouts": {"server_retry": "100ms"},
                        "routing": {"balancing": balancing, "slow_start": "4s"}})
     with weir.connect() as client:
         assert min(seen_by(cluster, client, 300)[n] for n in (1, 2, 3)) > 60
-        wait_until(lambda: weir.show("HOSTS"), "the console answers")
         time.sleep(4)  # what comes up this early is no return
         with cluster.killed(2):
             wait_until(lambda: seen_by(cluster, client, 30)[2] == 0, "it is left", 5 * SLOW)
@@ -106,6 +110,7 @@ def test_a_replica_that_returns_starts_slowly(start_weir, cluster, balancing):
         early = seen_by(cluster, client, 300)
         assert time.monotonic() - returned < 2 * SLOW
         assert early[2] < 75, early
+        assert 0.1 <= share_of(weir, cluster, 2) < 0.7 < share_of(weir, cluster, 1)
         time.sleep(4)
         late = seen_by(cluster, client, 300)
         assert late[2] > 75, late

@@ -108,6 +108,10 @@ TEST_CASE("describe: what was understood") {
 TEST_CASE("describe: what an operator may not have meant") {
   const char* const open = "anybody there may log in";
   const char* const console = "nobody may use the console";
+  const char* const zone = "note: no host of cluster main is in routing.zone, c\n";
+  CHECK(describe(loaded(kRich, {"routing.zone=c"})).find(zone) != std::string::npos);
+  CHECK(describe(loaded(kRich, {"routing.zone=b"})).find("note: no host") == std::string::npos);
+  CHECK(describe(loaded(kRich)).find("note: no host") == std::string::npos);
   const std::string trust = "auth.method=trust";
   CHECK(describe(loaded(kMinimal, {trust, "listen=*"})).find(open) != std::string::npos);
   CHECK(describe(loaded(kMinimal, {trust, "listen=[::1]:1"})).find(open) == std::string::npos);
