@@ -1,4 +1,4 @@
-// Nanoseconds per choice of a replica, by algorithm and number of replicas.
+// Nanoseconds per choice of a replica, by algorithm and number of replicas, and per reply noted.
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -35,6 +35,17 @@ double ns_each(config::Balancing balancing, std::size_t replicas) {
   return sink == 0 ? 0 : took.count() / kPicks;
 }
 
+double ns_each_reply() {
+  constexpr int kReplies = 20'000'000;
+  route::Latency latency;
+  const auto begin = Clock::now();
+  for (int i = 0; i < kReplies; ++i) {
+    latency = route::after_reply(latency, 300 + (i & 255), base::microseconds(i & 127));
+  }
+  const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
+  return latency.peak == 0 ? 0 : took.count() / kReplies;
+}
+
 }  // namespace
 
 int main() {
@@ -46,4 +57,5 @@ int main() {
       std::printf(" %9.1f", ns_each(balancing, replicas));
     std::printf("\n");
   }
+  std::printf("%-20s %9.1f\n", "noting a reply", ns_each_reply());
 }
