@@ -90,6 +90,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool write_renamed(protocol::Bytes error);
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
+  void on_position(protocol::Bytes body);
   void on_probe_ended();
   void on_probe_failed();
   void on_settings_applied();
@@ -221,6 +222,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_forward.cc
   std::size_t send_gathered(protocol::Bytes in);
+  void ask_position();
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
   bool expect(session::Entry entry);
@@ -289,8 +291,11 @@ class Client final : public net::Connection, public pool::Waiter {
   session::OwnSettings own_;
   // As route::SessionView has them.
   base::Time as_of_{}, host_as_of_{}, kept_since_{}, on_primary_since_{}, awaiting_since_{};
+  base::Time no_await_before_{};
   base::Time strong_as_of_{};  // of the request that is being routed
   int read_host_ = -1;
+  protocol::Lsn host_lsn_ = 0;
+  bool position_valid_ = false;  // nothing was sent since the position was asked for
   char status_ = 'I';
 
   // The request.

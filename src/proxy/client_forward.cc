@@ -48,6 +48,10 @@ bool is_ours(std::string_view statement) { return statement.starts_with("weir_")
 std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
   note_access(gathered_.access);
+  position_valid_ = false;
+  const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
+                   status_ == 'I' && !server->on_primary() &&
+                   worker_.loop().now() - kept_since_ >= route::Balancer::kStay;
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
@@ -65,9 +69,16 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   }
   if (!again_.empty()) used = bytes;  // the server broke: all of it is kept there
   gathered_ = {};
+  if (ask && is_open() && server != nullptr) ask_position();
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);
   return used;
+}
+
+// So that the next read may go to another replica that is as far.
+void Client::ask_position() {
+  server->inject_query("SELECT pg_catalog.pg_last_wal_replay_lsn()", kNotePosition);
+  position_valid_ = true;
 }
 
 // One message, or a piece of a large one.

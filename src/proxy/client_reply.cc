@@ -194,6 +194,7 @@ void Client::note_end_of_transaction() {
   if (!server->on_primary()) {
     read_host_ = static_cast<int>(server->pool().host);
     host_as_of_ = ended;
+    host_lsn_ = 0;  // what comes now is of this read
     return;
   }
   as_of_ = ended;
@@ -246,6 +247,12 @@ void Client::on_probe_row(protocol::Bytes body) {
     pins.add(kProbed[i], worker_.loop().now(), "function, DO or CALL");
     server->dirty = true;
   }
+}
+
+void Client::on_position(protocol::Bytes body) {
+  const auto row = protocol::decode_data_row(body);
+  if (!position_valid_ || !row || row->size() != 1) return;
+  host_lsn_ = protocol::parse_lsn((*row)[0].value_or("")).value_or(0);
 }
 
 // The session has the settings that its server has now. Of those that are hidden it keeps what it

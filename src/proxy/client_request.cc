@@ -13,6 +13,7 @@ namespace proxy {
 namespace {
 
 constexpr std::size_t kMaxPipelined = 4096;  // messages in flight on one server
+constexpr int kInVain = 20;  // times as long as it has waited a client does not wait again
 
 bool is_copy(char type) {
   return type == protocol::frontend::kCopyData || type == protocol::frontend::kCopyDone ||
@@ -341,9 +342,10 @@ route::SessionView Client::view() {
       .as_of = strong ? strong_as_of_ : as_of_,
       .host = read_host_,
       .host_as_of = host_as_of_,
-      .kept_since = kept_since_,
+      .host_lsn = host_lsn_,
       .on_primary_since = on_primary_since_,
-      .awaiting_since = awaiting_since_};
+      .awaiting_since = awaiting_since_,
+      .no_await_before = no_await_before_};
 }
 
 // What the next decisions go by.
@@ -353,7 +355,11 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
     if (awaiting_since_ == base::Time{}) awaiting_since_ = net::read_clock();
     return;
   }
-  awaiting_since_ = strong_as_of_ = {};
+  const base::Time awaited = std::exchange(awaiting_since_, base::Time{});
+  strong_as_of_ = {};
+  if (awaited != base::Time{} && (decision.target != route::Target::kReplica || decision.kept)) {
+    no_await_before_ = now + kInVain * (now - awaited);
+  }
   if (decision.target == route::Target::kReplica) {
     on_primary_since_ = {};
     if (!decision.kept) kept_since_ = now;

@@ -20,7 +20,7 @@ bool passes_in_pieces(char type) {
 }
 
 bool is_injected(Note note) {
-  return note == kNoteSettings || note == kNoteReset || note == kNoteProbe;
+  return note == kNoteSettings || note == kNoteReset || note == kNoteProbe || note == kNotePosition;
 }
 
 constexpr char kInPieces = 0;  // in place of a type: the message is not whole
@@ -197,6 +197,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
       client->on_parse_ended(entry->statement, true);
     }
     if (note == kNoteProbe && type == protocol::backend::kDataRow) client->on_probe_row(body);
+    if (note == kNotePosition && type == protocol::backend::kDataRow) client->on_position(body);
   }
   if (step.ready) {
     const bool forwarded = step.forward;
@@ -337,6 +338,7 @@ void Server::on_dropped(const session::Entry& entry) {
 }
 
 void Server::on_hidden_failure(Note note, protocol::Bytes body) {
+  if (note == kNotePosition) return;  // then it is not known
   const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
   settings_unknown = true;
   if (note == kNoteSettings && client != nullptr) {

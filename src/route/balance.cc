@@ -16,6 +16,7 @@ std::uint64_t mix(std::uint64_t x) {
 }
 
 constexpr double kNearlyEqual = 2;
+constexpr std::size_t kStaysMax = 4096;
 constexpr double kMaxCredit = 5;  // reads in a row
 // Averages move slowly: looking at them for every read would cost more than the rest of it.
 constexpr std::uint32_t kSlowEvery = 16;
@@ -83,7 +84,7 @@ std::uint64_t Balancer::Candidates::slow() const {
 }
 
 Balancer::Balancer(const config::Cluster& config, std::uint64_t seed)
-    : config_(config), state_(seed), credit_(config.hosts.size()) {
+    : config_(config), state_(seed), credit_(config.hosts.size()), residents_(config.hosts.size()) {
   if (config.routing.zone.empty()) return;
   for (std::size_t i = 0; i < std::min(kHostsMax, config.hosts.size()); ++i) {
     if (config.hosts[i].zone == config.routing.zone) own_zone_ |= bit(i);
@@ -108,7 +109,7 @@ double Balancer::share_if_slow(std::size_t host) const {
 }
 
 int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> load,
-                   cluster::Lsn at_least, std::uint64_t client_hash) {
+                   cluster::Lsn at_least, std::uint64_t client_hash, base::Time stays_from) {
   Candidates fit{snapshot.hosts, load};
   const std::size_t count = std::min({kHostsMax, fit.hosts.size(), config_.hosts.size()});
   for (std::size_t i = 0; i < count; ++i) {
@@ -118,7 +119,8 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
   if (fit.bits == 0) return -1;
   switch (config_.routing.balancing) {
     case config::Balancing::kLeastConnections:
-      return least_connections(fit);
+      return stays_from == base::Time{} ? least_connections(fit)
+                                        : fewest_residents(fit, stays_from);
     case config::Balancing::kRoundRobin:
       return round_robin(fit);
     case config::Balancing::kRandom:
@@ -184,6 +186,32 @@ int Balancer::least_connections(const Candidates& candidates) {
   });
   credit_[static_cast<std::size_t>(best)] -= earned;
   return best;
+}
+
+// Ties at random, so that the first sessions of several workers do not all go to one host.
+int Balancer::fewest_residents(const Candidates& candidates, base::Time now) {
+  while (!stays_.empty() && (now - stays_.front().first >= kStay || stays_.size() > kStaysMax)) {
+    --residents_[stays_.front().second];
+    stays_.pop_front();
+  }
+  find_slow(candidates);
+  double fewest = std::numeric_limits<double>::infinity();
+  std::uint64_t equal = 0;
+  each(candidates.bits, [&](std::size_t i) {
+    const double of_slow = share_if_slow(i);
+    // A slow one is looked at again now and then, all the same.
+    const double weighs =
+        weight(i) * candidates.hosts[i].share * (takes_part(of_slow) ? 1 : of_slow);
+    const double with_this = (residents_[i] + 1) / weighs;
+    if (with_this > fewest) return;
+    equal = with_this < fewest ? bit(i) : equal | bit(i);
+    fewest = with_this;
+  });
+  const std::size_t chosen =
+      nth(equal, next_random() % static_cast<unsigned>(std::popcount(equal)));
+  ++residents_[chosen];
+  stays_.emplace_back(now, chosen);
+  return static_cast<int>(chosen);
 }
 
 int Balancer::random(const Candidates& candidates) {

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -22,7 +24,8 @@ struct HostLoad {
 };
 
 // One algorithm of config::Balancing over the hosts that serve reads and have replayed enough.
-// Equals are taken in turn, or at random. Never allocates. The config outlives it.
+// Equals are taken in turn, or at random. Allocates only to remember sessions that stay. The config
+// outlives it.
 //
 // First those of the own zone (Routing::zone) that have room: fewer active connections than
 // zone_active_max for each unit of weight, and nobody waiting. If there is none, all.
@@ -30,7 +33,8 @@ struct HostLoad {
 // A host's weight is the configured one times its share (cluster::Host).
 // kLeastConnections: fewest active / weight. Up to one more than twice as many count as equal, and
 //   of equals the one is taken that was served least so far, by weight: replicas get their share
-//   of the reads until one is more than twice as slow as another.
+//   of the reads until one is more than twice as slow as another. A session that stays goes where
+//   the fewest have come within kStay, by weight.
 // kRoundRobin: in turn. A host with less than its full share is passed over now and then.
 // kRandom: by weight.
 // kLeastLatency: of two at random the one with the lower latency * (active + 1) / weight ("peak
@@ -51,14 +55,16 @@ struct HostLoad {
 class Balancer {
  public:
   static constexpr std::size_t kHostsMax = 64;
+  static constexpr base::Duration kStay = base::milliseconds(100);
   static constexpr double kSlowTimes = 4, kSlowByUs = 2000, kSlowShare = 1.0 / 256;
 
   Balancer(const config::Cluster& config, std::uint64_t seed);
 
   // Index of a host whose position is at least `at_least`, or -1. load may be shorter than the
-  // hosts: those without an entry are idle and not measured.
+  // hosts: those without an entry are idle and not measured. `stays`: later reads of the same
+  // session will go there unasked; turns of those are taken apart from those of single reads.
   int pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> load, cluster::Lsn at_least,
-           std::uint64_t client_hash);
+           std::uint64_t client_hash, base::Time stays_from = {});
 
  private:
   struct Candidates;  // those of which one is to be picked
@@ -66,6 +72,7 @@ class Balancer {
   std::uint64_t with_room_in_zone(const Candidates& candidates) const;  // a bit for each host
   int round_robin(const Candidates& candidates);
   int least_connections(const Candidates& candidates);
+  int fewest_residents(const Candidates& candidates, base::Time now);
   int random(const Candidates& candidates);
   int least_latency(const Candidates& candidates);
   double weight(std::size_t host) const;
@@ -82,6 +89,8 @@ class Balancer {
   std::uint32_t turn_ = 0;      // picks, for when to look again
   std::vector<double> credit_;  // by host: reads that it lacks of its share, times weight
   std::size_t next_ = 0;        // where the next turn begins: behind the last one chosen
+  std::deque<std::pair<base::Time, std::size_t>> stays_;  // when a session came to which host
+  std::vector<std::uint32_t> residents_;                  // by host: how many of them
 };
 
 }  // namespace route

@@ -74,7 +74,9 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
   const auto host = static_cast<std::size_t>(session.host);
   if (session.host < 0 || host >= snapshot.hosts.size()) return needs;
   const cluster::Host& its = snapshot.hosts[host];
-  const Lsn there = its.sampled >= session.host_as_of ? its.lsn : 0;
+  const Lsn there = session.host_lsn != 0               ? session.host_lsn
+                    : its.sampled >= session.host_as_of ? its.lsn
+                                                        : 0;
   const Lsn primary = snapshot.position_after(session.host_as_of);
   const Lsn seen = there != 0 && primary != 0 ? std::min(there, primary) : std::max(there, primary);
   needs.only_its_host = seen == 0;
@@ -84,10 +86,11 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
 }
 
 int Router::pick(const Needs& needs, const SessionView& session, const Snapshot& snapshot,
-                 std::span<const HostLoad> load) {
+                 std::span<const HostLoad> load, bool stays) {
   if (!needs.known) return -1;
   if (!needs.only_its_host) {
-    return balancer_.pick(snapshot, load, needs.at_least, session.client_hash);
+    return balancer_.pick(snapshot, load, needs.at_least, session.client_hash,
+                          stays ? session.now : base::Time{});
   }
   const cluster::Host& its = snapshot.hosts[static_cast<std::size_t>(session.host)];
   return its.reads && its.lsn >= needs.at_least ? session.host : -1;
@@ -95,6 +98,7 @@ int Router::pick(const Needs& needs, const SessionView& session, const Snapshot&
 
 bool Router::should_await(const SessionView& session, const Needs& needs,
                           const Snapshot& snapshot) const {
+  if (session.now < session.no_await_before) return false;
   std::int64_t lag_ms = std::numeric_limits<std::int64_t>::max();
   bool looked = needs.known && session.awaiting_since != base::Time{};  // sampled since, all
   for (const cluster::Host& host : snapshot.hosts) {
@@ -119,15 +123,11 @@ bool Router::should_await(const SessionView& session, const Needs& needs,
 Decision Router::replica(sql::Access access, const char* why, const SessionView& session,
                          const Snapshot& snapshot, std::span<const HostLoad> load) {
   const Needs needs = access == sql::Access::kNone ? Needs{} : needs_of(session, snapshot);
-  const int host = pick(needs, session, snapshot, load);
+  const bool stays =
+      access != sql::Access::kNone && session.consistency != config::Consistency::kEventual;
+  const int host = pick(needs, session, snapshot, load, stays);
   if (host >= 0) {
-    const bool kept = needs.only_its_host;
-    const bool look =
-        kept && session.now - session.kept_since >= kKeep &&
-        std::ranges::count_if(snapshot.hosts, &cluster::Host::reads) > 1 &&
-        (session.awaiting_since == base::Time{} || session.now - session.awaiting_since < kProof);
-    if (look) return {.target = Target::kAwait, .reason = why};
-    return {.target = Target::kReplica, .host = host, .kept = kept, .reason = why};
+    return {.target = Target::kReplica, .host = host, .kept = needs.only_its_host, .reason = why};
   }
   if (any_serves_reads(snapshot)) {
     if (should_await(session, needs, snapshot)) {

@@ -32,13 +32,14 @@ struct SessionView {
   std::uint64_t client_hash = 0;  // of its address, for kClientAddressHash
 
   // Of kSession and kStrong. {} = never, none.
-  base::Time as_of{};       // reads must see what the primary had then: of the session's last
-                            // commit or read there, or, if strong, of the request
-  int host = -1;            // the replica where it read last, and when; later reads must not see
-  base::Time host_as_of{};  // an earlier state
-  base::Time kept_since{};  // since when its reads are kept at that replica
+  base::Time as_of{};         // reads must see what the primary had then: of the session's last
+                              // commit or read there, or, if strong, of the request
+  int host = -1;              // the replica where it read last, and when; later reads must not see
+  base::Time host_as_of{};    // an earlier state
+  cluster::Lsn host_lsn = 0;  // how far that replica was after that read; 0 = not asked
   base::Time on_primary_since{};  // since when they go to the primary because they must be fresh
   base::Time awaiting_since{};    // since when this request has been answered kAwait
+  base::Time no_await_before{};   // waiting was in vain lately
 };
 
 // All texts that Decision::reason can be.
@@ -61,8 +62,8 @@ inline constexpr const char* kNoneConfigured = "no replica is configured";
 
 struct Decision {
   Target target = Target::kPrimary;
-  int host = -1;            // index into Snapshot::hosts; -1 for kNo... and kAwait
-  bool kept = false;        // at the replica where it read last, without looking at the others
+  int host = -1;      // index into Snapshot::hosts; -1 for kNo... and kAwait
+  bool kept = false;  // at the replica where it read last: the others are not known to be as far
   const char* reason = "";  // one of namespace reason; for kNoPrimary, why it needs the primary
 };
 
@@ -90,9 +91,8 @@ inline bool is_for_freshness(const char* why) {
 //
 // Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
 // replayed where the first position that the primary was asked for after it is. What was read on a
-// replica is there, and where its position sampled after it is, or that of the primary. So a
-// session that reads without a pause stays on its replica, but for a look at the others every
-// kKeep.
+// replica is there, and where its position after it is, or that of the primary. So a session that
+// reads without a pause stays on its replica, unless that is asked for its position behind a read.
 //
 // kAwait, for at most kProof, when by its lag a replica should be fresh enough by now and only the
 // proof is missing. Longer, up to consistency_wait, for a session that has read from the primary
@@ -100,8 +100,7 @@ inline bool is_for_freshness(const char* why) {
 // best.
 class Router {
  public:
-  static constexpr base::Duration kProof = base::milliseconds(5);
-  static constexpr base::Duration kKeep = base::seconds(1);
+  static constexpr base::Duration kProof = base::milliseconds(20);
 
   Router(const config::Cluster& config, std::uint64_t seed);
 
@@ -123,7 +122,7 @@ class Router {
                    const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
   static Needs needs_of(const SessionView& session, const cluster::Snapshot& snapshot);
   int pick(const Needs& needs, const SessionView& session, const cluster::Snapshot& snapshot,
-           std::span<const HostLoad> load);
+           std::span<const HostLoad> load, bool stays);
   bool should_await(const SessionView& session, const Needs& needs,
                     const cluster::Snapshot& snapshot) const;
 

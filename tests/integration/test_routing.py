@@ -44,7 +44,7 @@ def names(cluster, shared_weir):
         ALTER TABLE {table} OWNER TO app;
         """.format(**made))
     cluster.wait_replayed()
-    with shared_weir.connect() as client:  # definitions that did not pass through it
+    with shared_weir.connect(**{"weir.consistency": "eventual"}) as client:  # definitions that did not pass through it
         wait_until(lambda: hosts_of(cluster, client, f"SELECT {PORT}, {made['stable']}()") == {1, 2},
                    "the catalog is read again")
     return made
@@ -52,7 +52,8 @@ def names(cluster, shared_weir):
 
 @pytest.fixture
 def client(weir):
-    with weir.connect() as made:
+    # So that its reads are spread: by default they stay where the session has read last.
+    with weir.connect(**{"weir.consistency": "eventual"}) as made:
         yield made
 
 
@@ -281,7 +282,7 @@ def test_route_as_a_startup_option(weir, cluster):
 
 @pytest.mark.parametrize("balancing", ["least_connections", "round_robin", "random"])
 def test_reads_are_spread_evenly(start_weir, cluster, balancing):
-    weir = start_weir({"routing": {"balancing": balancing}})
+    weir = start_weir({"routing": {"balancing": balancing, "consistency": "eventual"}})
     clients = [weir.connect() for _ in range(4)]
     seen = Counter()
     for _ in range(250):
@@ -317,7 +318,8 @@ def test_split_reads_off(start_weir, cluster):
 def test_weights(start_weir, cluster):
     hosts = [{"host": "127.0.0.1", "port": port, "weight": weight}
              for port, weight in zip(cluster.ports, (1, 1, 3))]
-    weir = start_weir({"clusters": {"main": {"hosts": hosts}}, "routing": {"balancing": "random"}})
+    weir = start_weir({"clusters": {"main": {"hosts": hosts}}, "routing": {"balancing": "random",
+                                                                          "consistency": "eventual"}})
     with weir.connect() as client:
         seen = Counter(host_of(cluster, client) for _ in range(800))
     assert seen[0] == 0 and 2.0 < seen[2] / seen[1] < 4.5

@@ -129,7 +129,6 @@ TEST_CASE("router: a session does not go back in time") {
   c.session.now = at(300);
   c.session.host = 2;
   c.session.host_as_of = at(290);
-  c.session.kept_since = at(280);
   for (auto& host : c.scene.snapshot.hosts) host.sampled = at(200);
   // Nobody can say how far the others are beside what it saw on its replica.
   for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
@@ -158,14 +157,12 @@ TEST_CASE("router: a session does not go back in time") {
     c.scene.snapshot.hosts[2].reads = false;
     CHECK(c.decide(Access::kRead).host == 1);
   }
-  SUBCASE("once in a while it looks whether the others have become as far") {
-    c.session.now = c.session.kept_since + Router::kKeep;
-    check(c.decide(Access::kRead), Target::kAwait, "read");
-    c.session.awaiting_since = c.session.now - Router::kProof;  // in vain
-    check(c.decide(Access::kRead), Target::kReplica, "read");
-    c.session.awaiting_since = {};
-    c.scene.snapshot.hosts[1].reads = false;  // no other
-    check(c.decide(Access::kRead), Target::kReplica, "read");
+  SUBCASE("its replica has said how far it was: whoever is as far") {
+    c.session.host_lsn = 1000;
+    c.scene.snapshot.hosts[2].reads = false;
+    CHECK(c.decide(Access::kRead).host == 1);
+    c.session.host_lsn = 1001;
+    check(c.decide(Access::kRead), Target::kPrimary, "earlier reads");
   }
 }
 
