@@ -222,6 +222,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_forward.cc
   std::size_t send_gathered(protocol::Bytes in);
+  bool stays_for_long() const;
   void ask_position();
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
@@ -295,7 +296,8 @@ class Client final : public net::Connection, public pool::Waiter {
   base::Time strong_as_of_{};  // of the request that is being routed
   int read_host_ = -1;
   protocol::Lsn host_lsn_ = 0;
-  bool position_valid_ = false;  // nothing was sent since the position was asked for
+  bool position_valid_ = false;   // nothing was sent since the position was asked for
+  std::uint32_t kept_reads_ = 0;  // since kept_since_
   char status_ = 'I';
 
   // The request.

@@ -19,6 +19,10 @@ using session::Fate;
 // Larger messages are passed on as they come; these two types need nothing of their bodies.
 constexpr std::size_t kWholeUpTo = 64u << 10;
 
+// To ask a replica for its position is worth it for a hundredth of the reads.
+constexpr std::uint32_t kManyReads = 128;
+constexpr base::milliseconds kShortStay{10};
+
 std::uint16_t forbidden_residue(const config::Pinning& pinning) {
   unsigned forbidden = 0;
   if (!pinning.temporary_objects) forbidden |= sql::kTempObject;
@@ -50,8 +54,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   note_access(gathered_.access);
   position_valid_ = false;
   const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
-                   status_ == 'I' && !server->on_primary() &&
-                   worker_.loop().now() - kept_since_ >= route::Balancer::kStay;
+                   status_ == 'I' && !server->on_primary() && stays_for_long();
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
@@ -73,6 +76,11 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);
   return used;
+}
+
+bool Client::stays_for_long() const {
+  const auto time = worker_.loop().now() - kept_since_;
+  return time >= route::Balancer::kStay || (kept_reads_ >= kManyReads && time >= kShortStay);
 }
 
 // So that the next read may go to another replica that is as far.

@@ -362,7 +362,10 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
   }
   if (decision.target == route::Target::kReplica) {
     on_primary_since_ = {};
-    if (!decision.kept) kept_since_ = now;
+    ++kept_reads_;
+    if (decision.kept) return;
+    kept_since_ = now;
+    kept_reads_ = 0;
   } else if (access != sql::Access::kWrite && route::is_for_freshness(decision.reason)) {
     if (on_primary_since_ == base::Time{}) on_primary_since_ = now;
   }

@@ -98,7 +98,8 @@ def share_of(weir, cluster, number):
 @pytest.mark.parametrize("balancing", ["least_connections", "round_robin"])
 def test_a_replica_that_returns_starts_slowly(start_weir, cluster, balancing):
     weir = start_weir({"timeouts": {"server_retry": "100ms"},
-                       "routing": {"balancing": balancing, "slow_start": "4s"}})
+                       "routing": {"balancing": balancing, "slow_start": "4s",
+                                   "consistency": "eventual"}})
     with weir.connect() as client:
         assert min(seen_by(cluster, client, 300)[n] for n in (1, 2, 3)) > 60
         time.sleep(4)  # what comes up this early is no return
@@ -118,7 +119,8 @@ def test_a_replica_that_returns_starts_slowly(start_weir, cluster, balancing):
 
 def test_the_own_zone_comes_first_and_spills_over(start_weir, cluster):
     weir = start_weir({**hosts(cluster, zone=["b", "a", "b", "b"]),
-                       "routing": {"zone": "a", "zone_active_max": 2}})
+                       "routing": {"zone": "a", "zone_active_max": 2,
+                                   "consistency": "eventual"}})
     with weir.connect() as client, weir.connect() as other:
         assert seen_by(cluster, client, 50) == {1: 50}
         other.send(wire.query("SELECT pg_sleep(0.5)"))
@@ -138,7 +140,7 @@ def test_the_own_zone_comes_first_and_spills_over(start_weir, cluster):
 
 def test_the_own_zone_spills_over_when_its_pool_is_full(start_weir, cluster):
     weir = start_weir({**hosts(cluster, zone=["b", "a", "b", "b"]), "pool": {"size": 2},
-                       "routing": {"zone": "a"}}, workers=1)
+                       "routing": {"zone": "a", "consistency": "eventual"}}, workers=1)
     clients = [weir.connect() for _ in range(4)]
     for client in clients:
         client.send(wire.query("SELECT inet_server_port() FROM pg_sleep(0.5)"))

@@ -97,7 +97,7 @@ def test_without_a_file(cluster, start_weir):
     for port in cluster.ports[1:]:
         command += ["--replica", f"127.0.0.1:{port}"]
     command += ["--listen", f"127.0.0.1:{proxy.port}", "--workers", "1", "--set", "pool.size=5",
-                "--set", "routing.balancing=round_robin"]
+                "--set", "routing.balancing=round_robin", "--set", "routing.consistency=eventual"]
     try:
         proxy.run(command).wait_ready()
         with proxy.connect() as client:
