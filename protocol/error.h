@@ -12,11 +12,12 @@
 namespace protocol {
 
 namespace sqlstate {  // https://www.postgresql.org/docs/current/errcodes-appendix.html
-inline constexpr std::string_view kProtocolViolation = "08P01", kConnectionFailure = "08006",
-                                  kCannotConnect = "08001", kConnectionRejected = "08004",
-                                  kOutcomeUnknown = "08007", kFeatureNotSupported = "0A000",
-                                  kInvalidParameterValue = "22023", kReadOnlyTransaction = "25006",
-                                  kNoActiveTransaction = "25P01", kInFailedTransaction = "25P02",
+inline constexpr std::string_view kSuccess = "00000", kProtocolViolation = "08P01",
+                                  kConnectionFailure = "08006", kCannotConnect = "08001",
+                                  kConnectionRejected = "08004", kOutcomeUnknown = "08007",
+                                  kFeatureNotSupported = "0A000", kInvalidParameterValue = "22023",
+                                  kReadOnlyTransaction = "25006", kNoActiveTransaction = "25P01",
+                                  kInFailedTransaction = "25P02",
                                   kIdleInTransactionTimeout = "25P03",
                                   kInvalidStatementName = "26000", kInvalidAuthorization = "28000",
                                   kInvalidPassword = "28P01", kInvalidCatalogName = "3D000",

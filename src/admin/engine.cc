@@ -171,16 +171,19 @@ void Engine::describe(std::string sql, absl::AnyInvocable<void(Description)> don
 }
 
 void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
+  const bool with_routes = query.sql.find("routes") != std::string::npos;
   with_control([&](proxy::Control& control) {
-    control.inspect([self = shared_from_this(), config = control.config(), query = std::move(query),
-                     done = std::move(done)](proxy::Inspection inspection) mutable {
-      self->observe(inspection);
-      self->executor_->post([averages = self->averages(), config = std::move(config),
-                             inspection = std::move(inspection), query = std::move(query),
-                             done = std::move(done)]() mutable {
-        done(admin::run(query, {inspection, *config, averages}));
-      });
-    });
+    control.inspect(
+        [self = shared_from_this(), config = control.config(), query = std::move(query),
+         done = std::move(done)](proxy::Inspection inspection) mutable {
+          self->observe(inspection);
+          self->executor_->post([averages = self->averages(), config = std::move(config),
+                                 inspection = std::move(inspection), query = std::move(query),
+                                 done = std::move(done)]() mutable {
+            done(admin::run(query, {inspection, *config, averages}));
+          });
+        },
+        with_routes);
   });
 }
 

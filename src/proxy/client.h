@@ -122,6 +122,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::size_t bytes = 0;  // whole messages looked at
     sql::Access access = sql::Access::kNone;
     sql::Hints hints;
+    const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
     bool only_set = false;             // one SET and nothing else
@@ -194,20 +195,27 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string default_of(std::string_view what) const;
   bool is_read_only_by_default() const;
   bool is_serializable_by_default();
+  void join(const sql::Analysis* analysis);
   const sql::Analysis* analysis_of(std::string_view statement) const;
   const sql::AnalysisPtr& analysis_of(const session::PreparedStatement& statement) const;
   const sql::Catalog* catalog() const;
   sql::AnalysisPtr analyze(std::string_view text) const;
   std::size_t answer_empty_batch();
+  bool sets_bad_value(const sql::Analysis& analysis);
+  session::Rerun::Request rerun_kind() const;
+  bool can_be_rerun() const;
+  void on_wait_expired();
+  std::size_t write_refusal();
+  std::size_t skip_refused(protocol::Bytes in);
+
+  // client_route.cc
   route::SessionView view();
   config::Consistency consistency() const;
-  bool sets_bad_value(const sql::Analysis& analysis);
+  sql::Access routed_access();
   void note_route(const route::Decision& decision, sql::Access access);
   void await_sample();
   bool tell_lsn(const cluster::Snapshot& snapshot);
   void route_request();
-  session::Rerun::Request rerun_kind() const;
-  bool can_be_rerun() const;
   bool looks_for_server() const;
   bool adopt_new_pools();
   void wait_held();
@@ -216,9 +224,11 @@ class Client final : public net::Connection, public pool::Waiter {
   Server* own_sequence_server(HostPool& pool);
   void attach(Server& server);
   bool equalize_settings();
-  void on_wait_expired();
-  std::size_t write_refusal();
-  std::size_t skip_refused(protocol::Bytes in);
+
+  // client_explain.cc
+  std::string explanation(std::string_view text);
+  std::vector<std::string> explain_route(const sql::Analysis& analysis);
+  std::string decision_text(const route::Decision& decision) const;
 
   // client_forward.cc
   std::size_t send_gathered(protocol::Bytes in);
@@ -242,6 +252,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_statement(const sql::Analysis& analysis);
   void note_unread_statement();
   void note_access(sql::Access access);
+  void note_routed(const sql::Analysis& analysis) const;
   void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
   void drop_unnamed();

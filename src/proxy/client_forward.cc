@@ -215,6 +215,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   note_statement(*analysis);
+  note_routed(*analysis);
   const auto renamed =
       analysis->plain ? std::nullopt
                       : renamed_sql(protocol::decode_query(frame.body).value_or(""), *analysis);
@@ -273,6 +274,14 @@ void Client::note_access(sql::Access access) {
   server->last_writer = id;
 }
 
+void Client::note_routed(const sql::Analysis& analysis) const {
+  if (gathered_.reason == nullptr) return;
+  const bool primary = server->on_primary();
+  ++(primary ? analysis.routed.to_primary : analysis.routed.to_replica);
+  analysis.routed.last_to_primary = primary;
+  analysis.routed.reason = gathered_.reason;
+}
+
 // What is remembered at once of any statement on its way, before it is known to succeed.
 void Client::note_statement(const sql::Analysis& analysis) {
   note_access(analysis.access);
@@ -293,6 +302,7 @@ void Client::note_unread_statement() {
 // that names one of the protocol's, with our name for it, which is prepared then.
 std::optional<std::string> Client::renamed_sql(std::string_view text,
                                                const sql::Analysis& analysis) {
+  if (&analysis == worker_.explain_analysis().get()) return explanation(text);
   const auto* single = analysis.single();
   // In a transaction that has failed it fails whatever it names.
   if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
@@ -428,6 +438,7 @@ void Client::note_portal(std::string_view portal, const session::StatementPtr* k
   }
   if (known == nullptr) return;
   const sql::AnalysisPtr& analysis = analysis_of(**known);
+  note_routed(*analysis);
   if (is_tracked(*analysis)) {
     portals_.emplace_back(portal, analysis);
     in_flight_plain_ = in_flight_plain_ && analysis->plain;

@@ -1,4 +1,4 @@
-// Client: gathering a request, and finding a server for it.
+// Client: gathering a request.
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -8,12 +8,12 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "sql/lexer.h"
 
 namespace proxy {
 namespace {
 
 constexpr std::size_t kMaxPipelined = 4096;  // messages in flight on one server
-constexpr int kInVain = 20;  // times as long as it has waited a client does not wait again
 
 bool is_copy(char type) {
   return type == protocol::frontend::kCopyData || type == protocol::frontend::kCopyDone ||
@@ -159,17 +159,17 @@ bool Client::gather(protocol::Bytes in) {
   return true;
 }
 
+void Client::join(const sql::Analysis* analysis) {
+  if (analysis == nullptr) return;
+  gathered_.access = std::max(gathered_.access, analysis->access);
+  gathered_.hints.join(analysis->hints);
+  gathered_.plain = gathered_.plain && analysis->plain;
+  gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
+  gathered_.asks_sequence = gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
+  note_statements(*analysis);
+}
+
 void Client::gather_frame(const protocol::Frame& frame) {
-  const auto join = [this](const sql::Analysis* analysis) {
-    if (analysis == nullptr) return;
-    gathered_.access = std::max(gathered_.access, analysis->access);
-    gathered_.hints.join(analysis->hints);
-    gathered_.plain = gathered_.plain && analysis->plain;
-    gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
-    gathered_.asks_sequence =
-        gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
-    note_statements(*analysis);
-  };
   bool nothing = false;  // no request by itself: Sync, Flush
   switch (frame.type) {
     case protocol::frontend::kQuery: {
@@ -285,6 +285,7 @@ const sql::Catalog* Client::catalog() const { return defined_ ? nullptr : pools_
 
 sql::AnalysisPtr Client::analyze(std::string_view text) const {
   auto analysis = worker_.analyzer().analyze(text, catalog());
+  if (!analysis->parsed && sql::route_explained(text)) return worker_.explain_analysis();
   if (analysis->unknown_function && analysis->catalog != 0) pools_->catalog_feed->on_unknown_name();
   return analysis;
 }
@@ -310,271 +311,6 @@ session::Rerun::Request Client::rerun_kind() const {
       .read = read,
       .bound = gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica,
       .alone = gathered_.old_unnamed};
-}
-
-// The statement's own word, the session's, the user's, the database's, the cluster's.
-config::Consistency Client::consistency() const {
-  switch (gathered_.hints.level) {
-    case sql::Level::kEventual:
-      return config::Consistency::kEventual;
-    case sql::Level::kSession:
-      return config::Consistency::kSession;
-    case sql::Level::kStrong:
-      return config::Consistency::kStrong;
-    case sql::Level::kNone:
-      break;
-  }
-  return own_.consistency.value_or(pools_->consistency);
-}
-
-route::SessionView Client::view() {
-  const auto level = consistency();
-  // Not now(): the request may have been sent after it.
-  const bool strong = level == config::Consistency::kStrong;
-  if (strong && strong_as_of_ == base::Time{}) strong_as_of_ = net::read_clock();
-  return {
-      .read_only_transaction = gathered_.access == sql::Access::kWrite && is_read_only_by_default(),
-      .route = own_.route,
-      .consistency = level,
-      .now = worker_.loop().now(),
-      .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
-      .client_hash = peer.hash(),
-      .as_of = strong ? strong_as_of_ : as_of_,
-      .host = read_host_,
-      .host_as_of = host_as_of_,
-      .host_lsn = host_lsn_,
-      .on_primary_since = on_primary_since_,
-      .awaiting_since = awaiting_since_,
-      .no_await_before = no_await_before_};
-}
-
-// What the next decisions go by.
-void Client::note_route(const route::Decision& decision, sql::Access access) {
-  const auto now = worker_.loop().now();
-  if (decision.target == route::Target::kAwait) {
-    if (awaiting_since_ == base::Time{}) awaiting_since_ = net::read_clock();
-    return;
-  }
-  const base::Time awaited = std::exchange(awaiting_since_, base::Time{});
-  strong_as_of_ = {};
-  if (awaited != base::Time{} && (decision.target != route::Target::kReplica || decision.kept)) {
-    no_await_before_ = now + kInVain * (now - awaited);
-  }
-  if (decision.target == route::Target::kReplica) {
-    on_primary_since_ = {};
-    ++kept_reads_;
-    if (decision.kept) return;
-    kept_since_ = now;
-    kept_reads_ = 0;
-  } else if (access != sql::Access::kWrite && route::is_for_freshness(decision.reason)) {
-    if (on_primary_since_ == base::Time{}) on_primary_since_ = now;
-  }
-}
-
-// A position at which everything is there that this session has committed or seen, or what the
-// primary had lately, if it is a new one. The server itself shows it: to it, it is a setting.
-bool Client::tell_lsn(const cluster::Snapshot& snapshot) {
-  const base::Time of = std::max(as_of_, host_as_of_);
-  const auto& history = snapshot.primary_history;
-  const protocol::Lsn lsn = of != base::Time{} ? snapshot.position_after(of)
-                            : history.empty()  ? 0
-                                               : history.back().lsn;
-  if (lsn == 0) return false;
-  settings_.set("weir.lsn",
-                session::quote_value(protocol::format_lsn(std::max(lsn, own_.min_lsn))));
-  return true;
-}
-
-// Until its hosts were sampled anew.
-void Client::await_sample() {
-  wait_held();
-  pools_->cluster->monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
-}
-
-// Finds a server for the gathered request: attaches it, or waits, or leaves a refusal.
-void Client::route_request() {
-  if (pools_->retired && !adopt_new_pools()) return;
-  if (worker_.is_paused(database_)) return wait_held();
-  auto& set = *pools_;
-  const bool pinned_by_mode = set.mode == config::PoolMode::kSession;
-  const sql::Access access =
-      pinned_by_mode && own_.route != sql::Hint::kReplica ? sql::Access::kWrite
-      : gathered_.needs_primary || next_ == Where::kPrimary || is_serializable_by_default()
-          ? sql::Access::kWrite
-          : gathered_.access;
-  const auto& snapshot = set.snapshot();
-  if (gathered_.asks_lsn && !tell_lsn(snapshot)) return await_sample();
-  const auto decision = set.router.decide(access, gathered_.hints.route, view(), snapshot,
-                                          set.loads(worker_.loop().now()));
-  note_route(decision, access);
-  switch (decision.target) {
-    case route::Target::kPrimary:
-      if (access == sql::Access::kWrite) {
-        ++set.stats.writes;
-      } else {
-        ++set.stats.reads_on_primary;
-      }
-      return wait_in(set.at(static_cast<std::size_t>(decision.host)));
-    case route::Target::kReplica:
-      ++set.stats.reads_on_replica;
-      return wait_in(set.at(static_cast<std::size_t>(decision.host)));
-    case route::Target::kNoPrimary:
-      return wait_held();
-    case route::Target::kAwait:
-      return await_sample();
-    case route::Target::kNoReplica:
-      refusal_ = {.code = protocol::sqlstate::kCannotConnectNow,
-                  .message = "no replica is fit to serve the request",
-                  .detail = decision.reason,
-                  .hint = "See SHOW HOSTS on the admin console."};
-      if (state_ == State::kWelcome) {
-        refusal_->severity = protocol::Severity::kFatal;
-        fail(*std::exchange(refusal_, std::nullopt));
-      } else {
-        set_state(State::kIdle);
-      }
-  }
-}
-
-// A reload has replaced what this client's requests went to.
-bool Client::adopt_new_pools() {
-  const auto* database = config::find_database(worker_.config(), database_);
-  if (database == nullptr) {
-    fail({.severity = protocol::Severity::kFatal,
-          .code = protocol::sqlstate::kInvalidCatalogName,
-          .message = "database \"" + database_ + "\" does not exist any more"});
-    return false;
-  }
-  use_pools(worker_.pool_set(*database, database_, user_));
-  return true;
-}
-
-void Client::use_pools(PoolSet* pools) {
-  if (pools_ != nullptr) --pools_->users;
-  pools_ = pools;
-  ++pools_->users;
-}
-
-void Client::wait_held() {
-  if (state_ != State::kWelcome) set_state(State::kWaiting);
-  worker_.hold(*this);
-}
-
-void Client::wait_in(HostPool& pool) {
-  const auto now = worker_.loop().now();
-  // A host that just refused is left alone for a moment, unless it has servers that may come free.
-  if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
-  if (gathered_.asks_sequence) {
-    pools_->asks_sequences = true;
-    if (Server* own = own_sequence_server(pool)) return attach(*own);
-  }
-  auto answer = pool.pool.acquire(*this, settings_.hash(), now);
-  while (answer.kind == pool::Pool::Kind::kLease) {
-    auto& found = static_cast<Server&>(*answer.server);
-    if (!is_too_used(found)) return attach(found);
-    found.close("its client needs a new one");
-    answer = pool.pool.acquire(*this, settings_.hash(), now);
-  }
-  switch (answer.kind) {
-    case pool::Pool::Kind::kLease:
-      break;
-    case pool::Pool::Kind::kOpen:
-      if (state_ != State::kWelcome) set_state(State::kWaiting);
-      return worker_.open_server(pool);
-    case pool::Pool::Kind::kWait:
-      if (state_ != State::kWelcome) set_state(State::kWaiting);
-      if (pool.pool.starving()) worker_.on_starving();
-  }
-}
-
-// What a sequence last gave to this session only the connection knows that gave it, as long as no
-// other client has written there since.
-Server* Client::own_sequence_server(HostPool& pool) {
-  Server* own = worker_.find_server(wrote_on_);
-  const bool fits = own != nullptr && &own->pool() == &pool && own->last_writer == id;
-  return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
-}
-
-// A library stays loaded for as long as its connection is open.
-bool Client::is_too_used(const Server& found) const {
-  return found.has_served && (next_ == Where::kNew || gathered_.loads);
-}
-
-// The lease begins: the server gets what it lacks of the session's settings.
-void Client::attach(Server& with) {
-  server = &with;
-  with.client = this;
-  with.request_time = request_time_ = std::chrono::system_clock::now();
-  with.busy_since = {};
-  with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
-  ++pools_->stats.server_assignment_count;
-  const auto waited = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(0, base::to_us(worker_.loop().now() - request_since_)));
-  pools_->stats.wait_time_us += waited;
-  worker_.wait_time().add(waited);
-  transaction_since_ = worker_.loop().now();
-  in_flight_plain_ = true;
-  next_ = Where::kAnywhere;
-  was_first_ = !std::exchange(with.has_served, true);
-  gathered_.attached = gathered_.complete;
-  const bool welcome = state_ == State::kWelcome;
-  if (!welcome) set_state(State::kActive);
-  const bool settled = equalize_settings();
-  if (!welcome) return;
-  with.push();
-  if (settled && server != nullptr) {
-    on_settings_applied();
-    if (state_ != State::kReplicating) on_releasable();
-  }
-}
-
-// True when there was nothing to do.
-bool Client::equalize_settings() {
-  if (server->plans_stale) {
-    server->inject_query("DEALLOCATE ALL", kNoteReset);
-    server->statements.clear();
-    server->plans_stale = false;
-  }
-  if (server->settings_unknown) {
-    server->inject_query("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL", kNoteReset);
-    server->settings.clear();
-    server->settings_unknown = false;
-  }
-  // Better no value than another session's.
-  if (gathered_.asks_sequence && server->last_writer != id) {
-    server->inject_query("DISCARD SEQUENCES", kNoteReset);
-  }
-  if (server->settings.hash() == settings_.hash()) return server->exchange.empty();
-  const std::string sql = session::difference_sql(server->settings, settings_);
-  server->settings = settings_;
-  if (sql.empty()) return server->exchange.empty();
-  server->inject_query(sql, kNoteSettings);
-  return false;
-}
-
-// A server has become free for this client, which waited.
-void Client::on_granted(Server& with) {
-  if (is_too_used(with)) {
-    HostPool& pool = with.pool();
-    with.close("its client needs a new one");
-    return wait_in(pool);
-  }
-  attach(with);
-  if (!is_open() || state_ == State::kClosing) return;
-  keep(on_session_bytes(input()));
-  if (is_open()) worker_.run_soon(*this);
-}
-
-bool Client::looks_for_server() const {
-  return is_open() && again_.empty() && (state_ == State::kWaiting || state_ == State::kWelcome);
-}
-
-void Client::reroute() {
-  if (!looks_for_server() || waiting()) return;
-  route_request();
-  if (!is_open() || state_ == State::kWelcome || state_ == State::kWaiting) return;
-  keep(on_session_bytes(input()));
-  if (is_open()) worker_.run_soon(*this);
 }
 
 void Client::refuse(const protocol::Error& error) {

@@ -21,8 +21,8 @@ class Control {
  public:
   virtual ~Control() = default;
 
-  // Collects from all workers without stopping them; a millisecond or so.
-  virtual void inspect(absl::AnyInvocable<void(Inspection)> done) = 0;
+  // Collects from all workers without stopping them; a millisecond or so, with routes more.
+  virtual void inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes = false) = 0;
   virtual config::ConfigPtr config() const = 0;
 
   // Reads the configuration again. done: OK, or what was wrong (the old one stays); the message

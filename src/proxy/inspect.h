@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "cluster/snapshot.h"
 #include "session/pins.h"
+#include "sql/analysis.h"
 
 namespace proxy {
 
@@ -101,7 +102,8 @@ struct Inspection {
   std::vector<WorkerRow> workers;
   std::vector<ClusterRow> clusters;
   Histogram query_time, wait_time;
-  std::uint64_t login_clients = 0;  // not logged in yet
+  std::vector<sql::RoutedShape> routes;  // if asked for
+  std::uint64_t login_clients = 0;       // not logged in yet
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};
   std::uint64_t clients_refused = 0, logins_failed = 0, cancels = 0;

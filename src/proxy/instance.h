@@ -30,7 +30,7 @@ class Instance final : public Control {
   void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
   void run();  // until a signal or a shutdown ends it
 
-  void inspect(absl::AnyInvocable<void(Inspection)> done) override;
+  void inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes) override;
   config::ConfigPtr config() const override;
   void reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) override;
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override;

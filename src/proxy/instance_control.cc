@@ -9,13 +9,15 @@ namespace proxy {
 // Goes from worker to worker, each filling in its part on its own thread.
 struct Instance::Collection {
   Inspection inspection;
+  bool with_routes = false;
   std::size_t next = 0;
   absl::AnyInvocable<void(Inspection)> done;
 };
 
-void Instance::inspect(absl::AnyInvocable<void(Inspection)> done) {
+void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes) {
   auto collection = std::make_shared<Collection>();
   collection->done = std::move(done);
+  collection->with_routes = with_routes;
   loop_.post([this, collection] { collect(collection); });
 }
 
@@ -27,7 +29,7 @@ void Instance::collect(std::shared_ptr<Collection> collection) {
   }
   Worker* worker = workers_[collection->next++].get();
   worker->loop().post([this, worker, collection] {
-    worker->inspect(collection->inspection);
+    worker->inspect(collection->inspection, collection->with_routes);
     loop_.post([this, collection] { collect(collection); });
   });
 }

@@ -25,6 +25,14 @@ sql::AnalysisPtr make_unread() {
   return analysis;
 }
 
+sql::AnalysisPtr make_explain() {
+  auto analysis = std::make_shared<sql::Analysis>();
+  analysis->access = sql::Access::kNone;
+  analysis->parsed = true;
+  analysis->statements.push_back({.access = sql::Access::kNone});
+  return analysis;
+}
+
 }  // namespace
 
 Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
@@ -33,6 +41,7 @@ Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
       shared_(shared),
       analyzer_(make_analyzer(*topology_)),
       unread_(make_unread()),
+      explain_(make_explain()),
       scratch_(kScratchBytes) {
   loop_.set_tick(kTick, [this] { tick(); });
   loop_.set_round_end([this] { end_of_round(); });

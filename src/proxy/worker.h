@@ -43,7 +43,7 @@ class Worker {
   // Commands of the console; run on the worker's thread.
   void set_topology(TopologyPtr topology, const config::Diff& diff);
   void on_permits_freed();  // by another worker
-  void inspect(Inspection& into) const;
+  void inspect(Inspection& into, bool with_routes) const;
   void set_paused(const std::string& database, bool paused);  // "" = all
   void set_disabled(const std::string& database, bool disabled);
   void reconnect(const std::string& database);
@@ -61,6 +61,7 @@ class Worker {
   session::StatementStore& statements() { return statements_; }
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
+  const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE
   Histogram& query_time() { return query_time_; }
   Histogram& wait_time() { return wait_time_; }
   std::weak_ptr<bool> alive() const { return alive_; }
@@ -135,6 +136,7 @@ class Worker {
   std::unique_ptr<sql::Analyzer> analyzer_;
   session::StatementStore statements_;
   sql::AnalysisPtr unread_;
+  const sql::AnalysisPtr explain_;
   std::vector<std::uint8_t> scratch_;
 
   absl::flat_hash_map<std::string, std::unique_ptr<Stats>> stats_;        // by database

@@ -7,6 +7,8 @@
 namespace proxy {
 namespace {
 
+constexpr std::size_t kRoutesShown = 2000;
+
 PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
   PoolRow row;
   row.database = set.database;
@@ -54,7 +56,8 @@ bool is_changed(const PoolSet& set, const Topology& topology, const config::Diff
 
 }  // namespace
 
-void Worker::inspect(Inspection& into) const {
+void Worker::inspect(Inspection& into, bool with_routes) const {
+  if (with_routes) analyzer_->add_routed(into.routes, kRoutesShown);
   const auto now = loop_.now();
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {

@@ -106,21 +106,22 @@ class Router {
 
   bool has_replicas() const { return replicas_configured_; }
 
-  // access, hint: the request's most demanding statement (joined over a batch). Never allocates.
-  Decision decide(sql::Access access, sql::Hint hint, const SessionView& session,
-                  const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
-
- private:
   struct Needs {
     cluster::Lsn at_least = 0;
     bool known = true;           // at_least says all
     bool only_its_host = false;  // unless known otherwise: where the session read last
     const char* why = "";        // of the most demanding part
   };
+  // How fresh a read of the session's must be.
+  static Needs needs_of(const SessionView& session, const cluster::Snapshot& snapshot);
 
+  // access, hint: the request's most demanding statement (joined over a batch). Never allocates.
+  Decision decide(sql::Access access, sql::Hint hint, const SessionView& session,
+                  const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
+
+ private:
   Decision replica(sql::Access access, const char* why, const SessionView& session,
                    const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
-  static Needs needs_of(const SessionView& session, const cluster::Snapshot& snapshot);
   int pick(const Needs& needs, const SessionView& session, const cluster::Snapshot& snapshot,
            std::span<const HostLoad> load, bool stays);
   bool should_await(const SessionView& session, const Needs& needs,

@@ -132,7 +132,24 @@ struct Analysis {
   // the hot path needs to look at nothing else.
   bool plain = false;
 
+  // How often its requests went where, and the latest reason; kept by the one thread that has it.
+  struct Routed {
+    std::uint64_t to_primary = 0, to_replica = 0;
+    bool last_to_primary = false;
+    const char* reason = "";
+  };
+  mutable Routed routed;
+
   const Statement* single() const { return statements.size() == 1 ? &statements[0] : nullptr; }
+};
+
+// Statements that differ in literals only, and where they went.
+struct RoutedShape {
+  std::uint64_t shape = 0;
+  std::string text;  // "?" for literals; the beginning
+  std::uint64_t to_primary = 0, to_replica = 0;
+  bool to_primary_last = false;
+  std::string reason, why;  // the latest decision's; Analysis::why
 };
 
 using AnalysisPtr = std::shared_ptr<const Analysis>;

@@ -36,6 +36,10 @@ class Analyzer {
   };
   const Stats& stats() const { return stats_; }
 
+  // Those in the cache that were routed, at most `limit`; added to those of the same shape in
+  // `into`.
+  void add_routed(std::vector<RoutedShape>& into, std::size_t limit) const;
+
  private:
   struct Cache;
   std::unique_ptr<Cache> cache_;

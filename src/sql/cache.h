@@ -30,6 +30,14 @@ class AnalysisCache {
   // Keeps nothing that would take more than an eighth of the whole. A key must not be in yet.
   void put(Level level, std::uint64_t catalog, std::string_view key, AnalysisPtr analysis);
 
+  // visit(key, analysis) of each entry of Level::kShape.
+  template <typename Visit>
+  void each_shape(Visit visit) const {
+    for (const auto& entry : ring_) {
+      if (entry->level == Level::kShape) visit(std::string_view(entry->key), *entry->analysis);
+    }
+  }
+
   // Keys, analyses and the tables' own memory. An analysis that several entries share counts for
   // each of them, since any may be the last to hold it.
   std::size_t bytes() const { return bytes_; }

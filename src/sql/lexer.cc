@@ -257,4 +257,12 @@ std::optional<std::string> rename_prepared(std::string_view text, std::string_vi
   return result;
 }
 
+std::optional<std::string_view> route_explained(std::string_view text) {
+  Lexer lexer(text);
+  if (!lexer.is(lexer.next(), "explain")) return std::nullopt;
+  const Token route = lexer.next();
+  if (!lexer.is(route, "route")) return std::nullopt;
+  return text.substr(route.end);
+}
+
 }  // namespace sql

@@ -97,4 +97,8 @@ class Lexer {
 // which needs no quotes; nullopt = the text is none of them, or names none.
 std::optional<std::string> rename_prepared(std::string_view text, std::string_view name);
 
+// Of EXPLAIN ROUTE <text>, which PostgreSQL does not know: the text; nullopt = it is something
+// else.
+std::optional<std::string_view> route_explained(std::string_view text);
+
 }  // namespace sql

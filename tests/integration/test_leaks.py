@@ -69,8 +69,9 @@ def test_a_pin_that_ends_leaves_nothing(start_weir):
         one.query("CREATE TEMP TABLE scratch (a int)")
         one.query("SELECT pg_advisory_lock(4711)")
         one.query("DROP TABLE scratch")
-        assert {row["reason"] for row in weir.show("PINS")} == {"advisory lock"}
+        wait_until(lambda: {row["reason"] for row in weir.show("PINS")} == {"advisory lock"},
+                   "the first pin has ended")
         one.query("SELECT pg_advisory_unlock(4711)")
-        assert not weir.show("PINS")
+        wait_until(lambda: not weir.show("PINS"), "so has the other")
         assert two.query(TRACES) == [["0"] * 7]
         assert one.value("/* weir: primary */ SELECT current_setting('work_mem')") == "3MB"

@@ -8,6 +8,8 @@ from support.cluster import fresh_name, wait_until
 from support.wire import SYNC, bind, execute, parse
 
 PORT = "inet_server_port()"
+# So that reads are spread: by default they stay where their session has read last.
+EVENTUAL = {"weir.consistency": "eventual"}
 
 
 def host_of(cluster, client, sql=f"SELECT {PORT}"):
@@ -44,16 +46,15 @@ def names(cluster, shared_weir):
         ALTER TABLE {table} OWNER TO app;
         """.format(**made))
     cluster.wait_replayed()
-    with shared_weir.connect(**{"weir.consistency": "eventual"}) as client:  # definitions that did not pass through it
-        wait_until(lambda: hosts_of(cluster, client, f"SELECT {PORT}, {made['stable']}()") == {1, 2},
-                   "the catalog is read again")
+    sql = f"SELECT {PORT}, {made['stable']}()"
+    with shared_weir.connect(**EVENTUAL) as client:  # definitions that did not pass through it
+        wait_until(lambda: hosts_of(cluster, client, sql) == {1, 2}, "the catalog is read again")
     return made
 
 
 @pytest.fixture
 def client(weir):
-    # So that its reads are spread: by default they stay where the session has read last.
-    with weir.connect(**{"weir.consistency": "eventual"}) as made:
+    with weir.connect(**EVENTUAL) as made:
         yield made
 
 
@@ -211,7 +212,7 @@ def numbers(cluster):
 
 
 def retries(weir):
-    return sum(int(row["retries"]) for row in weir.show("ROUTES"))
+    return sum(int(row["retries"]) for row in weir.show("ROUTE_TOTALS"))
 
 
 def test_a_read_that_writes_after_all_runs_once_on_the_primary(weir, client, numbers):
@@ -318,8 +319,7 @@ def test_split_reads_off(start_weir, cluster):
 def test_weights(start_weir, cluster):
     hosts = [{"host": "127.0.0.1", "port": port, "weight": weight}
              for port, weight in zip(cluster.ports, (1, 1, 3))]
-    weir = start_weir({"clusters": {"main": {"hosts": hosts}}, "routing": {"balancing": "random",
-                                                                          "consistency": "eventual"}})
-    with weir.connect() as client:
+    weir = start_weir({"clusters": {"main": {"hosts": hosts}}, "routing": {"balancing": "random"}})
+    with weir.connect(**EVENTUAL) as client:
         seen = Counter(host_of(cluster, client) for _ in range(800))
     assert seen[0] == 0 and 2.0 < seen[2] / seen[1] < 4.5

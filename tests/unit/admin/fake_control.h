@@ -38,7 +38,7 @@ class FakeControl : public proxy::Control {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  void inspect(absl::AnyInvocable<void(proxy::Inspection)> done) override {
+  void inspect(absl::AnyInvocable<void(proxy::Inspection)> done, bool) override {
     later([copy = now().inspection, done = std::move(done)]() mutable { done(std::move(copy)); });
   }
   config::ConfigPtr config() const override { return config_; }
