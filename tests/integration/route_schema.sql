@@ -12,7 +12,7 @@ CREATE EXTENSION tablefunc;
 CREATE EXTENSION tsm_system_rows;
 CREATE EXTENSION pg_stat_statements;
 
--- Tables -------------------------------------------------------------------------------------------
+-- Tables ------------------------------------------------------------------------------------------
 
 CREATE TABLE item (id int PRIMARY KEY, name text, price numeric, tags text[], doc jsonb,
                    at timestamptz DEFAULT now(), parent int);
@@ -35,7 +35,7 @@ CREATE INDEX sale_brin ON sale USING brin (id);
 CREATE SEQUENCE counter;
 CREATE UNLOGGED SEQUENCE u_counter;
 
--- Functions: what the catalog calls them, and what they do -------------------------------------------
+-- Functions: what the catalog calls them, and what they do ----------------------------------------
 
 -- draw writes; calm does not, but says nothing about it, which means VOLATILE.
 CREATE FUNCTION draw() RETURNS bigint LANGUAGE sql VOLATILE AS $$ SELECT nextval('counter') $$;
@@ -100,7 +100,7 @@ CREATE PROCEDURE keep(n int) LANGUAGE sql AS $$ INSERT INTO insert_log VALUES (n
 CREATE PROCEDURE idle() LANGUAGE plpgsql AS $$ BEGIN END $$;
 CREATE PROCEDURE idle_out(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := 1; END $$;
 
--- Operators, casts, domains over functions -----------------------------------------------------------
+-- Operators, casts, domains over functions --------------------------------------------------------
 
 CREATE FUNCTION draw_two(int, int) RETURNS bigint LANGUAGE sql VOLATILE AS
   $$ SELECT nextval('counter') $$;
@@ -130,7 +130,7 @@ CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE DOMAIN noted_int AS int CHECK (noted(VALUE));
 CREATE DOMAIN noted_deep AS noted_int CHECK (VALUE > 0);
 
--- Views ----------------------------------------------------------------------------------------------
+-- Views -------------------------------------------------------------------------------------------
 
 CREATE VIEW v_item AS SELECT id, name FROM item;
 CREATE VIEW v_v_item AS SELECT * FROM v_item WHERE id > 1;
@@ -162,7 +162,7 @@ CREATE TABLE ruled (id int);
 CREATE RULE nothing AS ON INSERT TO ruled DO INSTEAD NOTHING;
 CREATE RULE logged AS ON UPDATE TO ruled DO ALSO INSERT INTO insert_log VALUES (1, 'rule');
 
--- What no replica holds ------------------------------------------------------------------------------
+-- What no replica holds ---------------------------------------------------------------------------
 
 CREATE UNLOGGED TABLE u_item (id int, name text);
 CREATE VIEW v_unlogged AS SELECT id FROM u_item;
@@ -189,7 +189,7 @@ CREATE TABLE mixed_a PARTITION OF mixed FOR VALUES IN ('a');
 CREATE FOREIGN TABLE mixed_b PARTITION OF mixed FOR VALUES IN ('b') SERVER files
   OPTIONS (filename '/etc/debian_version', format 'text');
 
--- Row security ---------------------------------------------------------------------------------------
+-- Row security ------------------------------------------------------------------------------------
 
 CREATE FUNCTION allowed(int) RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS
   $$ BEGIN INSERT INTO insert_log VALUES ($1, 'seen'); RETURN true; END $$;
@@ -204,7 +204,7 @@ CREATE TABLE dormant (id int);  -- the policy is there, row security is not on
 INSERT INTO dormant VALUES (1);
 CREATE POLICY audit ON dormant USING (allowed(id));
 
--- Other schemas --------------------------------------------------------------------------------------
+-- Other schemas -----------------------------------------------------------------------------------
 
 CREATE SCHEMA shadow;
 CREATE FUNCTION shadow.lower(text) RETURNS text LANGUAGE plpgsql VOLATILE AS
@@ -223,7 +223,7 @@ CREATE SCHEMA tidy;
 CREATE FUNCTION tidy.nextval(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT $1 $$;
 CREATE FUNCTION tidy.setval(int, int) RETURNS int LANGUAGE sql STABLE AS $$ SELECT $1 $$;
 
--- A large object, a role for all of it -----------------------------------------------------------------
+-- A large object, a role for all of it ------------------------------------------------------------
 
 SELECT lo_from_bytea(4242, 'some bytes');
 ALTER LARGE OBJECT 4242 OWNER TO router;
