@@ -217,7 +217,7 @@ def test_route_by_the_extended_protocol(client):
 def test_what_is_for_replicas_runs_there(routing, database):
     """Nothing of it had to be repaired."""
     def elsewhere():
-        row, = [row for row in routing.show("ROUTES") if row["database"] == database]
+        row, = [row for row in routing.show("ROUTE_TOTALS") if row["database"] == database]
         return {name: row[name] for name in ("reads_on_primary", "writes", "retries", "errors")}
 
     before = elsewhere()
