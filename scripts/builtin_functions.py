@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/sql/builtin_functions.inc from a running PostgreSQL's pg_proc.
+"""Writes src/sql/builtin_functions.inc from a running PostgreSQL's pg_proc and pg_type.
 
     scripts/builtin_functions.py [psql's connection options] > src/sql/builtin_functions.inc
 
@@ -17,6 +17,13 @@ select proname, bool_or(provolatile = 'v')
 from pg_catalog.pg_proc
 where pronamespace = 'pg_catalog'::regnamespace and prokind in ('f', 'a', 'w')
 group by proname order by proname collate "C"
+"""
+
+# Those that a call of one argument may cast to; their input functions change nothing.
+TYPES = """
+select typname from pg_catalog.pg_type
+where typnamespace = 'pg_catalog'::regnamespace and typtype in ('b', 'r', 'm')
+  and typname !~ '^(_|pg_)' order by typname collate "C"
 """
 
 
@@ -46,6 +53,7 @@ def main():
     print(f"// Written by scripts/builtin_functions.py from PostgreSQL {version}.")
     array("kNotVolatile", [name for name, volatile in functions if volatile == "f"])
     array("kVolatile", [name for name, volatile in functions if volatile == "t"])
+    array("kTypes", [name for name, in rows(options, TYPES)])
 
 
 if __name__ == "__main__":

@@ -22,26 +22,34 @@ constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sak
 constexpr base::milliseconds kRetry{1'000};
 
 // Rows of one kind a SELECT: kind, oid, schema, name, trait, fewest and most arguments, source,
-// oids of functions and of relations that it uses. What a rule or an expression calls is in the
+// oids of functions, relations and types that it uses, whether it is on the default search_path,
+// whether it sets its own. What a rule or an expression calls is in the
 // text of its tree, also where pg_depend is silent (built-in functions). Objects of the system are
 // there when they are volatile, or tell of the server.
 constexpr const char* kObjects = R"(
-WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)'))
+WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)')),
+  namespace AS (SELECT oid, nspname, nspname = 'public' OR EXISTS
+    (SELECT FROM pg_roles WHERE rolname = nspname) AS on_path FROM pg_namespace)
 SELECT 'f', p.oid, n.nspname, p.proname, CASE p.provolatile WHEN 'v' THEN 'v' ELSE '' END,
   p.pronargs - p.pronargdefaults, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
   CASE WHEN l.lanname IN ('c', 'internal') THEN '' ELSE p.prosrc END,
   concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggmtransfn::oid,
     a.aggminvtransfn::oid, a.aggmfinalfn::oid,
-    (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, pattern, 'g') AS m)),
-  (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m)
-FROM called, pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    (SELECT string_agg(m[1], ' ') FROM
+      regexp_matches(concat(p.prosqlbody, p.proargdefaults), pattern, 'g') AS m)),
+  (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m),
+  p.proargtypes::text, n.on_path, EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
+FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
   JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 WHERE (p.oid >= 16384 OR p.provolatile = 'v'
     OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
   AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
-  CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f' ELSE '' END, 0, 0, '',
+  CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f'
+    WHEN c.relkind = 'v' AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid
+      AND r.ev_type = '1' AND r.ev_action::text LIKE '%{ROWMARKCLAUSE%') THEN 'l' ELSE '' END,
+  0, 0, '',
   (SELECT string_agg(m[1], ' ') FROM
     (SELECT r.ev_action::text AS tree FROM pg_rewrite r WHERE c.relkind = 'v'
       AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'
@@ -50,21 +58,33 @@ SELECT 'r', c.oid, n.nspname, c.relname,
   (SELECT string_agg(id, ' ') FROM
     (SELECT m[1] AS id FROM pg_rewrite r, regexp_matches(r.ev_action::text, ':relid (\d+)', 'g') m
       WHERE c.relkind = 'v' AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'
-     UNION ALL SELECT i.inhrelid::text FROM pg_inherits i WHERE i.inhparent = c.oid) AS ids)
-FROM called, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     UNION ALL SELECT i.inhrelid::text FROM pg_inherits i WHERE i.inhparent = c.oid) AS ids),
+  (SELECT string_agg(m[1], ' ') FROM pg_rewrite r,
+      regexp_matches(r.ev_action::text, ':resulttype (\d+)', 'g') AS m
+    WHERE c.relkind = 'v' AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'),
+  n.on_path, false
+FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
   AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
 UNION ALL
-SELECT 'o', o.oid, '', o.oprname, '', 0, 0, '', o.oprcode::oid::text, ''
-FROM pg_operator o WHERE o.oid >= 16384
+SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', n.on_path, false
+FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
 UNION ALL
-SELECT 't', t.oid, '', t.typname, '', 0, 0, '',
+SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
   concat_ws(' ', t.typinput::oid,
     (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
     (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
-      'g') AS m WHERE k.contypid = t.oid)), ''
-FROM called, pg_type t
-WHERE t.oid >= 16384 AND t.typtype IN ('b', 'd', 'r') AND t.typelem = 0)";
+      'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text, n.on_path, false
+FROM called, pg_type t JOIN namespace n ON n.oid = t.typnamespace
+WHERE t.oid >= 16384 AND t.typelem = 0
+  AND (t.typtype IN ('b', 'd', 'r') OR t.oid IN (SELECT casttarget FROM pg_cast)))";
+
+// Whether every session starts with the search_path that PostgreSQL is delivered with.
+constexpr const char* kDefaultPath = R"(
+SELECT reset_val = '"$user", public' AND NOT EXISTS (SELECT FROM pg_db_role_setting,
+  unnest(setconfig) AS one WHERE one LIKE 'search_path=%' AND setdatabase IN (0,
+    (SELECT oid FROM pg_database WHERE datname = current_database())))
+FROM pg_settings WHERE name = 'search_path')";
 
 int number(std::optional<std::string_view> text) {
   int value = 0;
@@ -94,6 +114,7 @@ Object::Kind kind_of(std::string_view text) {
 Object::Trait trait_of(std::string_view text) {
   if (text == "v") return Object::Trait::kVolatile;
   if (text == "u") return Object::Trait::kUnlogged;
+  if (text == "l") return Object::Trait::kLocking;
   return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
 }
 
@@ -104,11 +125,14 @@ Object object_of(const Rows& rows, int row) {
           .schema = std::string(text(2)),
           .name = std::string(text(3)),
           .trait = trait_of(text(4)),
+          .on_default_path = text(11) == "t",
+          .has_own_path = text(12) == "t",
           .args_min = number(rows.value(row, 5)),
           .args_max = number(rows.value(row, 6)),
           .body = std::string(text(7)),
           .functions = oids(text(8)),
-          .relations = oids(text(9))};
+          .relations = oids(text(9)),
+          .types = oids(text(10))};
 }
 
 }  // namespace
@@ -204,20 +228,21 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     feed.began_ = began;
     feed.due_ = base::Time::max();
   }
-  auto objects = read(dbname);
+  auto reading = read(dbname);
   const base::Time ended = read_clock();
-  if (!objects.ok() && !stop_.raised() && failure_ != objects.status().message()) {
-    failure_ = std::string(objects.status().message());
+  if (!reading.ok() && !stop_.raised() && failure_ != reading.status().message()) {
+    failure_ = std::string(reading.status().message());
     spdlog::warn("{}: cannot read the catalog of {} why=\"{}\"", config_.name, dbname, failure_);
   }
   sql::CatalogPtr catalog;
-  if (objects.ok()) {
+  if (reading.ok()) {
     failure_.clear();
     // Only this thread changes from_: no lock. Equal catalogs are one, so that what was analysed
     // by it stays.
-    const bool same = feed.catalog_ && feed.from_ == *objects;
-    catalog = same ? feed.catalog_ : std::make_shared<const sql::Catalog>(*objects);
-    feed.from_ = *std::move(objects);
+    const bool same = feed.catalog_ && feed.from_ == *reading;
+    catalog = same ? feed.catalog_
+                   : std::make_shared<const sql::Catalog>(reading->objects, reading->default_path);
+    feed.from_ = *std::move(reading);
   }
   std::lock_guard lock(feed.mutex_);
   feed.spacing_ = std::max<base::Duration>(kSpacing, kSpacingRatio * (ended - began));
@@ -231,7 +256,7 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
   if (news) feed.version_.fetch_add(1, std::memory_order_release);
 }
 
-absl::StatusOr<std::vector<Object>> CatalogReader::read(const std::string& dbname) {
+absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   const cluster::SnapshotPtr snapshot = monitor_.snapshot();
   if (snapshot->primary < 0) return absl::UnavailableError("no primary");
   ServerLogin login =
@@ -242,18 +267,21 @@ absl::StatusOr<std::vector<Object>> CatalogReader::read(const std::string& dbnam
   const base::Time deadline = read_clock() + kTimeout;
   auto connection = LibpqConnection::open(login, deadline, stop_);
   if (!connection.ok()) return connection.status();
-  if (const auto path = connection->execute("SET search_path TO pg_catalog", {}, deadline);
-      !path.ok()) {
-    return path.status();
+  if (const auto set = connection->execute("SET search_path TO pg_catalog", {}, deadline);
+      !set.ok()) {
+    return set.status();
   }
   const auto rows = connection->execute(kObjects, {}, deadline);
   if (!rows.ok()) return rows.status();
-  if (rows->columns() != 10) return absl::UnavailableError("not an answer of PostgreSQL's");
-  std::vector<Object> objects;
-  objects.reserve(static_cast<std::size_t>(rows->count()));
-  for (int row = 0; row < rows->count(); ++row) objects.push_back(object_of(*rows, row));
-  std::ranges::sort(objects, {}, [](const Object& o) { return std::pair(o.kind, o.oid); });
-  return objects;
+  if (rows->columns() != 13) return absl::UnavailableError("not an answer of PostgreSQL's");
+  const auto path = connection->execute(kDefaultPath, {}, deadline);
+  if (!path.ok()) return path.status();
+  CatalogReading reading;
+  reading.default_path = path->count() == 1 && path->value(0, 0) == "t";
+  reading.objects.reserve(static_cast<std::size_t>(rows->count()));
+  for (int row = 0; row < rows->count(); ++row) reading.objects.push_back(object_of(*rows, row));
+  std::ranges::sort(reading.objects, {}, [](const Object& o) { return std::pair(o.kind, o.oid); });
+  return reading;
 }
 
 }  // namespace proxy

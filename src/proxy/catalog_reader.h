@@ -22,6 +22,12 @@ namespace proxy {
 
 class CatalogReader;
 
+struct CatalogReading {  // see sql::Catalog
+  std::vector<sql::CatalogObject> objects;
+  bool default_path = true;
+  bool operator==(const CatalogReading&) const = default;
+};
+
 // The catalog of one database. Any thread.
 class CatalogFeed {
  public:
@@ -43,10 +49,10 @@ class CatalogFeed {
   CatalogReader& reader_;
   std::atomic<std::uint64_t> version_{0};
   mutable std::mutex mutex_;
-  sql::CatalogPtr catalog_;               // the last one that was read
-  std::vector<sql::CatalogObject> from_;  // what it was made of
-  std::uint64_t changes_ = 0;             // calls of on_definitions_changed()
-  std::uint64_t read_changes_ = 0;        // that catalog_ has seen
+  sql::CatalogPtr catalog_;         // the last one that was read
+  CatalogReading from_;             // what it was made of
+  std::uint64_t changes_ = 0;       // calls of on_definitions_changed()
+  std::uint64_t read_changes_ = 0;  // that catalog_ has seen
   base::Time due_{};
   base::Time began_{};        // the last reading
   base::Duration spacing_{};  // to the next one, at least
@@ -76,7 +82,7 @@ class CatalogReader {
   void run();
   void wake();
   void refresh(const std::string& dbname, CatalogFeed& feed);
-  absl::StatusOr<std::vector<sql::CatalogObject>> read(const std::string& dbname);
+  absl::StatusOr<CatalogReading> read(const std::string& dbname);
 
   const config::Cluster& config_;
   const ClusterMonitor& monitor_;

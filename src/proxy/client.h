@@ -194,7 +194,9 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_statements(const sql::Analysis& analysis);
   std::string default_of(std::string_view what) const;
   bool is_read_only_by_default() const;
-  bool is_serializable_by_default();
+  void note_settings() const;
+  bool is_serializable_by_default() const;
+  sql::Names names_meant() const;
   void join(const sql::Analysis* analysis);
   const sql::Analysis* analysis_of(std::string_view statement) const;
   const sql::AnalysisPtr& analysis_of(const session::PreparedStatement& statement) const;
@@ -293,8 +295,9 @@ class Client final : public net::Connection, public pool::Waiter {
   // The session.
   PoolSet* pools_ = nullptr;
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
-  bool serializable_ = false;                   // by default,
-  std::uint64_t serializable_as_of_ = 0;        // settings_.hash()
+  mutable std::uint64_t settings_as_of_ = 0;    // settings_.hash() of these two:
+  mutable bool serializable_ = false;           // by default
+  mutable sql::Names names_ = sql::Names::kDefaultPath;
   session::ClientStatements statements_;
   std::vector<std::string> sql_prepared_;  // names that PREPARE gave
   std::string last_named_;                 // the statement that it used last

@@ -253,13 +253,26 @@ bool Client::is_read_only_by_default() const {
   return value == "on" || value == "true" || value == "yes" || value == "1";
 }
 
-// Asked for each request: a standby knows no serializable transactions.
-bool Client::is_serializable_by_default() {
-  if (settings_.hash() != serializable_as_of_) {
-    serializable_as_of_ = settings_.hash();
-    serializable_ = default_of("isolation") == "serializable";
-  }
+// What is asked for each request, and changes when a setting does.
+void Client::note_settings() const {
+  if (settings_.hash() == settings_as_of_) return;
+  settings_as_of_ = settings_.hash();
+  serializable_ = default_of("isolation") == "serializable";
+  const bool moved = settings_.find("search_path") != nullptr ||
+                     settings_.find("role") != nullptr ||
+                     settings_.find("session_authorization") != nullptr;
+  names_ = moved ? sql::Names::kAnywhere : sql::Names::kDefaultPath;
+}
+
+// A standby knows no serializable transactions.
+bool Client::is_serializable_by_default() const {
+  note_settings();
   return serializable_;
+}
+
+sql::Names Client::names_meant() const {
+  note_settings();
+  return names_;
 }
 
 const sql::Analysis* Client::analysis_of(std::string_view statement) const {
@@ -272,10 +285,11 @@ const sql::Analysis* Client::analysis_of(std::string_view statement) const {
 
 const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& statement) const {
   const sql::Catalog* by = catalog();
+  const auto names = names_meant();
   const sql::Statement* single = statement.analysis->single();
   const bool is_ours = single != nullptr && names_statement(single->verb);  // may be renamed
-  if (statement.analysis->catalog != (by != nullptr ? by->id() : 0) && !is_ours) {
-    statement.analysis = worker_.analyzer().analyze(statement.query, by);
+  if (statement.analysis->catalog != (by != nullptr ? by->key(names) : 0) && !is_ours) {
+    statement.analysis = worker_.analyzer().analyze(statement.query, by, names);
   }
   return statement.analysis;
 }
@@ -284,7 +298,7 @@ const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& st
 const sql::Catalog* Client::catalog() const { return defined_ ? nullptr : pools_->catalog(); }
 
 sql::AnalysisPtr Client::analyze(std::string_view text) const {
-  auto analysis = worker_.analyzer().analyze(text, catalog());
+  auto analysis = worker_.analyzer().analyze(text, catalog(), names_meant());
   if (!analysis->parsed && sql::route_explained(text)) return worker_.explain_analysis();
   if (analysis->unknown_function && analysis->catalog != 0) pools_->catalog_feed->on_unknown_name();
   return analysis;

@@ -46,6 +46,14 @@ void add_names(std::vector<std::string>& names, std::vector<std::string> more) {
   }
 }
 
+// Whether what stands behind it may mean other objects by the same names.
+bool moves_names(const Statement& statement) {
+  if (statement.verb == Verb::kResetAll || statement.verb == Verb::kDiscardAll) return true;
+  return std::ranges::any_of(statement.sets, [](const SetStatement& set) {
+    return set.name == "search_path" || set.name == "role" || set.name == "session_authorization";
+  });
+}
+
 Result parse_and_classify(std::string_view text, const Shape& shape, const Knowledge& knowledge) {
   Result result;
   Analysis& analysis = result.analysis;
@@ -69,6 +77,13 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
         add_names(analysis.functions, std::move(each.functions));
         analysis.statements.push_back(std::move(each.statement));
       }
+      if (knowledge.names == Names::kDefaultPath && analysis.statements.size() > 1 &&
+          std::ranges::any_of(analysis.statements, moves_names)) {
+        result = parse_and_classify(text, shape,
+                                    {knowledge.harmless, knowledge.catalog, Names::kAnywhere});
+        if (knowledge.catalog) result.analysis.catalog = knowledge.catalog->key(knowledge.names);
+        return result;
+      }
       analysis.plain = is_plain(analysis);
     } else {
       refused = "not understood by the parser";
@@ -77,7 +92,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
   if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
   analysis.shape = shape.hash;
   analysis.hints = shape.hints;
-  analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->id() : 0;
+  analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->key(knowledge.names) : 0;
   // What pins a session must not pin it to a replica.
   constexpr unsigned kUnknown = kOpaque | kUnreadable;  // whoever gives a hint knows better
   if (analysis.hints.route == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) {
@@ -110,10 +125,10 @@ Analyzer::Analyzer(AnalyzerOptions options)
 
 Analyzer::~Analyzer() = default;
 
-AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog) {
+AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Names names) {
   using Level = AnalysisCache::Level;
   AnalysisCache& cache = cache_->analyses;
-  const std::uint64_t by = catalog != nullptr ? catalog->id() : 0;
+  const std::uint64_t by = catalog != nullptr ? catalog->key(names) : 0;
   const bool by_text = text.size() <= kTextKeyMax;
   if (by_text) {
     if (const AnalysisPtr* found = cache.find(Level::kText, by, text)) {
@@ -147,7 +162,7 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog) {
     analysis = *found;
   } else {
     ++stats_.misses;
-    Result result = parse_and_classify(text, shape, {options_.harmless_functions, catalog});
+    Result result = parse_and_classify(text, shape, {options_.harmless_functions, catalog, names});
     by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
     analysis = std::make_shared<const Analysis>(std::move(result.analysis));
   }
@@ -178,11 +193,12 @@ void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit) con
   });
 }
 
-Analysis analyze_once(std::string_view text, const AnalyzerOptions& options,
-                      const Catalog* catalog) {
+Analysis analyze_once(std::string_view text, const AnalyzerOptions& options, const Catalog* catalog,
+                      Names names) {
   Shaper shaper;
   if (text.size() > options.analyze_bytes) return scan_only(text, shaper);
-  return parse_and_classify(text, shaper.shape(text, {}), {options.harmless_functions, catalog})
+  return parse_and_classify(text, shaper.shape(text, {}),
+                            {options.harmless_functions, catalog, names})
       .analysis;
 }
 

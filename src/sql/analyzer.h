@@ -29,7 +29,7 @@ class Analyzer {
   // the shape's analysis is used again, unless literals matter to it (SET, set_config, hints).
   // Never touches more than O(text) memory, never recurses deeper than a fixed bound.
   // `catalog` is the database's; null = not known. Analyses of several are kept beside each other.
-  AnalysisPtr analyze(std::string_view text, const Catalog* catalog);
+  AnalysisPtr analyze(std::string_view text, const Catalog* catalog, Names names);
 
   struct Stats {
     std::uint64_t text_hits = 0, shape_hits = 0, misses = 0, too_large = 0, bytes = 0;
@@ -49,6 +49,6 @@ class Analyzer {
 
 // One pass without any cache. Exposed for tests and fuzzing.
 Analysis analyze_once(std::string_view text, const AnalyzerOptions& options,
-                      const Catalog* catalog = nullptr);
+                      const Catalog* catalog = nullptr, Names names = Names::kAnywhere);
 
 }  // namespace sql

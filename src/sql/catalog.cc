@@ -19,7 +19,7 @@ using Trait = CatalogObject::Trait;
 
 std::uint64_t next_id() {
   static std::atomic<std::uint64_t> last{0};
-  return ++last;
+  return last += 2;
 }
 
 // Volatile functions of PostgreSQL's own extensions that change nothing.
@@ -49,6 +49,7 @@ Finding own_finding(const CatalogObject& object) {
     if (object.trait == Trait::kUnlogged)
       return {Access::kWrite, kNoResidue, named + " is unlogged"};
     if (object.trait == Trait::kForeign) return {Access::kWrite, kNoResidue, named + " is foreign"};
+    if (object.trait == Trait::kLocking) return {Access::kWrite, kNoResidue, named + " locks rows"};
     if (object.oid < kFirstUserOid && shows_server(object.name)) {
       return {Access::kWrite, kNoResidue, object.name + " shows the server itself"};
     }
@@ -76,29 +77,37 @@ Finding through(const CatalogObject& user, const Finding& used) {
   return finding;
 }
 
-// The words of a function's source: those that a parenthesis follows, and the others.
+// The names in a function's source, each with its schema ("" = none): those that a parenthesis
+// follows, and the others.
 class BodyWords {
  public:
+  using Name = std::pair<std::string, std::string>;
   explicit BodyWords(std::string_view body) { read(body, 0); }
-  absl::flat_hash_set<std::string> called, named;
+  absl::flat_hash_set<Name> called, named;
 
  private:
   static constexpr int kDepthMax = 3;  // of SQL in strings
 
   void read(std::string_view text, int depth) {
     Lexer lexer(text);
+    std::string before;  // a name that a point follows
     for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
       if (token.kind == TokenKind::kString && depth < kDepthMax && token.size() > 2) {
         read(inside(lexer.text(token)), depth + 1);
       }
-      if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuotedName) continue;
+      if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuotedName) {
+        if (!lexer.is(token, '.')) before.clear();
+        continue;
+      }
       std::string word(lexer.text(token));
       if (token.kind == TokenKind::kQuotedName) {
         word = inside(word);
       } else {
         for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
       }
-      (lexer.peek() == '(' ? called : named).insert(std::move(word));
+      const char next = lexer.peek();
+      (next == '(' ? called : named).emplace(before, word);
+      before = next == '.' ? std::move(word) : "";
     }
   }
 
@@ -116,14 +125,13 @@ class BodyWords {
 // From what each object does by itself to what it does by what it uses.
 class Closure {
  public:
-  explicit Closure(const std::vector<CatalogObject>& objects)
-      : objects_(objects), findings_(objects.size()), users_(objects.size()) {
+  Closure(const std::vector<CatalogObject>& objects, Names names)
+      : objects_(objects), names_(names), findings_(objects.size()), users_(objects.size()) {
     for (std::size_t i = 0; i < objects.size(); ++i) {
       const CatalogObject& object = objects[i];
-      if (object.kind == Kind::kFunction) function_by_oid_.emplace(object.oid, i);
-      if (object.kind == Kind::kRelation) relation_by_oid_.emplace(object.oid, i);
-      if (object.kind == Kind::kFunction) functions_by_name_[object.name].push_back(i);
-      if (object.kind == Kind::kRelation) relations_by_name_[object.name].push_back(i);
+      by_oid_.emplace(std::pair(object.kind, object.oid), i);
+      if (object.kind == Kind::kFunction) functions_[object.name].push_back(i);
+      if (object.kind == Kind::kRelation) relations_[object.name].push_back(i);
     }
     for (std::size_t i = 0; i < objects.size(); ++i) link(i);
   }
@@ -147,48 +155,53 @@ class Closure {
   }
 
  private:
+  using ByName = absl::flat_hash_map<std::string_view, std::vector<std::size_t>>;
+
   void link(std::size_t i) {
     const CatalogObject& object = objects_[i];
-    for (const auto oid : object.functions) use(i, function_by_oid_, oid);
-    for (const auto oid : object.relations) use(i, relation_by_oid_, oid);
+    for (const auto oid : object.functions) use(i, Kind::kFunction, oid);
+    for (const auto oid : object.relations) use(i, Kind::kRelation, oid);
+    for (const auto oid : object.types) use(i, Kind::kType, oid);
     if (object.body.empty()) return;
     const BodyWords words(object.body);
-    for (const auto& word : words.called) {
-      use_named(i, functions_by_name_, word);
+    for (const auto& [schema, word] : words.called) {
+      use_named(i, functions_, schema, word);
+      if (!schema.empty() && schema != "pg_catalog") continue;
       const auto builtin = builtin_effect(word);
       if (builtin && builtin->access == Access::kWrite && findings_[i].why.empty()) {
         findings_[i] =
             through(object, {builtin->access, builtin->residue, "function " + word + " may write"});
       }
     }
-    for (const auto& word : words.named) use_named(i, relations_by_name_, word);
+    for (const auto& [schema, word] : words.named) use_named(i, relations_, schema, word);
   }
 
-  void use(std::size_t user, const absl::flat_hash_map<std::uint32_t, std::size_t>& by_oid,
-           std::uint32_t oid) {
-    if (const auto it = by_oid.find(oid); it != by_oid.end()) users_[it->second].push_back(user);
+  void use(std::size_t user, Kind kind, std::uint32_t oid) {
+    const auto it = by_oid_.find(std::pair(kind, oid));
+    if (it != by_oid_.end()) users_[it->second].push_back(user);
   }
-  void use_named(std::size_t user,
-                 const absl::flat_hash_map<std::string_view, std::vector<std::size_t>>& by_name,
+
+  void use_named(std::size_t user, const ByName& by_name, std::string_view schema,
                  std::string_view name) {
     const auto it = by_name.find(name);
     if (it == by_name.end()) return;
-    for (const std::size_t used : it->second) users_[used].push_back(user);
+    for (const std::size_t used : it->second) {
+      const CatalogObject& object = objects_[used];
+      // The system's objects are judged by name where they are called.
+      const bool meant = !schema.empty() ? object.schema == schema
+                                         : object.on_default_path || names_ == Names::kAnywhere ||
+                                               objects_[user].has_own_path;
+      if (meant) users_[used].push_back(user);
+    }
   }
 
   const std::vector<CatalogObject>& objects_;
+  const Names names_;
   std::vector<Finding> findings_;
   std::vector<std::vector<std::size_t>> users_;  // of each object: those that use it
-  absl::flat_hash_map<std::uint32_t, std::size_t> function_by_oid_, relation_by_oid_;
-  absl::flat_hash_map<std::string_view, std::vector<std::size_t>> functions_by_name_,
-      relations_by_name_;
+  absl::flat_hash_map<std::pair<Kind, std::uint32_t>, std::size_t> by_oid_;
+  ByName functions_, relations_;
 };
-
-template <typename Map>
-const Finding* find_in(const Map& map, std::string_view name) {
-  const auto it = map.find(name);
-  return it == map.end() ? nullptr : &it->second;
-}
 
 }  // namespace
 
@@ -198,57 +211,75 @@ void Finding::join(const Finding& other) {
   residue |= other.residue;
 }
 
-Catalog::Catalog(const std::vector<CatalogObject>& objects) : id_(next_id()) {
-  std::vector<Finding> findings = Closure(objects).run();
-  for (std::size_t i = 0; i < objects.size(); ++i) keep(objects[i], std::move(findings[i]));
-}
-
-void Catalog::keep(const CatalogObject& object, Finding finding) {
-  if (object.kind == Kind::kFunction) {
-    if (object.oid < kFirstUserOid) return;  // functions.cc knows them
-    functions_[object.name].push_back(
-        {object.schema, object.args_min, object.args_max, std::move(finding)});
-    return;
-  }
-  if (finding.access == Access::kRead) return;
-  switch (object.kind) {
-    case Kind::kRelation:
-      if (object.oid < kFirstUserOid) return;
-      relations_[object.name].push_back({object.schema, 0, 0, std::move(finding)});
-      return;
-    case Kind::kOperator:
-      return operators_[object.name].join(finding);
-    case Kind::kType:
-      return types_[object.name].join(finding);
-    case Kind::kFunction:
-      return;
+Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
+    : id_(next_id()), default_path_(default_path) {
+  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath).run();
+  std::vector<Finding> anywhere = Closure(objects, Names::kAnywhere).run();
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const CatalogObject& object = objects[i];
+    if (object.oid < kFirstUserOid) {  // functions.cc knows what they do
+      if (object.kind == Kind::kRelation) system_views_.insert(object.name);
+      continue;
+    }
+    if (object.kind != Kind::kFunction && anywhere[i].access == Access::kRead) continue;
+    ByName& entries = object.kind == Kind::kFunction   ? functions_
+                      : object.kind == Kind::kRelation ? relations_
+                      : object.kind == Kind::kOperator ? operators_
+                                                       : types_;
+    entries[object.name].push_back(
+        {.schema = object.schema,
+         .on_default_path = object.on_default_path,
+         .args_min = object.args_min,
+         .args_max = object.args_max,
+         .findings = {std::move(by_default[i]), std::move(anywhere[i])}});
   }
 }
 
-std::optional<Finding> Catalog::function(std::string_view schema, std::string_view name,
-                                         int args) const {
+// Null = it cannot be meant.
+const Finding* Catalog::Entry::find(Names names, std::string_view wanted_schema) const {
+  const bool meant = !wanted_schema.empty() ? schema == wanted_schema
+                                            : on_default_path || names == Names::kAnywhere;
+  return meant ? &findings[static_cast<std::size_t>(names)] : nullptr;
+}
+
+std::optional<Finding> Catalog::function(Names names, std::string_view schema,
+                                         std::string_view name, int args) const {
+  names = allowed(names);
   const auto it = functions_.find(name);
   if (it == functions_.end()) return std::nullopt;
   std::optional<Finding> joined;
   for (const Entry& entry : it->second) {
-    if (!schema.empty() && entry.schema != schema) continue;
-    if (args < entry.args_min || (entry.args_max >= 0 && args > entry.args_max)) continue;
+    const Finding* finding = entry.find(names, schema);
+    if (finding == nullptr || args < entry.args_min) continue;
+    if (entry.args_max >= 0 && args > entry.args_max) continue;
     if (!joined) joined.emplace();
-    joined->join(entry.finding);
+    joined->join(*finding);
   }
   return joined;
 }
 
-const Finding* Catalog::relation(std::string_view schema, std::string_view name) const {
-  const auto it = relations_.find(name);
-  if (it == relations_.end()) return nullptr;
-  const auto entry = std::ranges::find_if(it->second, [&](const Entry& candidate) {
-    return schema.empty() || candidate.schema == schema;
-  });
-  return entry == it->second.end() ? nullptr : &entry->finding;
+const Finding* Catalog::most_demanding(const ByName& entries, Names names, std::string_view schema,
+                                       std::string_view name) {
+  const auto it = entries.find(name);
+  if (it == entries.end()) return nullptr;
+  for (const Entry& entry : it->second) {
+    const Finding* finding = entry.find(names, schema);
+    if (finding != nullptr && finding->access == Access::kWrite) return finding;
+  }
+  return nullptr;
 }
 
-const Finding* Catalog::oper(std::string_view name) const { return find_in(operators_, name); }
-const Finding* Catalog::type(std::string_view name) const { return find_in(types_, name); }
+const Finding* Catalog::relation(Names names, std::string_view schema,
+                                 std::string_view name) const {
+  return most_demanding(relations_, allowed(names), schema, name);
+}
+
+const Finding* Catalog::oper(Names names, std::string_view schema, std::string_view name) const {
+  return most_demanding(operators_, allowed(names), schema, name);
+}
+
+const Finding* Catalog::type(Names names, std::string_view schema, std::string_view name) const {
+  return most_demanding(types_, allowed(names), schema, name);
+}
 
 }  // namespace sql

@@ -2,11 +2,13 @@
 // replica must not serve, and why.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,19 +20,27 @@ namespace sql {
 // A row of the system catalogs, as proxy/catalog_reader.cc asks the primary for it.
 struct CatalogObject {
   enum class Kind : std::uint8_t { kFunction, kRelation, kOperator, kType };
-  enum class Trait : std::uint8_t { kNone, kVolatile, kUnlogged, kForeign };
+  enum class Trait : std::uint8_t { kNone, kVolatile, kUnlogged, kForeign, kLocking };
 
   Kind kind = Kind::kFunction;
   std::uint32_t oid = 0;  // unique within its kind
   std::string schema, name;
   Trait trait = Trait::kNone;
+  bool on_default_path = false;    // in schema public, or in one that is called as a role
+  bool has_own_path = false;       // a function that sets its search_path
   int args_min = 0, args_max = 0;  // of a function; args_max -1 = any number
   std::string body;                // source of a function in SQL or a procedural language
   // What it uses, by oid: a view's functions and relations, a parent's children, an operator's
   // function, what a row security policy asks. Those that are no objects here are harmless.
-  std::vector<std::uint32_t> functions, relations;
+  std::vector<std::uint32_t> functions, relations, types;
 
   bool operator==(const CatalogObject&) const = default;
+};
+
+// Which names without a schema a session can mean.
+enum class Names : std::uint8_t {
+  kDefaultPath,  // search_path is "$user", public
+  kAnywhere,     // it may be anything
 };
 
 // What using something may do.
@@ -48,34 +58,42 @@ struct Finding {
 // in which every word is taken for a use of whatever has that name.
 class Catalog {
  public:
-  explicit Catalog(const std::vector<CatalogObject>& objects);
+  // default_path: that of sessions that have not set it is "$user", public.
+  explicit Catalog(const std::vector<CatalogObject>& objects, bool default_path = true);
 
-  std::uint64_t id() const { return id_; }  // unique in the process; never 0
+  // Unique in the process for each of the two; never 0.
+  std::uint64_t key(Names names) const { return id_ + static_cast<std::uint64_t>(names); }
 
-  // A name without a schema stands for every object of the name, whatever the session's
-  // search_path: the most demanding one counts. nullopt = there is no function of that name that
-  // takes so many arguments.
-  std::optional<Finding> function(std::string_view schema, std::string_view name, int args) const;
+  // A name without a schema stands for every object of the name that `names` allows: the most
+  // demanding one counts. nullopt = there is no function of that name that takes so many arguments.
+  std::optional<Finding> function(Names names, std::string_view schema, std::string_view name,
+                                  int args) const;
   // nullptr = nothing to say against it.
-  const Finding* relation(std::string_view schema, std::string_view name) const;
-  const Finding* oper(std::string_view name) const;
-  const Finding* type(std::string_view name) const;
+  const Finding* relation(Names names, std::string_view schema, std::string_view name) const;
+  const Finding* oper(Names names, std::string_view schema, std::string_view name) const;
+  const Finding* type(Names names, std::string_view schema, std::string_view name) const;
+  // Of pg_catalog.
+  bool is_system_view(std::string_view name) const { return system_views_.contains(name); }
 
  private:
   struct Entry {
     std::string schema;
+    bool on_default_path = false;
     int args_min = 0, args_max = 0;
-    Finding finding;
+    std::array<Finding, 2> findings;  // by Names
+    const Finding* find(Names names, std::string_view wanted_schema) const;
   };
-  template <typename Value>
-  using ByName = std::map<std::string, Value, std::less<>>;
+  using ByName = std::map<std::string, std::vector<Entry>, std::less<>>;
 
-  void keep(const CatalogObject& object, Finding finding);
+  Names allowed(Names names) const { return default_path_ ? names : Names::kAnywhere; }
+  static const Finding* most_demanding(const ByName& entries, Names names, std::string_view schema,
+                                       std::string_view name);
 
-  const std::uint64_t id_;
-  ByName<std::vector<Entry>> functions_;  // all
-  ByName<std::vector<Entry>> relations_;  // those that have something against them
-  ByName<Finding> operators_, types_;     // the same
+  const std::uint64_t id_;  // even
+  const bool default_path_;
+  ByName functions_;                      // all
+  ByName relations_, operators_, types_;  // those that have something against them
+  std::set<std::string, std::less<>> system_views_;
 };
 using CatalogPtr = std::shared_ptr<const Catalog>;
 

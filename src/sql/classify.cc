@@ -224,7 +224,8 @@ void Classifier::copy(const PgQuery__CopyStmt& s) {
 void Classifier::copied(const PgQuery__RangeVar& relation) {
   out_.relations.emplace_back(relation.relname);
   if (knowledge_.catalog == nullptr) return;
-  const Finding* finding = knowledge_.catalog->relation(relation.schemaname, relation.relname);
+  const Finding* finding =
+      knowledge_.catalog->relation(knowledge_.names, relation.schemaname, relation.relname);
   if (finding == nullptr) return;
   statement().access = Access::kWrite;
   statement().residue |= finding->residue;
@@ -282,7 +283,7 @@ bool Classifier::session_state(const PgQuery__Node* node) {
       return true;
     }
     case PG_QUERY__NODE__NODE_FETCH_STMT:  // of a cursor that one connection has
-      set(Verb::kOther, Access::kWrite, node->fetch_stmt->portalname);
+      set(Verb::kOther, Access::kRead, node->fetch_stmt->portalname);
       return true;
     case PG_QUERY__NODE__NODE_LISTEN_STMT:
       set(Verb::kListen, Access::kWrite, kListening);

@@ -16,6 +16,43 @@ class Walk {
   explicit Walk(const Knowledge& knowledge) : knowledge_(knowledge) {}
 
   Effects run(const PgQuery__Node* root) {
+    const PgQuery__WithClause* with = with_clause(root);
+    if (with != nullptr) {
+      for (const auto* cte : nodes(with->n_ctes, with->ctes)) {
+        if (cte->node_case == PG_QUERY__NODE__NODE_COMMON_TABLE_EXPR) {
+          local_.emplace_back(cte->common_table_expr->ctename);
+        }
+      }
+    }
+    // In the statement itself its names are meant; in its WITH they may be those of tables.
+    skipped_ = with;
+    walk(root);
+    if (with != nullptr) {
+      local_.clear();
+      skipped_ = nullptr;
+      pending_.push_back({nullptr, &with->base});
+      walk(nullptr);
+    }
+    return std::move(effects_);
+  }
+
+ private:
+  static const PgQuery__WithClause* with_clause(const PgQuery__Node* root) {
+    switch (root->node_case) {
+      case PG_QUERY__NODE__NODE_SELECT_STMT:
+        return root->select_stmt->with_clause;
+      case PG_QUERY__NODE__NODE_INSERT_STMT:
+        return root->insert_stmt->with_clause;
+      case PG_QUERY__NODE__NODE_UPDATE_STMT:
+        return root->update_stmt->with_clause;
+      case PG_QUERY__NODE__NODE_DELETE_STMT:
+        return root->delete_stmt->with_clause;
+      default:
+        return nullptr;
+    }
+  }
+
+  void walk(const PgQuery__Node* root) {
     push(root);
     while (!pending_.empty()) {
       const PgQuery__Node* node = pending_.back().node;
@@ -29,10 +66,8 @@ class Walk {
       }
       push_fields(message);
     }
-    return std::move(effects_);
   }
 
- private:
   struct Pending {
     const PgQuery__Node* node;  // or
     const ProtobufCMessage* message;
@@ -43,7 +78,7 @@ class Walk {
   }
 
   void push_message(const ProtobufCMessage* message) {
-    if (message == nullptr) return;
+    if (message == nullptr || (skipped_ != nullptr && message == &skipped_->base)) return;
     if (message->descriptor == &pg_query__node__descriptor) {
       push(reinterpret_cast<const PgQuery__Node*>(message));
     } else {
@@ -96,6 +131,11 @@ class Walk {
         effects_.pids_compared += is_pid_call(node->a_expr->lexpr);
         effects_.pids_compared += is_pid_call(node->a_expr->rexpr);
         return oper(nodes(node->a_expr->n_name, node->a_expr->name));
+      case PG_QUERY__NODE__NODE_COLUMN_REF:
+        return field(nodes(node->column_ref->n_fields, node->column_ref->fields), 2);
+      case PG_QUERY__NODE__NODE_A_INDIRECTION:
+        return field(nodes(node->a_indirection->n_indirection, node->a_indirection->indirection),
+                     1);
       case PG_QUERY__NODE__NODE_SUB_LINK:
         return oper(nodes(node->sub_link->n_oper_name, node->sub_link->oper_name));
       case PG_QUERY__NODE__NODE_SORT_BY:
@@ -138,15 +178,23 @@ class Walk {
   void relation(const PgQuery__RangeVar& range) {
     const std::string_view schema = range.schemaname;
     if (is_temp_schema(schema)) effects_.names_pg_temp = true;
+    if (schema.empty() && std::ranges::find(local_, range.relname) != local_.end()) return;
     note(effects_.relations, schema, range.relname);
-    if ((schema.empty() || schema == "pg_catalog") && shows_server(range.relname)) {
+    if ((schema.empty() || schema == "pg_catalog") && is_system_view(range.relname) &&
+        shows_server(range.relname)) {
       writes(std::string(range.relname) + " shows the server itself");
     }
     if (knowledge_.catalog == nullptr) return;
-    if (const Finding* finding = knowledge_.catalog->relation(schema, range.relname)) {
+    if (const Finding* finding =
+            knowledge_.catalog->relation(knowledge_.names, schema, range.relname)) {
       effects_.refused_relation = true;
       writes(finding->why, finding->residue);
     }
+  }
+
+  // By its name alone, as long as no catalog says which there are.
+  bool is_system_view(std::string_view name) const {
+    return knowledge_.catalog == nullptr || knowledge_.catalog->is_system_view(name);
   }
 
   static void note(std::vector<std::string>& names, std::string_view schema,
@@ -163,7 +211,8 @@ class Walk {
   void type(const PgQuery__TypeName& type) {
     if (knowledge_.catalog == nullptr) return;
     const QualifiedName name = qualified_name(nodes(type.n_names, type.names));
-    if (const Finding* finding = knowledge_.catalog->type(name.name)) {
+    if (const Finding* finding =
+            knowledge_.catalog->type(knowledge_.names, name.schema, name.name)) {
       writes(finding->why, finding->residue);
     }
   }
@@ -198,11 +247,20 @@ class Walk {
     ++(is_local_set_config(call) ? effects_.local_set_configs : effects_.session_set_configs);
   }
 
+  // row.name may be name(row).
+  void field(Nodes parts, std::size_t least) {
+    if (knowledge_.catalog == nullptr || parts.count < least) return;
+    const std::string_view name = string_of(parts.first[parts.count - 1]);
+    const auto finding = knowledge_.catalog->function(knowledge_.names, "", name, 1);
+    if (finding && finding->access == Access::kWrite) writes(finding->why, finding->residue);
+  }
+
   // Operators written without a schema are taken for built-in ones (and those of extensions,
   // whose functions read); OPERATOR(schema.+) names a user's on purpose.
   void oper(Nodes name) {
     if (knowledge_.catalog != nullptr && name.count > 0) {
-      const Finding* finding = knowledge_.catalog->oper(qualified_name(name).name);
+      const auto [schema, op] = qualified_name(name);
+      const Finding* finding = knowledge_.catalog->oper(knowledge_.names, schema, op);
       if (finding != nullptr) return writes(finding->why, finding->residue);
       if (name.count >= 2) return;
     }
@@ -223,6 +281,8 @@ class Walk {
 
   const Knowledge& knowledge_;
   std::vector<Pending> pending_;
+  std::vector<std::string_view> local_;  // names that WITH gives
+  const PgQuery__WithClause* skipped_ = nullptr;
   Effects effects_;
 };
 

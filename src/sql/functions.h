@@ -8,16 +8,16 @@
 #include <vector>
 
 #include "sql/analysis.h"
+#include "sql/catalog.h"
 
 namespace sql {
-
-class Catalog;
 
 // What else than the grammar a statement is judged by.
 struct Knowledge {
   // Functions that their owner calls harmless: "name" or "schema.name", lower case, as called.
   const std::vector<std::string>& harmless;
   const Catalog* catalog = nullptr;  // null = not known: every function of a user's is a write
+  Names names = Names::kAnywhere;    // of the session
 };
 
 struct FunctionEffect {

@@ -12,42 +12,57 @@ namespace {
 
 TEST_CASE("hits by text and by shape") {
   Analyzer analyzer({});
-  const AnalysisPtr first = analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr);
+  const AnalysisPtr first =
+      analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr, Names::kAnywhere);
   CHECK(analyzer.stats().misses == 1);
-  CHECK(analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr) == first);
+  CHECK(analyzer.analyze("SELECT * FROM t WHERE a = 1", nullptr, Names::kAnywhere) == first);
   CHECK(analyzer.stats().text_hits == 1);
-  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr) == first);
+  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr, Names::kAnywhere) == first);
   CHECK(analyzer.stats().shape_hits == 1);
-  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr) == first);
+  CHECK(analyzer.analyze("select * from t where a = 'x'", nullptr, Names::kAnywhere) == first);
   CHECK(analyzer.stats().text_hits == 2);
-  CHECK(analyzer.analyze("SELECT * FROM u WHERE a = 1", nullptr) != first);
+  CHECK(analyzer.analyze("SELECT * FROM u WHERE a = 1", nullptr, Names::kAnywhere) != first);
   CHECK(analyzer.stats().misses == 2);
   CHECK(analyzer.stats().bytes > 0);
 }
 
 TEST_CASE("where literals matter, a shape's analysis is not used again") {
   Analyzer analyzer({});
-  CHECK(analyzer.analyze("SET x = 'a'", nullptr)->statements.at(0).sets.at(0).value == "a");
-  CHECK(analyzer.analyze("SET x = 'b'", nullptr)->statements.at(0).sets.at(0).value == "b");
-  CHECK(analyzer.analyze("SELECT set_config('x.y', 'a', false)", nullptr)
+  CHECK(analyzer.analyze("SET x = 'a'", nullptr, Names::kAnywhere)
+            ->statements.at(0)
+            .sets.at(0)
+            .value == "a");
+  CHECK(analyzer.analyze("SET x = 'b'", nullptr, Names::kAnywhere)
+            ->statements.at(0)
+            .sets.at(0)
+            .value == "b");
+  CHECK(analyzer.analyze("SELECT set_config('x.y', 'a', false)", nullptr, Names::kAnywhere)
             ->statements[0]
             .sets[0]
             .value == "a");
-  CHECK(analyzer.analyze("SELECT set_config('x.y', 'b', false)", nullptr)
+  CHECK(analyzer.analyze("SELECT set_config('x.y', 'b', false)", nullptr, Names::kAnywhere)
             ->statements[0]
             .sets[0]
             .value == "b");
-  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 0) DELETE FROM t", nullptr)->access == Access::kRead);
-  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 1) DELETE FROM t", nullptr)->access == Access::kWrite);
-  CHECK(analyzer.analyze("PREPARE TRANSACTION 'a'", nullptr)->statements[0].name == "a");
-  CHECK(analyzer.analyze("PREPARE TRANSACTION 'b'", nullptr)->statements[0].name == "b");
+  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 0) DELETE FROM t", nullptr, Names::kAnywhere)->access ==
+        Access::kRead);
+  CHECK(analyzer.analyze("EXPLAIN (ANALYZE 1) DELETE FROM t", nullptr, Names::kAnywhere)->access ==
+        Access::kWrite);
+  CHECK(
+      analyzer.analyze("PREPARE TRANSACTION 'a'", nullptr, Names::kAnywhere)->statements[0].name ==
+      "a");
+  CHECK(
+      analyzer.analyze("PREPARE TRANSACTION 'b'", nullptr, Names::kAnywhere)->statements[0].name ==
+      "b");
   // Parsed or not may depend on a literal as well.
-  CHECK_FALSE(analyzer.analyze("SELECT U&'\\00'", nullptr)->parsed);
-  CHECK(analyzer.analyze("SELECT U&'\\0041'", nullptr)->parsed);
+  CHECK_FALSE(analyzer.analyze("SELECT U&'\\00'", nullptr, Names::kAnywhere)->parsed);
+  CHECK(analyzer.analyze("SELECT U&'\\0041'", nullptr, Names::kAnywhere)->parsed);
   CHECK(analyzer.stats().shape_hits == 0);
   // But not between SELECTs in one text.
-  CHECK(analyzer.analyze("SELECT 1; SELECT 'a'", nullptr)->statements.size() == 2);
-  CHECK(analyzer.analyze("SELECT 2; SELECT 'b'", nullptr)->statements.size() == 2);
+  CHECK(analyzer.analyze("SELECT 1; SELECT 'a'", nullptr, Names::kAnywhere)->statements.size() ==
+        2);
+  CHECK(analyzer.analyze("SELECT 2; SELECT 'b'", nullptr, Names::kAnywhere)->statements.size() ==
+        2);
   CHECK(analyzer.stats().shape_hits == 1);
 }
 
@@ -55,16 +70,16 @@ TEST_CASE("the cache keeps to its bytes") {
   Analyzer analyzer({.cache_bytes = 256 << 10});
   for (int i = 0; i < 20'000; ++i) {
     analyzer.analyze("SELECT a" + std::to_string(i) + " FROM t WHERE b = " + std::to_string(i),
-                     nullptr);
+                     nullptr, Names::kAnywhere);
     CHECK(analyzer.stats().bytes <= 256 << 10);
   }
   // Long texts are known by their shape only: one-offs don't push others out.
   Analyzer other({});
   const std::string literal(8192, 'x');
-  other.analyze("SELECT '" + literal + "'", nullptr);
+  other.analyze("SELECT '" + literal + "'", nullptr, Names::kAnywhere);
   const auto bytes = other.stats().bytes;
   CHECK(bytes < 4096);
-  other.analyze("SELECT '" + literal + "y'", nullptr);
+  other.analyze("SELECT '" + literal + "y'", nullptr, Names::kAnywhere);
   CHECK(other.stats().bytes == bytes);
   CHECK(other.stats().shape_hits == 1);
 }
@@ -73,14 +88,16 @@ TEST_CASE("texts beyond analyze_bytes are scanned") {
   const AnalyzerOptions options{.analyze_bytes = 100};
   Analyzer analyzer(options);
   const std::string filler = " /* " + std::string(100, 'x') + " */";
-  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler, nullptr);
+  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler, nullptr, Names::kAnywhere);
   CHECK_FALSE(read->parsed);
   CHECK(read->access == Access::kWrite);
   CHECK(read->residue == kNoResidue);
   CHECK_FALSE(read->plain);
   CHECK(read->shape == analyze_once("SELECT 2", {}).shape);
-  CHECK(analyzer.analyze("SET a.b = 1" + filler, nullptr)->residue == kUnreadable);
-  CHECK(analyzer.analyze("UPDATE t SET a = 1" + filler, nullptr)->residue == kNoResidue);
+  CHECK(analyzer.analyze("SET a.b = 1" + filler, nullptr, Names::kAnywhere)->residue ==
+        kUnreadable);
+  CHECK(analyzer.analyze("UPDATE t SET a = 1" + filler, nullptr, Names::kAnywhere)->residue ==
+        kNoResidue);
   CHECK(analyzer.stats().too_large == 3);
   CHECK(analyzer.stats().bytes == 0);
   CHECK(analyze_once("SELECT 1" + filler, options).parsed == false);
@@ -103,8 +120,9 @@ TEST_CASE("an analysis outlives its cache entry and its analyzer") {
   AnalysisPtr kept;
   {
     Analyzer analyzer({.cache_bytes = 16 << 10});
-    kept = analyzer.analyze("SELECT my_function(1)", nullptr);
-    for (int i = 0; i < 1000; ++i) analyzer.analyze("SELECT a" + std::to_string(i), nullptr);
+    kept = analyzer.analyze("SELECT my_function(1)", nullptr, Names::kAnywhere);
+    for (int i = 0; i < 1000; ++i)
+      analyzer.analyze("SELECT a" + std::to_string(i), nullptr, Names::kAnywhere);
   }
   CHECK(kept->why == "function my_function may write");
 }
@@ -117,9 +135,13 @@ TEST_CASE("several threads, each with its own analyzer") {
       Analyzer analyzer({.cache_bytes = 64 << 10});
       for (int i = 0; i < 300; ++i) {
         const std::string id = std::to_string(t) + "_" + std::to_string(i);
-        if (analyzer.analyze("SELECT * FROM t" + id, nullptr)->access != Access::kRead) ++wrong;
-        if (analyzer.analyze("DELETE FROM t" + id, nullptr)->access != Access::kWrite) ++wrong;
-        if (analyzer.analyze("SELEC " + id, nullptr)->parsed) ++wrong;
+        if (analyzer.analyze("SELECT * FROM t" + id, nullptr, Names::kAnywhere)->access !=
+            Access::kRead)
+          ++wrong;
+        if (analyzer.analyze("DELETE FROM t" + id, nullptr, Names::kAnywhere)->access !=
+            Access::kWrite)
+          ++wrong;
+        if (analyzer.analyze("SELEC " + id, nullptr, Names::kAnywhere)->parsed) ++wrong;
       }
     });
   for (auto& thread : threads) thread.join();

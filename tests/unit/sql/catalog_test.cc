@@ -122,9 +122,9 @@ const std::vector<CatalogObject> kObjects = {
      .trait = Trait::kForeign},
     {.kind = Kind::kRelation, .oid = 12001, .schema = "pg_catalog", .name = "pg_stat_activity"},
     {.kind = Kind::kRelation, .oid = 30007, .schema = "app", .name = "who", .relations = {12001}},
-    {.kind = Kind::kOperator, .oid = 40001, .name = "@@@", .functions = {20002}},
-    {.kind = Kind::kOperator, .oid = 40002, .name = "~~~", .functions = {20001}},
-    {.kind = Kind::kType, .oid = 50001, .name = "ticket", .functions = {kNextval}},
+    {.kind = Kind::kOperator, .oid = 40001, .schema = "app", .name = "@@@", .functions = {20002}},
+    {.kind = Kind::kOperator, .oid = 40002, .schema = "app", .name = "~~~", .functions = {20001}},
+    {.kind = Kind::kType, .oid = 50001, .schema = "app", .name = "ticket", .functions = {kNextval}},
 };
 
 const Catalog& catalog() {
@@ -197,11 +197,12 @@ TEST_CASE("analyses by several catalogs are kept apart") {
   Analyzer analyzer({});
   const Catalog other({});
   const std::string text = "SELECT total(1)";
-  CHECK(analyzer.analyze(text, nullptr)->access == Access::kWrite);
-  CHECK(analyzer.analyze(text, &catalog())->access == Access::kRead);
-  CHECK(analyzer.analyze(text, &other)->access == Access::kWrite);
-  CHECK(analyzer.analyze(text, &catalog())->catalog == catalog().id());
-  CHECK(analyzer.analyze(text, nullptr)->catalog == 0);
+  CHECK(analyzer.analyze(text, nullptr, Names::kAnywhere)->access == Access::kWrite);
+  CHECK(analyzer.analyze(text, &catalog(), Names::kAnywhere)->access == Access::kRead);
+  CHECK(analyzer.analyze(text, &other, Names::kAnywhere)->access == Access::kWrite);
+  CHECK(analyzer.analyze(text, &catalog(), Names::kAnywhere)->catalog ==
+        catalog().key(Names::kAnywhere));
+  CHECK(analyzer.analyze(text, nullptr, Names::kAnywhere)->catalog == 0);
   CHECK(analyzer.stats().text_hits == 2);
 }
 

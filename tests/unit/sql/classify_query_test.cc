@@ -182,7 +182,7 @@ TEST_CASE("functions and operators that may write") {
       {"SELECT txid_current()", W, S},
       {"SELECT pg_current_xact_id()", W, S},
       {"SELECT lo_create(0)", W, S},
-      {"SELECT lo_get(1)", W, S},
+      {"SELECT lo_get(1)", R, S},
       {"SELECT pg_export_snapshot()", W, S},
       {"SELECT pg_current_wal_lsn()", W, S},
       {"SELECT pg_switch_wal()", W, S},

@@ -43,21 +43,26 @@ TEST_CASE("levels and positions, alone and with others") {
     CHECK(find_hints(nothing) == Hints{});
   }
   Analyzer analyzer({});
-  CHECK(analyzer.analyze("/* weir: min_lsn=0/1 */ SELECT 1", nullptr)->hints.min_lsn == 1);
-  CHECK(analyzer.analyze("/* weir: min_lsn=0/2 */ SELECT 1", nullptr)->hints.min_lsn == 2);
-  CHECK(analyzer.analyze("SELECT 1", nullptr)->hints.min_lsn == 0);
+  CHECK(analyzer.analyze("/* weir: min_lsn=0/1 */ SELECT 1", nullptr, Names::kAnywhere)
+            ->hints.min_lsn == 1);
+  CHECK(analyzer.analyze("/* weir: min_lsn=0/2 */ SELECT 1", nullptr, Names::kAnywhere)
+            ->hints.min_lsn == 2);
+  CHECK(analyzer.analyze("SELECT 1", nullptr, Names::kAnywhere)->hints.min_lsn == 0);
 }
 
 TEST_CASE("a hint does not hide behind a cached shape") {
   Analyzer analyzer({});
-  CHECK(analyzer.analyze("SELECT 1", nullptr)->hints.route == Hint::kNone);
-  CHECK(analyzer.analyze("SELECT /* weir: primary */ 2", nullptr)->hints.route == Hint::kPrimary);
-  CHECK(analyzer.analyze("SELECT /* weir: replica */ 3", nullptr)->hints.route == Hint::kReplica);
-  CHECK(analyzer.analyze("SELECT 4", nullptr)->hints.route == Hint::kNone);
-  CHECK(analyzer.analyze("SELECT /* weir: primary */ 5", nullptr)->hints.route == Hint::kPrimary);
+  CHECK(analyzer.analyze("SELECT 1", nullptr, Names::kAnywhere)->hints.route == Hint::kNone);
+  CHECK(analyzer.analyze("SELECT /* weir: primary */ 2", nullptr, Names::kAnywhere)->hints.route ==
+        Hint::kPrimary);
+  CHECK(analyzer.analyze("SELECT /* weir: replica */ 3", nullptr, Names::kAnywhere)->hints.route ==
+        Hint::kReplica);
+  CHECK(analyzer.analyze("SELECT 4", nullptr, Names::kAnywhere)->hints.route == Hint::kNone);
+  CHECK(analyzer.analyze("SELECT /* weir: primary */ 5", nullptr, Names::kAnywhere)->hints.route ==
+        Hint::kPrimary);
   CHECK(analyzer.stats().shape_hits == 2);
-  CHECK(analyzer.analyze("SELECT 1", nullptr)->shape ==
-        analyzer.analyze("/* weir: primary */ SELECT 1", nullptr)->shape);
+  CHECK(analyzer.analyze("SELECT 1", nullptr, Names::kAnywhere)->shape ==
+        analyzer.analyze("/* weir: primary */ SELECT 1", nullptr, Names::kAnywhere)->shape);
 }
 
 }  // namespace
