@@ -17,7 +17,7 @@ using Object = sql::CatalogObject;
 
 constexpr base::milliseconds kTimeout{20'000};        // of a reading
 constexpr base::milliseconds kSpacing{50};            // between two readings, and
-constexpr int kSpacingRatio = 5;                      // at least so many times as long as one took
+constexpr int kSpacingRatio = 10;                     // at least so many times as long as one took
 constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sake of unknown names
 constexpr base::milliseconds kRetry{1'000};
 
@@ -38,7 +38,8 @@ SELECT 'f', p.oid, n.nspname, p.proname, CASE p.provolatile WHEN 'v' THEN 'v' EL
     (SELECT string_agg(m[1], ' ') FROM
       regexp_matches(concat(p.prosqlbody, p.proargdefaults), pattern, 'g') AS m)),
   (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m),
-  p.proargtypes::text, n.on_path, EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
+  p.proargtypes::text, n.on_path,
+  EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
 FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
   JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 WHERE (p.oid >= 16384 OR p.provolatile = 'v'
@@ -67,7 +68,8 @@ FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
   AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
 UNION ALL
-SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', n.on_path, false
+SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', n.on_path,
+  false
 FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
 UNION ALL
 SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
