@@ -31,7 +31,8 @@ config::Consistency Client::consistency() const {
 route::SessionView Client::view() {
   const auto level = consistency();
   // Not now(): the request may have been sent after it.
-  const bool strong = level == config::Consistency::kStrong;
+  const bool strong =
+      level == config::Consistency::kStrong && gathered_.access != sql::Access::kNone;
   if (strong && strong_as_of_ == base::Time{}) strong_as_of_ = net::read_clock();
   return {
       .read_only_transaction = gathered_.access == sql::Access::kWrite && is_read_only_by_default(),

@@ -122,7 +122,7 @@ bool Router::should_await(const SessionView& session, const Needs& needs,
 
 Decision Router::replica(sql::Access access, const char* why, const SessionView& session,
                          const Snapshot& snapshot, std::span<const HostLoad> load) {
-  const Needs needs = access == sql::Access::kNone ? Needs{} : needs_of(session, snapshot);
+  const Needs needs = needs_of(session, snapshot);
   const bool stays =
       access != sql::Access::kNone && session.consistency != config::Consistency::kEventual;
   const int host = pick(needs, session, snapshot, load, stays);
@@ -130,7 +130,7 @@ Decision Router::replica(sql::Access access, const char* why, const SessionView&
     return {.target = Target::kReplica, .host = host, .kept = needs.only_its_host, .reason = why};
   }
   if (any_serves_reads(snapshot)) {
-    if (should_await(session, needs, snapshot)) {
+    if (access != sql::Access::kNone && should_await(session, needs, snapshot)) {
       return {.target = Target::kAwait, .reason = needs.why};
     }
     return primary(needs.why, snapshot);

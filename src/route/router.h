@@ -84,10 +84,10 @@ inline bool is_for_freshness(const char* why) {
 // 4. split_reads off: the primary.
 // 5. A replica.
 // "A replica" is one that serves reads and is known to be as fresh as the session's consistency
-// and min_lsn demand; what touches no data goes to any that serves. If replicas serve reads but
-// none is known to be fresh enough: the primary, or first kAwait, see there. If none serves: the
-// primary, or kNoReplica when NoReplica::kError says so, replicas are configured, and the request
-// touches data.
+// and min_lsn demand; what touches no data may need to know what was defined, too. If replicas
+// serve reads but none is known to be fresh enough: the primary, or first kAwait, see there. If
+// none serves: the primary, or kNoReplica when NoReplica::kError says so, replicas are configured,
+// and the request touches data.
 //
 // Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
 // replayed where the first position that the primary was asked for after it is. What was read on a
