@@ -43,6 +43,7 @@ enum class NoReplica : std::uint8_t {
   kPrimary,
   kError
 };  // what a read does when no replica is fit
+enum class Route : std::uint8_t { kPrimary, kReplica };  // where a rule sends reads
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kText, kJson };
 
@@ -147,6 +148,33 @@ struct User {
   bool operator==(const User&) const = default;
 };
 
+// What is said of some requests only. All conditions that are given must hold; of a list, one of
+// its elements must. What none of them says is open to the rules behind it.
+struct Rule {
+  static constexpr std::size_t kOnStatementsMax = 64;      // rules with conditions on statements
+  static constexpr std::int64_t kRegexBytesMax = 1 << 20;  // that a compiled one may take
+
+  std::string name;  // unique; its number, from 1, when the file says none
+
+  // On the session. An element that ends with '*' means all that begin so.
+  std::vector<std::string> users, databases, application_names;
+  // On the statement. Names as in the catalog: "schema.name" is only what the statement writes with
+  // that schema, "name" is of any.
+  std::vector<std::string> tables, functions;
+  std::vector<std::string> shapes;  // 16 lower case hexadecimal digits
+  std::string regex;                // RE2's; "" = none. Found anywhere in the text
+
+  std::optional<Route> route;
+  std::vector<std::string> hosts;  // that may serve its reads: names; empty = all
+  std::optional<Consistency> consistency;
+  milliseconds max_lag{0};  // of a replica that serves its reads; 0 = only the cluster's limit
+
+  bool is_on_statements() const {
+    return !tables.empty() || !functions.empty() || !shapes.empty() || !regex.empty();
+  }
+  bool operator==(const Rule&) const = default;
+};
+
 struct Auth {
   AuthMethod method = AuthMethod::kScram;
   // Users that [users] does not list are looked up with auth_query, as auth_user, in the database
@@ -231,6 +259,7 @@ struct Config {
   std::vector<Cluster> clusters;    // at least one
   std::vector<Database> databases;
   std::vector<User> users;
+  std::vector<Rule> rules;  // in order: the first that says something counts
   PoolMode pool_mode = PoolMode::kTransaction;
   PoolSizes pool;
   Auth auth;

@@ -90,12 +90,42 @@ void describe_user(const User& user, std::string& out) {
   append(out, "\n");
 }
 
+void append_list(std::string& out, std::string_view what, const std::vector<std::string>& list) {
+  if (!list.empty()) append(out, ", ", what, " ", absl::StrJoin(list, " or "));
+}
+
+void describe_rule(const Rule& rule, std::string& out) {
+  std::string conditions;
+  append_list(conditions, "user", rule.users);
+  append_list(conditions, "database", rule.databases);
+  append_list(conditions, "application", rule.application_names);
+  append_list(conditions, "table", rule.tables);
+  append_list(conditions, "function", rule.functions);
+  append_list(conditions, "shape", rule.shapes);
+  if (!rule.regex.empty()) append(conditions, ", text like ", rule.regex);
+  std::string effects;
+  if (rule.route) append(effects, ", ", word(*rule.route));
+  append_list(effects, "hosts", rule.hosts);
+  if (rule.consistency) append(effects, ", ", word(*rule.consistency), " consistency");
+  if (rule.max_lag.count() > 0) append(effects, ", lag up to ", format_duration(rule.max_lag));
+  const std::string_view all = conditions.empty() ? ", everything" : std::string_view(conditions);
+  append(out, "rule ", rule.name, ": ", all.substr(2), " -> ", std::string_view(effects).substr(2),
+         "\n");
+}
+
 // What an operator may not have meant.
 void describe_warnings(const Config& config, std::string& out) {
   for (const Cluster& cluster : config.clusters) {
     const std::string& zone = cluster.routing.zone;
     if (zone.empty() || std::ranges::count(cluster.hosts, zone, &Host::zone) > 0) continue;
     append(out, "note: no host of cluster ", cluster.name, " is in routing.zone, ", zone, "\n");
+  }
+  for (const Rule& rule : config.rules) {
+    const bool matters = std::ranges::any_of(config.clusters, [&](const Cluster& cluster) {
+      return cluster.routing.lag_max.count() == 0 || rule.max_lag < cluster.routing.lag_max;
+    });
+    if (rule.max_lag.count() == 0 || matters) continue;
+    append(out, "note: max_lag of rule ", rule.name, " is not below any cluster's lag_max\n");
   }
   bool open = false;
   for (const Listener& listener : config.listeners) {
@@ -134,6 +164,7 @@ std::string describe(const Config& config) {
   for (const Cluster& cluster : config.clusters) describe_cluster(cluster, out);
   for (const Database& database : config.databases) describe_database(database, out);
   for (const User& user : config.users) describe_user(user, out);
+  for (const Rule& rule : config.rules) describe_rule(rule, out);
 
   std::string changed;
   for (const ConfigRow& row : explain_general(config)) {

@@ -17,9 +17,9 @@ struct ConfigRow {
   std::string default_value;  // what it would be if the file did not say it
   bool changeable = true;     // by a reload
 };
-// Every setting, those of each cluster, database and user included, in the file's order.
+// Every setting, those of each cluster, database, user and rule included, in the file's order.
 std::vector<ConfigRow> explain(const Config& config);
-// The same without those of clusters, databases and users.
+// The same without those of clusters, databases, users and rules.
 std::vector<ConfigRow> explain_general(const Config& config);
 
 }  // namespace config

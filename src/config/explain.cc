@@ -17,8 +17,8 @@
 namespace config {
 namespace {
 
-// A visitor that makes a row of each setting. In the tables of clusters, databases and users it
-// knows the default, the prototype's; elsewhere it leaves that open.
+// A visitor that makes a row of each setting. In the tables of clusters, databases, users and rules
+// it knows the default, the prototype's; elsewhere it leaves that open.
 class RowLister {
  public:
   explicit RowLister(std::string prefix) : prefix_(std::move(prefix)) {}
@@ -44,6 +44,9 @@ class RowLister {
     add(key, value.empty() ? "" : "********");
   }
   void functions(std::string_view key, const std::vector<std::string>& value) {
+    add(key, absl::StrJoin(value, ", "));
+  }
+  void list(std::string_view key, const std::vector<std::string>& value, ListKind) {
     add(key, absl::StrJoin(value, ", "));
   }
   void listeners(std::string_view key, const std::vector<Listener>& value) {
@@ -84,6 +87,12 @@ class RowLister {
       }
       add_all(inner);
     }
+  }
+
+  template <class T, class Visit>
+  void listed(std::string_view key, const std::vector<T>& value, std::size_t count_max,
+              const Visit& visit) {
+    named(key, value, T{}, count_max, visit);
   }
 
   std::vector<ConfigRow> take() { return std::move(rows_); }
@@ -131,6 +140,7 @@ std::vector<ConfigRow> explain_general(const Config& config) {
   general.clusters.clear();
   general.databases.clear();
   general.users.clear();
+  general.rules.clear();
   return explain(general);
 }
 

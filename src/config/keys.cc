@@ -29,6 +29,7 @@ class KeyLister {
     add(std::string(key) + "_file");
   }
   void functions(std::string_view key, const std::vector<std::string>&) { add(key); }
+  void list(std::string_view key, const std::vector<std::string>&, ListKind) { add(key); }
   void listeners(std::string_view key, const std::vector<Listener>&) { add(key); }
   void http(std::string_view key, const Admin&) { add(key); }
   void host(std::string_view key, const Host&) { add(key); }
@@ -47,6 +48,12 @@ class KeyLister {
              const auto& visit) {
     KeyLister inner = below(std::string(key) + ".NAME");
     visit(inner, prototype);
+  }
+  template <class T>
+  void listed(std::string_view key, const std::vector<T>&, std::size_t, const auto& visit) {
+    KeyLister inner = below(key);
+    const T element;
+    visit(inner, element);
   }
   void pool(std::string_view key, const std::optional<PoolSizes>&, const PoolSizes& base) {
     KeyLister inner = below(key);

@@ -50,6 +50,7 @@ class Reader {
   void path(std::string_view key, std::string& value);
   void secret(std::string_view key, std::string& value);
   void functions(std::string_view key, std::vector<std::string>& value);
+  void list(std::string_view key, std::vector<std::string>& value, ListKind kind);
   void listeners(std::string_view key, std::vector<Listener>& value);
   void http(std::string_view key, Admin& value);
   void host(std::string_view key, Host& value);
@@ -80,6 +81,16 @@ class Reader {
     }
   }
 
+  template <class T, class Visit>
+  void listed(std::string_view key, std::vector<T>& value, std::size_t count_max,
+              const Visit& visit) {
+    for (const auto& [path, table] : read_tables(key, count_max)) {
+      T element;
+      read_inner(*table, path, [&](Reader& inner) { visit(inner, element); });
+      value.push_back(std::move(element));
+    }
+  }
+
   void finish();
 
  private:
@@ -100,6 +111,7 @@ class Reader {
   const toml::table* read_table(std::string_view key);
   std::vector<NamedTable> read_names(const toml::table& tables, const std::string& path,
                                      std::size_t count_max);
+  std::vector<NamedTable> read_tables(std::string_view key, std::size_t count_max);
   std::optional<Host> read_host(const toml::node& node, const std::string& path);
   void read_password_file(const toml::node& node, const std::string& path, std::string& value);
 

@@ -9,10 +9,12 @@
 //   v.duration(key, milliseconds, {min, max})  v.path(key, string)   relative to the file's folder
 //   v.ratio(key, double, {max, zero})        v.secret(key, string)   also reads `key`_file
 //   v.flag(key, bool)                        v.functions(key, strings)
+//   v.list(key, strings, ListKind)           one text or a list of them
 //   v.listeners / v.http / v.hosts           addresses, in their own forms
 //   v.section(key, visit)                    a table: visit(inner visitor)
 //   v.named(key, vector, prototype, count_max, visit)
 //                                            a table of tables: visit(inner visitor, element)
+//   v.listed(key, vector, count_max, visit)  a list of tables: visit(inner visitor, element)
 //   v.pool(key, optional pool, base)         a table that starts from `base`
 #pragma once
 
@@ -44,6 +46,12 @@ enum class TextKind : std::uint8_t {
   kSql,   // at most 8 KiB, line breaks allowed
 };
 
+enum class ListKind : std::uint8_t {
+  kNames,      // identifiers
+  kQualified,  // "schema.name" or "name"
+  kShapes,     // 16 hexadecimal digits
+};
+
 inline constexpr std::uint64_t kKiB = 1u << 10;
 inline constexpr std::uint64_t kMiB = 1u << 20;
 inline constexpr std::uint64_t kGiB = 1u << 30;
@@ -53,6 +61,7 @@ inline constexpr std::uint64_t kConnectionsMax = 100'000;
 inline constexpr std::uint64_t kClientsMax = 1'000'000;
 inline constexpr std::size_t kClustersMax = 256;
 inline constexpr std::size_t kNamesMax = 100'000;  // of databases, and of users
+inline constexpr std::size_t kRulesMax = 1000;
 
 template <class Visitor, class T>
 void visit_pool(Visitor& v, T& pool) {
@@ -145,6 +154,22 @@ void visit_user(Visitor& v, T& user, const PoolSizes& pool) {
 }
 
 template <class Visitor, class T>
+void visit_rule(Visitor& v, T& rule) {
+  v.text("name", rule.name, TextKind::kName);
+  v.list("user", rule.users, ListKind::kNames);
+  v.list("database", rule.databases, ListKind::kNames);
+  v.list("application_name", rule.application_names, ListKind::kNames);
+  v.list("table", rule.tables, ListKind::kQualified);
+  v.list("function", rule.functions, ListKind::kQualified);
+  v.list("shape", rule.shapes, ListKind::kShapes);
+  v.text("regex", rule.regex, TextKind::kSql);
+  v.word("route", rule.route);
+  v.list("hosts", rule.hosts, ListKind::kNames);
+  v.word("consistency", rule.consistency);
+  v.duration("max_lag", rule.max_lag, DurationRange{milliseconds(0), kDay});
+}
+
+template <class Visitor, class T>
 void visit_auth(Visitor& v, T& auth) {
   v.word("method", auth.method);
   v.text("user", auth.auth_user, TextKind::kName);
@@ -228,6 +253,8 @@ void visit_config(Visitor& v, T& config) {
           [&](auto& inner, auto& element) { visit_database(inner, element, config.pool); });
   v.named("users", config.users, User{}, kNamesMax,
           [&](auto& inner, auto& element) { visit_user(inner, element, config.pool); });
+  v.listed("rules", config.rules, kRulesMax,
+           [](auto& inner, auto& element) { visit_rule(inner, element); });
   v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
   v.section("timeouts", [&](auto& inner) { visit_timeouts(inner, config.timeouts); });
   v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });

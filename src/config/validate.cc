@@ -240,6 +240,10 @@ void check_listeners(const Config& config, const Report& report) {
 
 void complete(Config& config) {
   if (config.listeners.empty()) config.listeners.emplace_back();
+  for (std::size_t i = 0; i < config.rules.size(); ++i) {
+    std::string& name = config.rules[i].name;
+    if (name.empty()) name = concat(i + 1);
+  }
   const bool one_cluster = config.clusters.size() == 1;
   if (config.databases.empty()) config.databases.push_back({.name = "*"});
   for (Database& database : config.databases) {
@@ -275,6 +279,7 @@ void validate(const Config& config, const Report& report) {
     if (report.full()) return;
     check_user(config, user, report);
   }
+  check_rules(config, report);
 }
 
 }  // namespace config

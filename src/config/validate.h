@@ -23,5 +23,6 @@ struct Report {
 // Fills in what follows from the rest: see load.h.
 void complete(Config& config);
 void validate(const Config& config, const Report& report);
+void check_rules(const Config& config, const Report& report);  // of validate(): [[rules]]
 
 }  // namespace config

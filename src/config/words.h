@@ -26,6 +26,7 @@ inline constexpr std::array<std::string_view, 5> kBalancingWords{
     "least_connections", "round_robin", "random", "least_latency", "client_address_hash"};
 inline constexpr std::array<std::string_view, 3> kConsistencyWords{"eventual", "session", "strong"};
 inline constexpr std::array<std::string_view, 2> kNoReplicaWords{"primary", "error"};
+inline constexpr std::array<std::string_view, 2> kRouteWords{"primary", "replica"};
 inline constexpr std::array<std::string_view, 5> kLogLevelWords{"trace", "debug", "info", "warn",
                                                                 "error"};
 inline constexpr std::array<std::string_view, 2> kLogFormatWords{"text", "json"};
@@ -37,6 +38,7 @@ constexpr WordList words(SslMode) { return kSslModeWords; }
 constexpr WordList words(Balancing) { return kBalancingWords; }
 constexpr WordList words(Consistency) { return kConsistencyWords; }
 constexpr WordList words(NoReplica) { return kNoReplicaWords; }
+constexpr WordList words(Route) { return kRouteWords; }
 constexpr WordList words(LogLevel) { return kLogLevelWords; }
 constexpr WordList words(LogFormat) { return kLogFormatWords; }
 
@@ -52,6 +54,7 @@ static_assert(word(SslMode::kVerifyFull) == "verify-full");
 static_assert(word(Balancing::kClientAddressHash) == "client_address_hash");
 static_assert(word(Consistency::kSession) == "session");
 static_assert(word(NoReplica::kError) == "error");
+static_assert(word(Route::kReplica) == "replica");
 static_assert(word(LogLevel::kError) == "error");
 static_assert(word(LogFormat::kJson) == "json");
 

@@ -118,7 +118,7 @@ TEST_CASE("docs/configuration.md: its examples load") {
     config_testing::loaded(text.substr(start, text.find("```", start) - start));
     ++examples;
   }
-  CHECK(examples == 2);
+  CHECK(examples == 3);
 }
 
 TEST_CASE("config/weir.minimal.toml: five lines that load") {
