@@ -127,6 +127,8 @@ struct Analysis {
   static constexpr std::size_t kNamesMax = 64;
   std::vector<std::string> relations, functions;
   std::uint64_t catalog = 0;      // Catalog::key() of the one that it was judged by; 0 = none
+  // Of AnalyzerOptions::patterns, those that it matches; and Patterns::id() of these.
+  std::uint64_t patterns = 0, patterns_of = 0;
   bool unknown_function = false;  // names one that is neither built in nor in that catalog
   // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
   // the hot path needs to look at nothing else.

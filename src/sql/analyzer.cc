@@ -121,7 +121,9 @@ struct Analyzer::Cache {
 };
 
 Analyzer::Analyzer(AnalyzerOptions options)
-    : cache_(std::make_unique<Cache>(options.cache_bytes)), options_(std::move(options)) {}
+    : cache_(std::make_unique<Cache>(options.cache_bytes)),
+      options_(std::move(options)),
+      patterns_(options_.patterns) {}
 
 Analyzer::~Analyzer() = default;
 
@@ -140,6 +142,7 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
     ++stats_.too_large;
     Analysis scanned = scan_only(text, cache_->shaper);
     scanned.catalog = by;  // it would say the same by any
+    scanned.patterns_of = patterns_.id();
     return std::make_shared<const Analysis>(std::move(scanned));
   }
 
@@ -155,6 +158,11 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
       key.append(1, '\0').append(std::to_string(part));
     }
   }
+  // Nor does it tell which regexes match.
+  const std::uint64_t by_pattern = patterns_.id() == 0 ? 0 : patterns_.by_text(text);
+  if (const auto matched = by_pattern & patterns_.with_regex(); !key.empty() && matched != 0) {
+    key.append(1, '\0').append(1, 'r').append(std::to_string(matched));
+  }
   AnalysisPtr analysis;
   bool by_shape = false;
   if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, by, key)) {
@@ -163,6 +171,8 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   } else {
     ++stats_.misses;
     Result result = parse_and_classify(text, shape, {options_.harmless_functions, catalog, names});
+    result.analysis.patterns = patterns_.match(result.analysis, by_pattern);
+    result.analysis.patterns_of = patterns_.id();
     by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
     analysis = std::make_shared<const Analysis>(std::move(result.analysis));
   }

@@ -10,6 +10,7 @@
 
 #include "sql/analysis.h"
 #include "sql/catalog.h"
+#include "sql/patterns.h"
 
 namespace sql {
 
@@ -17,6 +18,7 @@ struct AnalyzerOptions {
   std::size_t cache_bytes = 16u << 20;          // all memory of the cache, keys and analyses
   std::size_t analyze_bytes = 64u << 10;        // longer texts are scanned for words, not parsed
   std::vector<std::string> harmless_functions;  // user functions that a replica may run
+  std::vector<Pattern> patterns;                // texts beyond analyze_bytes match none
 };
 
 class Analyzer {
@@ -31,6 +33,8 @@ class Analyzer {
   // `catalog` is the database's; null = not known. Analyses of several are kept beside each other.
   AnalysisPtr analyze(std::string_view text, const Catalog* catalog, Names names);
 
+  std::uint64_t patterns_id() const { return patterns_.id(); }
+
   struct Stats {
     std::uint64_t text_hits = 0, shape_hits = 0, misses = 0, too_large = 0, bytes = 0;
   };
@@ -44,6 +48,7 @@ class Analyzer {
   struct Cache;
   std::unique_ptr<Cache> cache_;
   AnalyzerOptions options_;
+  Patterns patterns_;
   Stats stats_;
 };
 
