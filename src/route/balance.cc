@@ -109,12 +109,14 @@ double Balancer::share_if_slow(std::size_t host) const {
 }
 
 int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> load,
-                   cluster::Lsn at_least, std::uint64_t client_hash, base::Time stays_from) {
+                   cluster::Lsn at_least, std::uint64_t client_hash, base::Time stays_from,
+                   std::uint64_t allowed) {
   Candidates fit{snapshot.hosts, load};
   const std::size_t count = std::min({kHostsMax, fit.hosts.size(), config_.hosts.size()});
   for (std::size_t i = 0; i < count; ++i) {
     if (fit.hosts[i].reads && fit.hosts[i].lsn >= at_least) fit.bits |= bit(i);
   }
+  fit.bits &= allowed;
   if (const auto near = with_room_in_zone(fit); near != 0) fit.bits = near;
   if (fit.bits == 0) return -1;
   switch (config_.routing.balancing) {

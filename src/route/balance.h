@@ -63,8 +63,10 @@ class Balancer {
   // Index of a host whose position is at least `at_least`, or -1. load may be shorter than the
   // hosts: those without an entry are idle and not measured. `stays`: later reads of the same
   // session will go there unasked; turns of those are taken apart from those of single reads.
+  // `allowed`: a bit for each host that may be picked at all.
   int pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> load, cluster::Lsn at_least,
-           std::uint64_t client_hash, base::Time stays_from = {});
+           std::uint64_t client_hash, base::Time stays_from = {},
+           std::uint64_t allowed = ~std::uint64_t{0});
 
  private:
   struct Candidates;  // those of which one is to be picked

@@ -14,9 +14,25 @@ Decision primary(const char* why, const Snapshot& snapshot) {
   return {.target = Target::kPrimary, .host = snapshot.primary, .reason = why};
 }
 
-bool any_serves_reads(const Snapshot& snapshot) {
-  return std::any_of(snapshot.hosts.begin(), snapshot.hosts.end(),
-                     [](const cluster::Host& host) { return host.reads; });
+bool is_in(std::uint64_t hosts, std::size_t host) { return (hosts >> host & 1) != 0; }
+
+bool any_serves_reads(const Snapshot& snapshot, std::uint64_t allowed) {
+  for (std::size_t i = 0; i < snapshot.hosts.size(); ++i) {
+    if (snapshot.hosts[i].reads && is_in(allowed, i)) return true;
+  }
+  return false;
+}
+
+// Which of the rules that spoke made the decision what it is.
+Decision by_rule(Decision decision, const Terms& rules) {
+  if (decision.reason == reason::kRule) {
+    decision.rule = rules.route_rule;
+  } else if (is_for_freshness(decision.reason) && rules.consistency_rule != kNoRule) {
+    decision.rule = rules.consistency_rule;
+  } else {
+    decision.rule = rules.replica_rule != kNoRule ? rules.replica_rule : rules.consistency_rule;
+  }
+  return decision;
 }
 
 // A lone host is the primary, unless it is said to be a replica.
@@ -28,6 +44,13 @@ bool configures_replicas(const config::Cluster& config) {
 }
 
 }  // namespace
+
+std::string to_text(const Decision& decision, const config::Config& config) {
+  if (decision.rule == kNoRule) return decision.reason;
+  const std::string rule = "rule " + config.rules[static_cast<std::size_t>(decision.rule)].name;
+  const std::string why = decision.reason;
+  return why == reason::kRule ? rule : why + " (" + rule + ")";
+}
 
 Router::Router(const config::Cluster& config, std::uint64_t seed)
     : config_(config), replicas_configured_(configures_replicas(config)), balancer_(config, seed) {}
@@ -49,6 +72,14 @@ Decision Router::decide(sql::Access access, sql::Hint hint, const SessionView& s
       return primary(reason::kRoute, snapshot);
     case sql::Hint::kReplica:
       return replica(access, reason::kRoute, session, snapshot, load);
+    case sql::Hint::kNone:
+      break;
+  }
+  switch (session.rules.route) {
+    case sql::Hint::kPrimary:
+      return by_rule(primary(reason::kRule, snapshot), session.rules);
+    case sql::Hint::kReplica:
+      return replica(access, reason::kRule, session, snapshot, load);
     case sql::Hint::kNone:
       break;
   }
@@ -86,23 +117,25 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
 }
 
 int Router::pick(const Needs& needs, const SessionView& session, const Snapshot& snapshot,
-                 std::span<const HostLoad> load, bool stays) {
+                 std::span<const HostLoad> load, bool stays, std::uint64_t allowed) {
   if (!needs.known) return -1;
   if (!needs.only_its_host) {
     return balancer_.pick(snapshot, load, needs.at_least, session.client_hash,
-                          stays ? session.now : base::Time{});
+                          stays ? session.now : base::Time{}, allowed);
   }
-  const cluster::Host& its = snapshot.hosts[static_cast<std::size_t>(session.host)];
-  return its.reads && its.lsn >= needs.at_least ? session.host : -1;
+  const auto host = static_cast<std::size_t>(session.host);
+  const cluster::Host& its = snapshot.hosts[host];
+  return its.reads && is_in(allowed, host) && its.lsn >= needs.at_least ? session.host : -1;
 }
 
-bool Router::should_await(const SessionView& session, const Needs& needs,
-                          const Snapshot& snapshot) const {
+bool Router::should_await(const SessionView& session, const Needs& needs, const Snapshot& snapshot,
+                          std::uint64_t allowed) const {
   if (session.now < session.no_await_before) return false;
   std::int64_t lag_ms = std::numeric_limits<std::int64_t>::max();
   bool looked = needs.known && session.awaiting_since != base::Time{};  // sampled since, all
-  for (const cluster::Host& host : snapshot.hosts) {
-    if (!host.reads) continue;
+  for (std::size_t i = 0; i < snapshot.hosts.size(); ++i) {
+    const cluster::Host& host = snapshot.hosts[i];
+    if (!host.reads || !is_in(allowed, i)) continue;
     if (host.lag_ms >= 0) lag_ms = std::min(lag_ms, host.lag_ms);
     looked = looked && host.sampled >= session.awaiting_since;
   }
@@ -122,15 +155,21 @@ bool Router::should_await(const SessionView& session, const Needs& needs,
 
 Decision Router::replica(sql::Access access, const char* why, const SessionView& session,
                          const Snapshot& snapshot, std::span<const HostLoad> load) {
+  return by_rule(any_replica(access, why, session, snapshot, load), session.rules);
+}
+
+Decision Router::any_replica(sql::Access access, const char* why, const SessionView& session,
+                             const Snapshot& snapshot, std::span<const HostLoad> load) {
+  const std::uint64_t allowed = allowed_hosts(session.rules, snapshot);
   const Needs needs = needs_of(session, snapshot);
   const bool stays =
       access != sql::Access::kNone && session.consistency != config::Consistency::kEventual;
-  const int host = pick(needs, session, snapshot, load, stays);
+  const int host = pick(needs, session, snapshot, load, stays, allowed);
   if (host >= 0) {
     return {.target = Target::kReplica, .host = host, .kept = needs.only_its_host, .reason = why};
   }
-  if (any_serves_reads(snapshot)) {
-    if (access != sql::Access::kNone && should_await(session, needs, snapshot)) {
+  if (any_serves_reads(snapshot, allowed)) {
+    if (access != sql::Access::kNone && should_await(session, needs, snapshot, allowed)) {
       return {.target = Target::kAwait, .reason = needs.why};
     }
     return primary(needs.why, snapshot);

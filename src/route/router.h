@@ -10,6 +10,7 @@
 #include "cluster/snapshot.h"
 #include "config/config.h"
 #include "route/balance.h"
+#include "route/rules.h"
 #include "sql/analysis.h"
 
 namespace route {
@@ -28,6 +29,7 @@ struct SessionView {
   sql::Hint route = sql::Hint::kNone;  // SET weir.route, or the startup option
   config::Consistency consistency = config::Consistency::kSession;
   base::Time now{};
+  Terms rules{};  // their consistency is in `consistency` already, or overruled: then unset
   cluster::Lsn min_lsn = 0;       // reads must see at least this, whatever the consistency
   std::uint64_t client_hash = 0;  // of its address, for kClientAddressHash
 
@@ -50,6 +52,7 @@ inline constexpr const char* kWrite = "write";
 inline constexpr const char* kReadOnly = "read-only transaction";  // of a text that may write
 inline constexpr const char* kHint = "hint";                       // the statement's own
 inline constexpr const char* kRoute = "weir.route";                // the session's
+inline constexpr const char* kRule = "rule";                       // Decision::rule's
 inline constexpr const char* kNoSplit = "split_reads is off";
 inline constexpr const char* kOwnWrites = "own writes";  // no replica is known to have them, or
                                                          // what the session has read on the primary
@@ -65,7 +68,11 @@ struct Decision {
   int host = -1;      // index into Snapshot::hosts; -1 for kNo... and kAwait
   bool kept = false;  // at the replica where it read last: the others are not known to be as far
   const char* reason = "";  // one of namespace reason; for kNoPrimary, why it needs the primary
+  int rule = kNoRule;       // index into Config::rules of the one that had a say in it
 };
+
+// For people: "read", "rule reports", "no replica is fit (rule reports)".
+std::string to_text(const Decision& decision, const config::Config& config);
 
 // Whether the primary serves a read only because no replica is known to be as fresh as it must be.
 inline bool is_for_freshness(const char* why) {
@@ -81,13 +88,14 @@ inline bool is_for_freshness(const char* why) {
 //    is. PostgreSQL refuses it there (25006) if it does write.
 // 2. What may write: the primary. Except in a read-only transaction, where it cannot.
 // 3. The session's route: primary, or a replica.
-// 4. split_reads off: the primary.
-// 5. A replica.
-// "A replica" is one that serves reads and is known to be as fresh as the session's consistency
-// and min_lsn demand; what touches no data may need to know what was defined, too. If replicas
-// serve reads but none is known to be fresh enough: the primary, or first kAwait, see there. If
-// none serves: the primary, or kNoReplica when NoReplica::kError says so, replicas are configured,
-// and the request touches data.
+// 4. The first of the configuration's rules that says a route: the primary, or a replica.
+// 5. split_reads off: the primary.
+// 6. A replica.
+// "A replica" is one that serves reads, is one of the hosts and within the lag that the rules say,
+// and is known to be as fresh as the session's consistency and min_lsn demand. If replicas serve
+// reads but none is known to be fresh enough: the primary, or first kAwait, see there. If none
+// serves: the primary, or kNoReplica when NoReplica::kError says so, replicas are configured, and
+// the request touches data.
 //
 // Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
 // replayed where the first position that the primary was asked for after it is. What was read on a
@@ -122,10 +130,12 @@ class Router {
  private:
   Decision replica(sql::Access access, const char* why, const SessionView& session,
                    const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
+  Decision any_replica(sql::Access access, const char* why, const SessionView& session,
+                       const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
   int pick(const Needs& needs, const SessionView& session, const cluster::Snapshot& snapshot,
-           std::span<const HostLoad> load, bool stays);
+           std::span<const HostLoad> load, bool stays, std::uint64_t allowed);
   bool should_await(const SessionView& session, const Needs& needs,
-                    const cluster::Snapshot& snapshot) const;
+                    const cluster::Snapshot& snapshot, std::uint64_t allowed) const;
 
   const config::Cluster& config_;
   bool replicas_configured_;
