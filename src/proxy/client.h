@@ -122,6 +122,8 @@ class Client final : public net::Connection, public pool::Waiter {
     std::size_t bytes = 0;  // whole messages looked at
     sql::Access access = sql::Access::kNone;
     sql::Hints hints;
+    std::uint64_t patterns = 0;        // Analysis::patterns, joined,
+    std::uint64_t patterns_of = 0;     // and of which they are
     const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
@@ -186,7 +188,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t on_stream_bytes(protocol::Bytes in);
   bool is_bound() const;
   std::size_t hold();
-  bool may_pipeline() const;
+  bool may_pipeline();
   std::size_t drop_copy(protocol::Bytes in);
   std::size_t bad_message(char type);  // 0 = not even a length
   bool gather(protocol::Bytes in);
@@ -212,7 +214,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_route.cc
   route::SessionView view();
-  config::Consistency consistency() const;
+  config::Consistency consistency();
   sql::Access routed_access();
   void note_route(const route::Decision& decision, sql::Access access);
   void await_sample();
@@ -231,6 +233,12 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string explanation(std::string_view text);
   std::vector<std::string> explain_route(const sql::Analysis& analysis);
   std::string decision_text(const route::Decision& decision) const;
+
+  // client_rules.cc
+  void refresh_rules();
+  void note_patterns(const sql::Analysis& analysis);
+  route::Terms terms();
+  bool gather_anew_after_reload();
 
   // client_forward.cc
   std::size_t send_gathered(protocol::Bytes in);
@@ -304,6 +312,8 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Transaction transaction_;
   std::vector<std::pair<std::string, sql::AnalysisPtr>> portals_;  // tracked ones
   session::OwnSettings own_;
+  route::SessionRules rules_;
+  std::uint32_t rules_of_ = 0;  // Worker::config_version(); 0 = rules_ is out of date
   // As route::SessionView has them.
   base::Time as_of_{}, host_as_of_{}, kept_since_{}, on_primary_since_{}, awaiting_since_{};
   base::Time no_await_before_{};
@@ -341,6 +351,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool recheck_ = false;             // a pin may be gone: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
+  route::Terms in_flight_terms_;
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;

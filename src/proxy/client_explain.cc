@@ -71,7 +71,7 @@ std::string Client::decision_text(const route::Decision& decision) const {
     const auto& hosts = pools_->cluster->config.hosts;
     text += " " + hosts[static_cast<std::size_t>(decision.host)].name;
   }
-  return text + ", " + decision.reason;
+  return text + ", " + route::to_text(decision, worker_.config());
 }
 
 // Where the server itself is made to say it: so every protocol and driver gets it as it should.
@@ -107,14 +107,20 @@ std::vector<std::string> Client::explain_route(const sql::Analysis& analysis) {
   std::vector<std::string> lines = {
       "route: " + std::string(target_word(decision.target)),
       "host: " + (routed ? snapshot.hosts[static_cast<std::size_t>(decision.host)].name : "none"),
-      std::string("reason: ") + decision.reason, "statement: " + analysis.why};
+      "reason: " + route::to_text(decision, worker_.config()), "statement: " + analysis.why};
   if (!analysis.relations.empty()) lines.push_back("tables: " + joined(analysis.relations));
   if (!analysis.functions.empty()) lines.push_back("functions: " + joined(analysis.functions));
   lines.push_back("consistency: " + std::string(config::word(session.consistency)));
   const auto needs = route::Router::needs_of(session, snapshot);
   if (needs.at_least != 0) lines.push_back("needs: " + protocol::format_lsn(needs.at_least));
   if (analysis.catalog == 0) lines.emplace_back("catalog: not known");
-  for (const auto& host : snapshot.hosts) lines.push_back(host_text(host, needs));
+  const std::uint64_t allowed = route::allowed_hosts(session.rules, snapshot);
+  for (std::size_t i = 0; i < snapshot.hosts.size(); ++i) {
+    const cluster::Host& host = snapshot.hosts[i];
+    const bool kept_out = host.reads && (allowed >> i & 1) == 0;
+    lines.push_back(kept_out ? "host " + host.name + ": kept out by a rule"
+                             : host_text(host, needs));
+  }
   strong_as_of_ = {};
   return lines;
 }

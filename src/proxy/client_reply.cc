@@ -215,6 +215,7 @@ void Client::on_tracked_end(char status) {
         note_datestyle();
     }
     own_ = session::own_settings(settings_);
+    rules_of_ = 0;
   }
   if (!server->exchange.empty()) return;
   in_flight_plain_ = true;
@@ -264,6 +265,7 @@ void Client::on_probe_ended() {
     if (is_hidden(name)) probed_.set(name, value);
   }
   settings_ = std::exchange(probed_, {});
+  rules_of_ = 0;
 }
 
 // What was left is not known: it stays where it is.

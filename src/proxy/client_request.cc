@@ -96,12 +96,12 @@ std::size_t Client::hold() {
   return 0;
 }
 
-bool Client::may_pipeline() const {
+bool Client::may_pipeline() {
   const bool fits = server->on_primary() ||
                     (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
                      gathered_.hints.route != sql::Hint::kPrimary);
-  return fits && in_flight_plain_ && gathered_.plain && !gathered_.large &&
-         server->exchange.size() < kMaxPipelined;
+  return fits && terms() == in_flight_terms_ && in_flight_plain_ && gathered_.plain &&
+         !gathered_.large && server->exchange.size() < kMaxPipelined;
 }
 
 // Copy data that comes after its COPY has failed: PostgreSQL ignores it, too.
@@ -163,6 +163,7 @@ void Client::join(const sql::Analysis* analysis) {
   if (analysis == nullptr) return;
   gathered_.access = std::max(gathered_.access, analysis->access);
   gathered_.hints.join(analysis->hints);
+  note_patterns(*analysis);
   gathered_.plain = gathered_.plain && analysis->plain;
   gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
   gathered_.asks_sequence = gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
@@ -288,7 +289,9 @@ const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& st
   const auto names = names_meant();
   const sql::Statement* single = statement.analysis->single();
   const bool is_ours = single != nullptr && names_statement(single->verb);  // may be renamed
-  if (statement.analysis->catalog != (by != nullptr ? by->key(names) : 0) && !is_ours) {
+  const bool by_same = statement.analysis->catalog == (by != nullptr ? by->key(names) : 0) &&
+                       statement.analysis->patterns_of == worker_.analyzer().patterns_id();
+  if (!by_same && !is_ours) {
     statement.analysis = worker_.analyzer().analyze(statement.query, by, names);
   }
   return statement.analysis;

@@ -13,8 +13,8 @@ constexpr int kInVain = 20;  // times as long as it has waited a client does not
 
 }  // namespace
 
-// The statement's own word, the session's, the user's, the database's, the cluster's.
-config::Consistency Client::consistency() const {
+// The statement's own word, the session's, a rule's, the user's, the database's, the cluster's.
+config::Consistency Client::consistency() {
   switch (gathered_.hints.level) {
     case sql::Level::kEventual:
       return config::Consistency::kEventual;
@@ -25,7 +25,8 @@ config::Consistency Client::consistency() const {
     case sql::Level::kNone:
       break;
   }
-  return own_.consistency.value_or(pools_->consistency);
+  if (own_.consistency) return *own_.consistency;
+  return terms().consistency.value_or(pools_->consistency);
 }
 
 route::SessionView Client::view() {
@@ -39,6 +40,7 @@ route::SessionView Client::view() {
       .route = own_.route,
       .consistency = level,
       .now = worker_.loop().now(),
+      .rules = terms(),
       .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
       .client_hash = peer.hash(),
       .as_of = strong ? strong_as_of_ : as_of_,
@@ -110,6 +112,7 @@ void Client::await_sample() {
 // Finds a server for the gathered request: attaches it, or waits, or leaves a refusal.
 void Client::route_request() {
   if (pools_->retired && !adopt_new_pools()) return;
+  if (gather_anew_after_reload()) return;
   if (worker_.is_paused(database_)) return wait_held();
   auto& set = *pools_;
   const sql::Access access = routed_access();
@@ -136,7 +139,7 @@ void Client::route_request() {
     case route::Target::kNoReplica:
       refusal_ = {.code = protocol::sqlstate::kCannotConnectNow,
                   .message = "no replica is fit to serve the request",
-                  .detail = decision.reason,
+                  .detail = route::to_text(decision, worker_.config()),
                   .hint = "See SHOW HOSTS on the admin console."};
       if (state_ == State::kWelcome) {
         refusal_->severity = protocol::Severity::kFatal;
@@ -164,6 +167,7 @@ void Client::use_pools(PoolSet* pools) {
   if (pools_ != nullptr) --pools_->users;
   pools_ = pools;
   ++pools_->users;
+  rules_of_ = 0;
 }
 
 void Client::wait_held() {
@@ -225,6 +229,7 @@ void Client::attach(Server& with) {
   worker_.wait_time().add(waited);
   transaction_since_ = worker_.loop().now();
   in_flight_plain_ = true;
+  in_flight_terms_ = terms();
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
   gathered_.attached = gathered_.complete;

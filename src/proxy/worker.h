@@ -57,6 +57,7 @@ class Worker {
   const Topology& topology() const { return *topology_; }
   const config::Config& config() const { return *topology_->config; }
   Shared& shared() { return shared_; }
+  std::uint32_t config_version() const { return config_version_; }  // never 0
   sql::Analyzer& analyzer() { return *analyzer_; }
   session::StatementStore& statements() { return statements_; }
   std::span<std::uint8_t> scratch() { return scratch_; }
@@ -133,6 +134,7 @@ class Worker {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::atomic<std::uint32_t> client_count_{0};
 
+  std::uint32_t config_version_ = 1;  // grows with each reload
   std::unique_ptr<sql::Analyzer> analyzer_;
   session::StatementStore statements_;
   sql::AnalysisPtr unread_;

@@ -239,6 +239,7 @@ bool Worker::is_quiet(const std::string& database) const {
 
 void Worker::set_topology(TopologyPtr topology, const config::Diff& diff) {
   topology_ = std::move(topology);
+  ++config_version_;
   analyzer_ = make_analyzer(*topology_);
   for (auto it = pool_sets_.begin(); it != pool_sets_.end();) {
     if (!is_changed(*it->second, *topology_, diff)) {
