@@ -44,23 +44,24 @@ struct SessionView {
   base::Time no_await_before{};   // waiting was in vain lately
 };
 
-// All texts that Decision::reason can be.
+// All texts that Decision::reason can be. Arrays: a pointer to a literal would be another one in
+// each source file, and they are compared by address.
 namespace reason {
-inline constexpr const char* kRead = "read";
-inline constexpr const char* kNoData = "no data";  // SET, SHOW, BEGIN ...: any host will do
-inline constexpr const char* kWrite = "write";
-inline constexpr const char* kReadOnly = "read-only transaction";  // of a text that may write
-inline constexpr const char* kHint = "hint";                       // the statement's own
-inline constexpr const char* kRoute = "weir.route";                // the session's
-inline constexpr const char* kRule = "rule";                       // Decision::rule's
-inline constexpr const char* kNoSplit = "split_reads is off";
-inline constexpr const char* kOwnWrites = "own writes";  // no replica is known to have them, or
-                                                         // what the session has read on the primary
-inline constexpr const char* kEarlierReads = "earlier reads";  // nor what it has read on a replica
-inline constexpr const char* kStrong = "strong consistency";
-inline constexpr const char* kMinLsn = "weir.min_lsn";  // no fit replica has replayed it yet
-inline constexpr const char* kNoReplica = "no replica is fit";
-inline constexpr const char* kNoneConfigured = "no replica is configured";
+inline constexpr char kRead[] = "read";
+inline constexpr char kNoData[] = "no data";  // SET, SHOW, BEGIN ...: any host will do
+inline constexpr char kWrite[] = "write";
+inline constexpr char kReadOnly[] = "read-only transaction";  // of a text that may write
+inline constexpr char kHint[] = "hint";                       // the statement's own
+inline constexpr char kRoute[] = "weir.route";                // the session's
+inline constexpr char kRule[] = "rule";                       // Decision::rule's
+inline constexpr char kNoSplit[] = "split_reads is off";
+inline constexpr char kOwnWrites[] = "own writes";  // no replica is known to have them, or
+                                                    // what the session has read on the primary
+inline constexpr char kEarlierReads[] = "earlier reads";  // nor what it has read on a replica
+inline constexpr char kStrong[] = "strong consistency";
+inline constexpr char kMinLsn[] = "weir.min_lsn";  // no fit replica has replayed it yet
+inline constexpr char kNoReplica[] = "no replica is fit";
+inline constexpr char kNoneConfigured[] = "no replica is configured";
 }  // namespace reason
 
 struct Decision {
