@@ -126,7 +126,7 @@ struct Analysis {
   // What it names, as written, "schema.name" or "name"; each once, kNamesMax at most.
   static constexpr std::size_t kNamesMax = 64;
   std::vector<std::string> relations, functions;
-  std::uint64_t catalog = 0;      // Catalog::key() of the one that it was judged by; 0 = none
+  std::uint64_t catalog = 0;  // Catalog::key() of the one that it was judged by; 0 = none
   // Of AnalyzerOptions::patterns, those that it matches; and Patterns::id() of these.
   std::uint64_t patterns = 0, patterns_of = 0;
   bool unknown_function = false;  // names one that is neither built in nor in that catalog

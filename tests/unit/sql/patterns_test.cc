@@ -15,13 +15,13 @@ Analyzer with(std::vector<Pattern> patterns) { return Analyzer({.patterns = std:
 
 bool matches(Pattern pattern, std::string_view text) {
   Analyzer analyzer = with({std::move(pattern)});
-  return analyzer.analyze(text, nullptr)->patterns == 1;
+  return analyzer.analyze(text, nullptr, Names::kAnywhere)->patterns == 1;
 }
 
 TEST_CASE("patterns: none") {
   Analyzer analyzer = with({});
   CHECK(analyzer.patterns_id() == 0);
-  const AnalysisPtr analysis = analyzer.analyze("SELECT 1", nullptr);
+  const AnalysisPtr analysis = analyzer.analyze("SELECT 1", nullptr, Names::kAnywhere);
   CHECK(analysis->patterns == 0);
   CHECK(analysis->patterns_of == 0);
 }
@@ -59,7 +59,9 @@ TEST_CASE("patterns: all conditions must hold") {
 
 TEST_CASE("patterns: a regex sees the text itself, whatever the cache knows") {
   Analyzer analyzer = with({{.regex = "= 7$"}, {.relations = {"t"}}, {.regex = "(?i)^select"}});
-  const auto patterns = [&](const char* text) { return analyzer.analyze(text, nullptr)->patterns; };
+  const auto patterns = [&](const char* text) {
+    return analyzer.analyze(text, nullptr, Names::kAnywhere)->patterns;
+  };
   for (int twice = 0; twice < 2; ++twice) {
     CHECK(patterns("SELECT * FROM t WHERE a = 6") == 0b110);
     CHECK(patterns("SELECT * FROM t WHERE a = 7") == 0b111);
@@ -76,7 +78,7 @@ TEST_CASE("patterns: what cannot be parsed has a text and a shape, what is too l
   CHECK_FALSE(matches({.relations = {"t"}}, "SELEKT * FROM t"));
   const std::string text = "SELECT 'report" + std::string(100'000, 'x') + "'";
   Analyzer analyzer = with({{.regex = "report"}});
-  const AnalysisPtr analysis = analyzer.analyze(text, nullptr);
+  const AnalysisPtr analysis = analyzer.analyze(text, nullptr, Names::kAnywhere);
   CHECK(analysis->patterns == 0);
   CHECK(analysis->patterns_of == analyzer.patterns_id());
 }
