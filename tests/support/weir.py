@@ -115,7 +115,9 @@ class Direct(Target):
 class Weir(Target):
     def __init__(self, cluster, config=None, workers=None, arguments=()):
         self.cluster = cluster
-        self.port, self.http_port = free_port(), free_port()
+        self.port = self.http_port = free_port()
+        while self.http_port == self.port:
+            self.http_port = free_port()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-"))
         self.socket_dir = self.dir
         self.config_file, self.log_file = self.dir / "weir.toml", self.dir / "weir.log"
