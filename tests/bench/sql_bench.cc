@@ -34,9 +34,10 @@ void measure(const std::string& text) {
   constexpr std::size_t kTextHits = 2'000'000, kShapeHits = 50'000, kMisses = 5'000;
   sql::Analyzer analyzer({});
   std::size_t sink = 0;
-  analyzer.analyze(text);
-  const double by_text =
-      ns_each(kTextHits, [&](std::size_t) { sink += analyzer.analyze(text)->shape; });
+  analyzer.analyze(text, nullptr, sql::Names::kAnywhere);
+  const double by_text = ns_each(kTextHits, [&](std::size_t) {
+    sink += analyzer.analyze(text, nullptr, sql::Names::kAnywhere)->shape;
+  });
   // Each text is new, its shape is not; then neither is.
   std::vector<std::string> same_shape, new_shape;
   for (std::size_t i = 0; i < kShapeHits; ++i)
@@ -44,10 +45,12 @@ void measure(const std::string& text) {
                          " */");
   for (std::size_t i = 0; i < kMisses; ++i)
     new_shape.push_back(text + "; SELECT a" + std::to_string(i));
-  const double by_shape = ns_each(
-      same_shape.size(), [&](std::size_t i) { sink += analyzer.analyze(same_shape[i])->shape; });
-  const double miss = ns_each(
-      new_shape.size(), [&](std::size_t i) { sink += analyzer.analyze(new_shape[i])->shape; });
+  const double by_shape = ns_each(same_shape.size(), [&](std::size_t i) {
+    sink += analyzer.analyze(same_shape[i], nullptr, sql::Names::kAnywhere)->shape;
+  });
+  const double miss = ns_each(new_shape.size(), [&](std::size_t i) {
+    sink += analyzer.analyze(new_shape[i], nullptr, sql::Names::kAnywhere)->shape;
+  });
   std::printf("%9.0f %9.0f %9.0f   %.60s%s\n", by_text, by_shape, miss, text.c_str(),
               sink == 0 ? "!" : "");
 }
