@@ -189,6 +189,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_bound() const;
   std::size_t hold();
   bool may_pipeline();
+  bool is_as_fresh();
   std::size_t drop_copy(protocol::Bytes in);
   std::size_t bad_message(char type);  // 0 = not even a length
   bool gather(protocol::Bytes in);
@@ -352,6 +353,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
+  config::Consistency in_flight_level_{};
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;

@@ -100,8 +100,16 @@ bool Client::may_pipeline() {
   const bool fits = server->on_primary() ||
                     (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
                      gathered_.hints.route != sql::Hint::kPrimary);
-  return fits && terms() == in_flight_terms_ && in_flight_plain_ && gathered_.plain &&
-         !gathered_.large && server->exchange.size() < kMaxPipelined;
+  return fits && is_as_fresh() && terms() == in_flight_terms_ && in_flight_plain_ &&
+         gathered_.plain && !gathered_.large && server->exchange.size() < kMaxPipelined;
+}
+
+// Whether the server that was found for what is in flight is fresh enough for what comes behind.
+bool Client::is_as_fresh() {
+  if (server->on_primary()) return true;
+  const auto level = consistency();
+  return level == in_flight_level_ && level != config::Consistency::kStrong &&
+         gathered_.hints.min_lsn == 0;
 }
 
 // Copy data that comes after its COPY has failed: PostgreSQL ignores it, too.

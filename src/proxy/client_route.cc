@@ -165,6 +165,10 @@ bool Client::adopt_new_pools() {
 
 void Client::use_pools(PoolSet* pools) {
   if (pools_ != nullptr) --pools_->users;
+  if (read_host_ >= 0) {  // it may be another host there
+    as_of_ = std::max(as_of_, host_as_of_);
+    read_host_ = -1;
+  }
   pools_ = pools;
   ++pools_->users;
   rules_of_ = 0;
@@ -230,6 +234,7 @@ void Client::attach(Server& with) {
   transaction_since_ = worker_.loop().now();
   in_flight_plain_ = true;
   in_flight_terms_ = terms();
+  in_flight_level_ = consistency();
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
   gathered_.attached = gathered_.complete;

@@ -168,3 +168,24 @@ def test_many_sessions_read_their_writes(weir, table):
                                 f"AND {number * 1000 + 999}") == str(n + 1)
     for client in clients:
         client.terminate()
+
+
+def test_a_strong_read_behind_another_sees_what_came_between(weir, cluster, table):
+    with weir.connect(**{"weir.consistency": "strong"}) as client:
+        client.send(wire.query("SELECT inet_server_port() FROM pg_sleep(1)"))
+        time.sleep(0.3)
+        with cluster.paused(1, 2):
+            cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
+            client.send(wire.query(f"SELECT count(*) FROM {table}"))
+            assert cluster.number_of(client.rows()[0][0]) in (1, 2)
+            assert client.rows() == [["1"]]
+
+
+def test_levels_of_statements_in_a_row(weir, cluster, table):
+    """What does not care for freshness says nothing of the next one."""
+    with weir.connect() as client, cluster.paused(1, 2):
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        port, count = "SELECT inet_server_port()", f"SELECT count(*) FROM {table}"
+        client.send(wire.query(f"/* weir: consistency=eventual */ {port}"), wire.query(count))
+        assert cluster.number_of(client.rows()[0][0]) in (1, 2)
+        assert client.rows() == [["1"]]
