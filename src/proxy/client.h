@@ -69,6 +69,8 @@ class Client final : public net::Connection, public pool::Waiter {
     kNew,  // on a connection that nobody has used
   };
   bool run_again(protocol::Bytes requests, Where where);
+  // What is run again was refused by a replica for what it is.
+  void on_misroute() { misrouted_ = true; }
   bool has_run_again() const { return reruns_ != 0; }
   bool was_first() const { return was_first_; }  // to use the server at hand
   bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }
@@ -337,6 +339,7 @@ class Client final : public net::Connection, public pool::Waiter {
   protocol::Buffer again_;         // to be run again: input from the next round on
   std::uint8_t reruns_ = 0;        // since something was answered
   Where next_ = Where::kAnywhere;  // the next request must run
+  bool misrouted_ = false;         // on the primary, since a replica has refused it
   bool was_first_ = false;
   bool asked_for_new_ = false;              // once in a session, after an error of its own
   std::optional<protocol::Error> refusal_;  // to be answered to the request

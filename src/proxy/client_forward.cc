@@ -72,6 +72,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   }
   if (!again_.empty()) used = bytes;  // the server broke: all of it is kept there
   gathered_ = {};
+  misrouted_ = false;
   if (ask && is_open() && server != nullptr) ask_position();
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);
@@ -277,6 +278,7 @@ void Client::note_access(sql::Access access) {
 void Client::note_routed(const sql::Analysis& analysis) const {
   if (gathered_.reason == nullptr) return;
   const bool primary = server->on_primary();
+  if (misrouted_ && primary) analysis.routed.refused = true;
   ++(primary ? analysis.routed.to_primary : analysis.routed.to_replica);
   analysis.routed.last_to_primary = primary;
   analysis.routed.reason = gathered_.reason;

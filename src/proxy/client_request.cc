@@ -169,7 +169,8 @@ bool Client::gather(protocol::Bytes in) {
 
 void Client::join(const sql::Analysis* analysis) {
   if (analysis == nullptr) return;
-  gathered_.access = std::max(gathered_.access, analysis->access);
+  gathered_.access =
+      std::max(gathered_.access, analysis->routed.refused ? sql::Access::kWrite : analysis->access);
   gathered_.hints.join(analysis->hints);
   note_patterns(*analysis);
   gathered_.plain = gathered_.plain && analysis->plain;

@@ -257,7 +257,11 @@ bool Server::run_again(protocol::Bytes error) {
   const auto where = refused   ? Client::Where::kPrimary
                      : spoiled ? Client::Where::kNew
                                : Client::Where::kAnywhere;
-  if (!client->run_again(rerun.bytes(), where)) return false;
+  // The other refusals may be of this request's values, or of the moment.
+  const bool writes = refused && view.code == protocol::sqlstate::kReadOnlyTransaction;
+  Client& asked = *client;
+  if (!asked.run_again(rerun.bytes(), where)) return false;
+  if (writes) asked.on_misroute();
   worker_.on_client_left(*this, Worker::Leaving::kPolitely);
   return true;
 }

@@ -138,6 +138,7 @@ struct Analysis {
   struct Routed {
     std::uint64_t to_primary = 0, to_replica = 0;
     bool last_to_primary = false;
+    bool refused = false;  // by a replica: it counts as a write from then on
     const char* reason = "";
   };
   mutable Routed routed;

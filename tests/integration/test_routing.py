@@ -201,14 +201,18 @@ def test_transaction_in_one_string(client, cluster, names):
 
 @pytest.fixture
 def numbers(cluster):
-    """A view that writes when it is read, which no grammar shows."""
+    """A view that writes when it is read, which neither grammar nor catalog shows."""
     name = fresh_name("numbers")
     cluster.sql(0, f"CREATE SEQUENCE {name}_seq; GRANT ALL ON {name}_seq TO app;"
-                   f"CREATE VIEW {name} AS SELECT nextval('{name}_seq') AS n;"
+                   f"CREATE FUNCTION {name}_next() RETURNS bigint LANGUAGE plpgsql STABLE AS"
+                   " $$ DECLARE n bigint; BEGIN"
+                   f" EXECUTE 'SELECT ' || 'next' || 'val(''{name}_seq'')' INTO n; RETURN n;"
+                   " END $$;"
+                   f"CREATE VIEW {name} AS SELECT {name}_next() AS n;"
                    f"ALTER VIEW {name} OWNER TO app")
     cluster.wait_replayed()
     yield name
-    cluster.sql(0, f"DROP VIEW {name}; DROP SEQUENCE {name}_seq")
+    cluster.sql(0, f"DROP VIEW {name}; DROP FUNCTION {name}_next; DROP SEQUENCE {name}_seq")
 
 
 def retries(weir):
@@ -225,7 +229,7 @@ def test_a_read_that_writes_after_all_runs_once_on_the_primary(weir, client, num
     client.send(bind("", "named"), execute(), SYNC, bind("", "named"), execute(), SYNC)
     assert client.rows() + client.rows() == [["4"], ["5"]]
     assert client.status == "I"
-    assert retries(weir) > before
+    assert retries(weir) == before + 1  # its shape is remembered, by the worker that it went through
 
 
 def test_who_asks_for_a_replica_hears_what_it_says(client, numbers):
