@@ -229,7 +229,7 @@ def test_a_read_that_writes_after_all_runs_once_on_the_primary(weir, client, num
     client.send(bind("", "named"), execute(), SYNC, bind("", "named"), execute(), SYNC)
     assert client.rows() + client.rows() == [["4"], ["5"]]
     assert client.status == "I"
-    assert retries(weir) == before + 1  # its shape is remembered, by the worker that it went through
+    assert retries(weir) == before + 1  # then its shape is known
 
 
 def test_who_asks_for_a_replica_hears_what_it_says(client, numbers):
