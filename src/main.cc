@@ -1,4 +1,6 @@
 // weir: command line, signals, exit codes.
+#include <spdlog/spdlog.h>
+
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -9,6 +11,7 @@
 #include "config/describe.h"
 #include "proxy/instance.h"
 #include "proxy/log.h"
+#include "proxy/route_command.h"
 
 namespace {
 
@@ -42,6 +45,17 @@ int run(const config::CommandLine& command_line, const config::ConfigPtr& config
   return config::kExitOk;
 }
 
+int tell_route(const config::Config& config, const config::CommandLine::Route& asked) {
+  spdlog::set_level(spdlog::level::off);
+  const auto lines = proxy::offline_route(config, asked);
+  if (!lines.ok()) {
+    std::cerr << "weir: " << lines.status().message() << '\n';
+    return config::kExitUsage;
+  }
+  for (const auto& line : *lines) std::cout << line << '\n';
+  return config::kExitOk;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -69,5 +83,7 @@ int main(int argc, char** argv) {
     std::cout << config::describe(*loaded.config);
     return config::kExitOk;
   }
+  if (command_line->action == Action::kRoute)
+    return tell_route(*loaded.config, command_line->route);
   return run(*command_line, loaded.config);
 }

@@ -46,7 +46,9 @@ class Parser {
     if (arg == "-h" || arg == "--help") return act(Action::kHelp);
     if (arg == "-V" || arg == "--version") return act(Action::kVersion);
     if (arg == "--check") return act(Action::kCheck);
+    if (at_ == 0 && arg == "route") return act(Action::kRoute);
     if (is_url(arg)) return url(arg);
+    if (result_.action == Action::kRoute && !arg.starts_with('-')) return statement(arg);
     if (!arg.starts_with('-')) {
       return usage(
           concat("unexpected argument ", quoted(arg), " (a configuration file goes after -c)"));
@@ -59,9 +61,10 @@ class Parser {
     }
     using Handler = absl::Status (Parser::*)(const std::string&);
     static constexpr std::pair<std::string_view, Handler> kOptions[] = {
-        {"-c", &Parser::config_file},  {"--config", &Parser::config_file},
-        {"--set", &Parser::set},       {"--replica", &Parser::replica},
-        {"--listen", &Parser::listen}, {"--workers", &Parser::workers},
+        {"-c", &Parser::config_file},      {"--config", &Parser::config_file},
+        {"--set", &Parser::set},           {"--replica", &Parser::replica},
+        {"--listen", &Parser::listen},     {"--workers", &Parser::workers},
+        {"--database", &Parser::database}, {"--user", &Parser::user},
     };
     for (const auto& [option, handler] : kOptions) {
       if (option != name) continue;
@@ -114,6 +117,22 @@ class Parser {
     append(listen_, listen_.empty() ? "" : ", ", toml_quoted(value));
     return absl::OkStatus();
   }
+  absl::Status statement(std::string_view sql) {
+    if (!result_.route.sql.empty()) return usage("more than one statement (quote it)");
+    result_.route.sql = sql;
+    return absl::OkStatus();
+  }
+  absl::Status database(const std::string& value) {
+    return of_route("--database", value, result_.route.database);
+  }
+  absl::Status user(const std::string& value) {
+    return of_route("--user", value, result_.route.user);
+  }
+  absl::Status of_route(std::string_view option, const std::string& value, std::string& into) {
+    if (result_.action != Action::kRoute) return usage(concat(option, " goes with weir route"));
+    into = value;
+    return absl::OkStatus();
+  }
   absl::Status workers(const std::string& value) {
     unsigned number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
@@ -132,6 +151,9 @@ class Parser {
     if (result_.url && !result_.config_file.empty()) return usage("both -c and a URL");
     if (!result_.url && result_.config_file.empty()) {
       return usage("expected -c FILE or postgres://user:password@host:port");
+    }
+    if (result_.action == Action::kRoute && result_.route.sql.empty()) {
+      return usage("weir route needs a statement");
     }
     if (!result_.url && !result_.replicas.empty()) return usage("--replica goes with a URL");
     return absl::OkStatus();

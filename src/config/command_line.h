@@ -25,11 +25,16 @@ struct CommandLine {
     kCheck,  // load, print describe() or the problems, end
     kHelp,
     kVersion,
+    kRoute,  // tell where a statement would go, end
+  };
+  struct Route {
+    std::string sql, database, user;
   };
   Action action = Action::kRun;
   std::string config_file;             // -c; "" = none, then there is a url
   std::optional<ServerUrl> url;        // never with config_file
   std::vector<Endpoint> replicas;      // --replica; only with url
+  Route route;                         // for kRoute
   std::vector<std::string> overrides;  // --set, --listen and --workers, for load_file
 };
 
@@ -37,7 +42,7 @@ struct CommandLine {
 // should end with kExitUsage.
 absl::StatusOr<CommandLine> parse_command_line(std::span<const char* const> args);
 
-// Loads what the command line names; also how a reload starts. For kRun and kCheck.
+// Loads what the command line names; also how a reload starts. For kRun, kCheck and kRoute.
 LoadResult config_from_command_line(const CommandLine& command_line);
 
 std::string help_text();

@@ -9,6 +9,7 @@ Usage:
   weir -c FILE [options]
   weir postgres://USER:PASSWORD@HOST[:PORT][/DATABASE] [--replica HOST[:PORT]]... [options]
   weir --check -c FILE
+  weir route -c FILE [--database NAME] [--user NAME] 'STATEMENT'
 
 Options:
   -c, --config FILE      read the configuration from FILE (TOML)
@@ -23,6 +24,8 @@ Options:
       --workers N        event loops; 0 is one for each core
       --replica HOST[:PORT]
                          with a URL: one more host of the cluster; may be repeated
+      --database NAME, --user NAME
+                         with route, which tells where a statement would go, and why: whose it is
   -h, --help             print this and end
   -V, --version          print the version and end
 

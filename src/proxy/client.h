@@ -245,7 +245,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_forward.cc
   std::size_t send_gathered(protocol::Bytes in);
-  bool stays_for_long() const;
+  bool wants_position() const;
   void ask_position();
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
@@ -322,7 +322,8 @@ class Client final : public net::Connection, public pool::Waiter {
   base::Time no_await_before_{};
   base::Time strong_as_of_{};  // of the request that is being routed
   int read_host_ = -1;
-  protocol::Lsn host_lsn_ = 0;
+  protocol::Lsn as_of_lsn_ = 0, host_lsn_ = 0;
+  base::Time position_asked_{};
   bool position_valid_ = false;   // nothing was sent since the position was asked for
   std::uint32_t kept_reads_ = 0;  // since kept_since_
   char status_ = 'I';

@@ -1,12 +1,10 @@
 // Client: EXPLAIN ROUTE, and the notices of weir.explain.
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "config/words.h"
-#include "protocol/lsn.h"
 #include "proxy/client.h"
+#include "proxy/explain.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 #include "sql/lexer.h"
@@ -21,46 +19,6 @@ std::string quoted(std::string_view text) {
     sql += c;
   }
   return sql + "'";
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
-  return text;
-}
-
-std::string_view target_word(route::Target target) {
-  switch (target) {
-    case route::Target::kPrimary:
-      return "primary";
-    case route::Target::kReplica:
-      return "replica";
-    case route::Target::kNoPrimary:
-      return "waits for a primary";
-    case route::Target::kNoReplica:
-      return "error: no replica is fit";
-    case route::Target::kAwait:
-      return "waits for a replica";
-  }
-  return "";
-}
-
-std::string host_text(const cluster::Host& host, const route::Router::Needs& needs) {
-  std::string text = "host " + host.name + ": ";
-  text += host.role == cluster::Role::kPrimary   ? "primary"
-          : host.role == cluster::Role::kReplica ? "replica"
-                                                 : "unknown";
-  if (host.role == cluster::Role::kReplica && host.lag_ms >= 0) {
-    text += ", lag " + std::to_string(host.lag_ms) + " ms, " + std::to_string(host.lag_bytes) +
-            " bytes";
-  }
-  if (host.lsn != 0) text += ", at " + protocol::format_lsn(host.lsn);
-  if (!host.reads) return text + (host.why.empty() ? "" : ": " + host.why);
-  if (!needs.known) return text + ": not known to be fresh enough yet";
-  if (host.lsn < needs.at_least) {
-    return text + ": has not replayed " + protocol::format_lsn(needs.at_least);
-  }
-  return text + ": fit";
 }
 
 }  // namespace
@@ -103,24 +61,7 @@ std::vector<std::string> Client::explain_route(const sql::Analysis& analysis) {
                           : !pins.empty() ? "the session is pinned"
                                           : "the session keeps its server"};
   }
-  const bool routed = decision.host >= 0;
-  std::vector<std::string> lines = {
-      "route: " + std::string(target_word(decision.target)),
-      "host: " + (routed ? snapshot.hosts[static_cast<std::size_t>(decision.host)].name : "none"),
-      "reason: " + route::to_text(decision, worker_.config()), "statement: " + analysis.why};
-  if (!analysis.relations.empty()) lines.push_back("tables: " + joined(analysis.relations));
-  if (!analysis.functions.empty()) lines.push_back("functions: " + joined(analysis.functions));
-  lines.push_back("consistency: " + std::string(config::word(session.consistency)));
-  const auto needs = route::Router::needs_of(session, snapshot);
-  if (needs.at_least != 0) lines.push_back("needs: " + protocol::format_lsn(needs.at_least));
-  if (analysis.catalog == 0) lines.emplace_back("catalog: not known");
-  const std::uint64_t allowed = route::allowed_hosts(session.rules, snapshot);
-  for (std::size_t i = 0; i < snapshot.hosts.size(); ++i) {
-    const cluster::Host& host = snapshot.hosts[i];
-    const bool kept_out = host.reads && (allowed >> i & 1) == 0;
-    lines.push_back(kept_out ? "host " + host.name + ": kept out by a rule"
-                             : host_text(host, needs));
-  }
+  auto lines = explain({worker_.config(), analysis, decision, session, snapshot});
   strong_as_of_ = {};
   return lines;
 }

@@ -54,7 +54,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   note_access(gathered_.access);
   position_valid_ = false;
   const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
-                   status_ == 'I' && !server->on_primary() && stays_for_long();
+                   status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
@@ -79,14 +79,22 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   return used;
 }
 
-bool Client::stays_for_long() const {
-  const auto time = worker_.loop().now() - kept_since_;
+// Where it reads only because it has read there before.
+bool Client::wants_position() const {
+  const auto now = worker_.loop().now();
+  if (server->on_primary()) {
+    return on_primary_since_ != base::Time{} && !wrote_ && now - position_asked_ >= kShortStay;
+  }
+  const auto time = now - kept_since_;
   return time >= route::Balancer::kStay || (kept_reads_ >= kManyReads && time >= kShortStay);
 }
 
-// So that the next read may go to another replica that is as far.
+// So that the next read may go to any replica that is as far.
 void Client::ask_position() {
-  server->inject_query("SELECT pg_catalog.pg_last_wal_replay_lsn()", kNotePosition);
+  server->inject_query(server->on_primary() ? "SELECT pg_catalog.pg_current_wal_lsn()"
+                                            : "SELECT pg_catalog.pg_last_wal_replay_lsn()",
+                       kNotePosition);
+  position_asked_ = worker_.loop().now();
   position_valid_ = true;
 }
 

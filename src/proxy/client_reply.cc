@@ -198,6 +198,7 @@ void Client::note_end_of_transaction() {
     return;
   }
   as_of_ = ended;
+  as_of_lsn_ = 0;   // what comes now is of this
   read_host_ = -1;  // the primary shows all that a replica did
   if (wrote) on_primary_since_ = {};
   pools_->cluster->monitor.sample_soon(ClusterMonitor::Urgency::kCommit);
@@ -253,7 +254,8 @@ void Client::on_probe_row(protocol::Bytes body) {
 void Client::on_position(protocol::Bytes body) {
   const auto row = protocol::decode_data_row(body);
   if (!position_valid_ || !row || row->size() != 1) return;
-  host_lsn_ = protocol::parse_lsn((*row)[0].value_or("")).value_or(0);
+  (server->on_primary() ? as_of_lsn_ : host_lsn_) =
+      protocol::parse_lsn((*row)[0].value_or("")).value_or(0);
 }
 
 // The session has the settings that its server has now. Of those that are hidden it keeps what it

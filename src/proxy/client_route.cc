@@ -44,6 +44,7 @@ route::SessionView Client::view() {
       .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
       .client_hash = peer.hash(),
       .as_of = strong ? strong_as_of_ : as_of_,
+      .as_of_lsn = strong ? 0 : as_of_lsn_,
       .host = read_host_,
       .host_as_of = host_as_of_,
       .host_lsn = host_lsn_,
@@ -167,6 +168,7 @@ void Client::use_pools(PoolSet* pools) {
   if (pools_ != nullptr) --pools_->users;
   if (read_host_ >= 0) {  // it may be another host there
     as_of_ = std::max(as_of_, host_as_of_);
+    as_of_lsn_ = 0;
     read_host_ = -1;
   }
   pools_ = pools;

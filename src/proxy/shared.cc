@@ -4,6 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "base/check.h"
+#include "route/rules.h"
 
 namespace proxy {
 
@@ -93,6 +94,17 @@ std::uint32_t ClientCounts::count(const std::string& key) const {
   std::lock_guard lock(mutex_);
   const auto it = counts_.find(key);
   return it == counts_.end() ? 0 : it->second;
+}
+
+sql::AnalyzerOptions analyzer_options(const config::Config& config) {
+  sql::AnalyzerOptions options{.cache_bytes = config.limits.analyze_cache_bytes,
+                               .analyze_bytes = config.limits.analyze_bytes,
+                               .patterns = route::patterns_of(config)};
+  for (const auto& cluster : config.clusters) {
+    const auto& names = cluster.routing.harmless_functions;
+    options.harmless_functions.insert(options.harmless_functions.end(), names.begin(), names.end());
+  }
+  return options;
 }
 
 std::string random_bytes(std::size_t count) {

@@ -23,6 +23,7 @@
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
 #include "route/balance.h"
+#include "sql/analyzer.h"
 
 namespace proxy {
 
@@ -112,6 +113,8 @@ struct Shared {
   std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
   std::function<void()> wake_workers;  // from any thread: permits were given back
 };
+
+sql::AnalyzerOptions analyzer_options(const config::Config& config);
 
 std::string random_bytes(std::size_t count);  // from OpenSSL
 std::string random_nonce();                   // printable, for SCRAM

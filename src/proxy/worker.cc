@@ -48,15 +48,7 @@ Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
 }
 
 std::unique_ptr<sql::Analyzer> Worker::make_analyzer(const Topology& topology) {
-  const auto& limits = topology.config->limits;
-  sql::AnalyzerOptions options{.cache_bytes = limits.analyze_cache_bytes,
-                               .analyze_bytes = limits.analyze_bytes,
-                               .patterns = route::patterns_of(*topology.config)};
-  for (const auto& cluster : topology.config->clusters) {
-    const auto& names = cluster.routing.harmless_functions;
-    options.harmless_functions.insert(options.harmless_functions.end(), names.begin(), names.end());
-  }
-  return std::make_unique<sql::Analyzer>(std::move(options));
+  return std::make_unique<sql::Analyzer>(analyzer_options(*topology.config));
 }
 
 Worker::~Worker() { CHECK(!thread_.joinable()); }

@@ -94,7 +94,8 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
   Needs needs{.at_least = session.min_lsn, .why = reason::kMinLsn};
   if (session.consistency == config::Consistency::kEventual) return needs;
   if (session.as_of != base::Time{}) {
-    const Lsn then = snapshot.position_after(session.as_of);
+    const Lsn then =
+        session.as_of_lsn != 0 ? session.as_of_lsn : snapshot.position_after(session.as_of);
     needs.known = then != 0;
     if (then == 0 || then >= needs.at_least) {
       const bool strong = session.consistency == config::Consistency::kStrong;

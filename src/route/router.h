@@ -34,11 +34,12 @@ struct SessionView {
   std::uint64_t client_hash = 0;  // of its address, for kClientAddressHash
 
   // Of kSession and kStrong. {} = never, none.
-  base::Time as_of{};         // reads must see what the primary had then: of the session's last
-                              // commit or read there, or, if strong, of the request
-  int host = -1;              // the replica where it read last, and when; later reads must not see
-  base::Time host_as_of{};    // an earlier state
-  cluster::Lsn host_lsn = 0;  // how far that replica was after that read; 0 = not asked
+  base::Time as_of{};          // reads must see what the primary had then: of the session's last
+                               // commit or read there, or, if strong, of the request
+  cluster::Lsn as_of_lsn = 0;  // how far the primary was behind that; 0 = not asked
+  int host = -1;               // the replica where it read last, and when; later reads must not see
+  base::Time host_as_of{};     // an earlier state
+  cluster::Lsn host_lsn = 0;   // how far that replica was after that read; 0 = not asked
   base::Time on_primary_since{};  // since when they go to the primary because they must be fresh
   base::Time awaiting_since{};    // since when this request has been answered kAwait
   base::Time no_await_before{};   // waiting was in vain lately
@@ -101,7 +102,8 @@ inline bool is_for_freshness(const char* why) {
 // Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
 // replayed where the first position that the primary was asked for after it is. What was read on a
 // replica is there, and where its position after it is, or that of the primary. So a session that
-// reads without a pause stays on its replica, unless that is asked for its position behind a read.
+// reads without a pause stays where it is, unless that host is asked for its position behind a
+// read.
 //
 // kAwait, for at most kProof, when by its lag a replica should be fresh enough by now and only the
 // proof is missing. Longer, up to consistency_wait, for a session that has read from the primary

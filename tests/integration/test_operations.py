@@ -112,6 +112,24 @@ def test_without_a_file(cluster, start_weir):
         proxy.discard()
 
 
+def test_route_without_a_proxy(weir, cluster):
+    def told(*arguments):
+        done = run("route", "-c", weir.config_file, *arguments)
+        return done.returncode, dict(line.split(": ", 1) for line in done.stdout.splitlines()), \
+            done.stderr
+
+    code, lines, _ = told("--database", "app", "--user", "app", "SELECT nextval('s') FROM t")
+    assert (code, lines["route"], lines["reason"]) == (0, "primary", "write")
+    assert lines["statement"] == "function nextval may write"
+    assert (lines["tables"], lines["functions"]) == ("t", "nextval")
+    code, lines, _ = told("--database", "app", "/* weir: consistency=strong */ SELECT 1")
+    assert (code, lines["route"], lines["consistency"]) == (0, "replica", "strong")
+    assert sum(name.startswith("host ") for name in lines) == 3
+    assert told("--database", "nope", "SELECT 1")[0] == 2
+    assert "statement" in told()[2]
+    assert run("-c", weir.config_file, "--user", "app").returncode == 2
+
+
 def test_set_over_a_file(start_weir):
     weir = start_weir(arguments=["--set", "pool.size=7", "--set", "timeouts.query_wait=10s"])
     sizes = {row["name"]: row["pool_size"] for row in weir.show("DATABASES")}

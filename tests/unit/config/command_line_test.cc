@@ -141,3 +141,17 @@ TEST_CASE("help: the file that it shows loads") {
   REQUIRE(start < end);
   config_testing::loaded(help.substr(start, end - start) + "\n");
 }
+
+TEST_CASE("weir route: a statement and whose it is") {
+  const auto line =
+      parse({"route", "-c", "weir.toml", "--user=app", "--database", "shop", "SELECT 1"});
+  REQUIRE(line.ok());
+  CHECK(line->action == CommandLine::Action::kRoute);
+  CHECK(line->route.sql == "SELECT 1");
+  CHECK(line->route.user == "app");
+  CHECK(line->route.database == "shop");
+  CHECK(error({"route", "-c", "weir.toml"}).starts_with("weir route needs a statement"));
+  CHECK(error({"route", "-c", "weir.toml", "SELECT", "1"}).starts_with("more than one statement"));
+  CHECK(error({"-c", "weir.toml", "--user", "app"}).starts_with("--user goes with weir route"));
+  CHECK(error({"-c", "weir.toml", "route"}).starts_with("unexpected argument"));
+}
