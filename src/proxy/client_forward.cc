@@ -85,8 +85,8 @@ bool Client::wants_position() const {
   if (server->on_primary()) {
     return on_primary_since_ != base::Time{} && !wrote_ && now - position_asked_ >= kShortStay;
   }
-  const auto time = now - kept_since_;
-  return time >= route::Balancer::kStay || (kept_reads_ >= kManyReads && time >= kShortStay);
+  if (kept_reads_ >= kManyReads && now - position_asked_ >= kShortStay) return true;
+  return now - std::max(kept_since_, position_asked_) >= route::Balancer::kStay;
 }
 
 // So that the next read may go to any replica that is as far.
@@ -95,6 +95,7 @@ void Client::ask_position() {
                                             : "SELECT pg_catalog.pg_last_wal_replay_lsn()",
                        kNotePosition);
   position_asked_ = worker_.loop().now();
+  kept_reads_ = 0;
   position_valid_ = true;
 }
 

@@ -48,6 +48,7 @@ route::SessionView Client::view() {
       .host = read_host_,
       .host_as_of = host_as_of_,
       .host_lsn = host_lsn_,
+      .kept_since = kept_since_,
       .on_primary_since = on_primary_since_,
       .awaiting_since = awaiting_since_,
       .no_await_before = no_await_before_};
@@ -82,7 +83,7 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
   if (decision.target == route::Target::kReplica) {
     on_primary_since_ = {};
     ++kept_reads_;
-    if (decision.kept) return;
+    if (decision.kept && awaited == base::Time{}) return;
     kept_since_ = now;
     kept_reads_ = 0;
   } else if (access != sql::Access::kWrite && route::is_for_freshness(decision.reason)) {

@@ -103,6 +103,7 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
     }
     needs.at_least = std::max(needs.at_least, then);
   }
+  needs.of_primary = needs.at_least;
   const auto host = static_cast<std::size_t>(session.host);
   if (session.host < 0 || host >= snapshot.hosts.size()) return needs;
   const cluster::Host& its = snapshot.hosts[host];
@@ -117,16 +118,38 @@ Router::Needs Router::needs_of(const SessionView& session, const Snapshot& snaps
   return needs;
 }
 
-int Router::pick(const Needs& needs, const SessionView& session, const Snapshot& snapshot,
-                 std::span<const HostLoad> load, bool stays, std::uint64_t allowed) {
-  if (!needs.known) return -1;
+// The host, and whether the session is kept there. -1 = none is known to be fresh enough.
+std::pair<int, bool> Router::pick(const Needs& needs, const SessionView& session,
+                                  const Snapshot& snapshot, std::span<const HostLoad> load,
+                                  bool stays, std::uint64_t allowed) {
+  if (!needs.known) return {-1, false};
   if (!needs.only_its_host) {
-    return balancer_.pick(snapshot, load, needs.at_least, session.client_hash,
-                          stays ? session.now : base::Time{}, allowed);
+    const int any = balancer_.pick(snapshot, load, needs.at_least, session.client_hash,
+                                   stays ? session.now : base::Time{}, allowed);
+    if (any >= 0) return {any, false};
   }
   const auto host = static_cast<std::size_t>(session.host);
+  const bool eventual = session.consistency == config::Consistency::kEventual;
+  if (eventual || session.host < 0 || host >= snapshot.hosts.size()) return {-1, false};
   const cluster::Host& its = snapshot.hosts[host];
-  return its.reads && is_in(allowed, host) && its.lsn >= needs.at_least ? session.host : -1;
+  const bool fits = its.reads && is_in(allowed, host) && its.lsn >= needs.of_primary;
+  return {fits ? session.host : -1, true};
+}
+
+// A session that is kept, and has just been told how far its replica is, asks the others now and
+// then whether they are, too.
+bool Router::should_look(const SessionView& session, const Snapshot& snapshot) {
+  if (session.host_lsn == 0 || session.now - session.kept_since < kLook ||
+      session.now < session.no_await_before) {
+    return false;
+  }
+  return session.awaiting_since == base::Time{} ||
+         (session.now - session.awaiting_since < kProof &&
+          std::ranges::any_of(
+              snapshot.hosts,
+              [&](const cluster::Host& host) {
+                return host.reads && host.sampled < session.awaiting_since;
+              }));
 }
 
 bool Router::should_await(const SessionView& session, const Needs& needs, const Snapshot& snapshot,
@@ -165,9 +188,10 @@ Decision Router::any_replica(sql::Access access, const char* why, const SessionV
   const Needs needs = needs_of(session, snapshot);
   const bool stays =
       access != sql::Access::kNone && session.consistency != config::Consistency::kEventual;
-  const int host = pick(needs, session, snapshot, load, stays, allowed);
+  const auto [host, kept] = pick(needs, session, snapshot, load, stays, allowed);
   if (host >= 0) {
-    return {.target = Target::kReplica, .host = host, .kept = needs.only_its_host, .reason = why};
+    if (kept && should_look(session, snapshot)) return {.target = Target::kAwait, .reason = why};
+    return {.target = Target::kReplica, .host = host, .kept = kept, .reason = why};
   }
   if (any_serves_reads(snapshot, allowed)) {
     if (access != sql::Access::kNone && should_await(session, needs, snapshot, allowed)) {

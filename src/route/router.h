@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/time.h"
 #include "cluster/snapshot.h"
@@ -40,6 +41,7 @@ struct SessionView {
   int host = -1;               // the replica where it read last, and when; later reads must not see
   base::Time host_as_of{};     // an earlier state
   cluster::Lsn host_lsn = 0;   // how far that replica was after that read; 0 = not asked
+  base::Time kept_since{};     // since when its reads stay at that replica
   base::Time on_primary_since{};  // since when they go to the primary because they must be fresh
   base::Time awaiting_since{};    // since when this request has been answered kAwait
   base::Time no_await_before{};   // waiting was in vain lately
@@ -112,6 +114,7 @@ inline bool is_for_freshness(const char* why) {
 class Router {
  public:
   static constexpr base::Duration kProof = base::milliseconds(20);
+  static constexpr base::Duration kLook = base::seconds(1);
 
   Router(const config::Cluster& config, std::uint64_t seed);
 
@@ -119,9 +122,12 @@ class Router {
 
   struct Needs {
     cluster::Lsn at_least = 0;
-    bool known = true;           // at_least says all
-    bool only_its_host = false;  // unless known otherwise: where the session read last
-    const char* why = "";        // of the most demanding part
+    bool known = true;  // at_least says all but what was read on a replica
+    // The replica where the session read last needs no more than this, and alone is known to be as
+    // far as it was if `only_its_host`.
+    cluster::Lsn of_primary = 0;
+    bool only_its_host = false;
+    const char* why = "";  // of the most demanding part
   };
   // How fresh a read of the session's must be.
   static Needs needs_of(const SessionView& session, const cluster::Snapshot& snapshot);
@@ -135,8 +141,10 @@ class Router {
                    const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
   Decision any_replica(sql::Access access, const char* why, const SessionView& session,
                        const cluster::Snapshot& snapshot, std::span<const HostLoad> load);
-  int pick(const Needs& needs, const SessionView& session, const cluster::Snapshot& snapshot,
-           std::span<const HostLoad> load, bool stays, std::uint64_t allowed);
+  std::pair<int, bool> pick(const Needs& needs, const SessionView& session,
+                            const cluster::Snapshot& snapshot, std::span<const HostLoad> load,
+                            bool stays, std::uint64_t allowed);
+  static bool should_look(const SessionView& session, const cluster::Snapshot& snapshot);
   bool should_await(const SessionView& session, const Needs& needs,
                     const cluster::Snapshot& snapshot, std::uint64_t allowed) const;
 

@@ -157,6 +157,23 @@ TEST_CASE("router: a session does not go back in time") {
     c.scene.snapshot.hosts[2].reads = false;
     CHECK(c.decide(Access::kRead).host == 1);
   }
+  SUBCASE("it has said to be further than all were when they were sampled: it stays") {
+    c.session.host_lsn = 1100;
+    c.session.kept_since = at(280);
+    for (int i = 0; i < 10; ++i) CHECK(c.decide(Access::kRead).host == 2);
+    CHECK(c.decide(Access::kRead).kept);
+    CHECK(c.decide(Access::kNone).host == 2);
+    // Once in a while the others are asked.
+    c.session.now = at(280) + Router::kLook;
+    check(c.decide(Access::kRead), Target::kAwait, "read");
+    c.session.awaiting_since = at(270) + Router::kLook;
+    check(c.decide(Access::kRead), Target::kAwait, "read");
+    c.scene.snapshot.hosts[1].sampled = c.scene.snapshot.hosts[2].sampled = at(275) + Router::kLook;
+    CHECK(c.decide(Access::kRead).host == 2);
+    c.scene.snapshot.hosts[1].lsn = 1100;
+    CHECK(c.decide(Access::kRead).host == 1);
+    CHECK_FALSE(c.decide(Access::kRead).kept);
+  }
   SUBCASE("its replica has said how far it was: whoever is as far") {
     c.session.host_lsn = 1000;
     c.scene.snapshot.hosts[2].reads = false;
