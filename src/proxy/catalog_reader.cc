@@ -88,8 +88,10 @@ SELECT reset_val = '"$user", public' AND NOT EXISTS (SELECT FROM pg_db_role_sett
     (SELECT oid FROM pg_database WHERE datname = current_database())))
 FROM pg_settings WHERE name = 'search_path')";
 
-int number(std::optional<std::string_view> text) {
-  int value = 0;
+// 0 = it is none.
+template <typename Number>
+Number number(std::optional<std::string_view> text) {
+  Number value = 0;
   if (text) std::from_chars(text->data(), text->data() + text->size(), value);
   return value;
 }
@@ -123,14 +125,14 @@ Object::Trait trait_of(std::string_view text) {
 Object object_of(const Rows& rows, int row) {
   const auto text = [&](int column) { return rows.value(row, column).value_or(""); };
   return {.kind = kind_of(text(0)),
-          .oid = static_cast<std::uint32_t>(std::stoul(std::string(text(1)))),
+          .oid = number<std::uint32_t>(text(1)),
           .schema = std::string(text(2)),
           .name = std::string(text(3)),
           .trait = trait_of(text(4)),
           .on_default_path = text(11) == "t",
           .has_own_path = text(12) == "t",
-          .args_min = number(rows.value(row, 5)),
-          .args_max = number(rows.value(row, 6)),
+          .args_min = number<int>(rows.value(row, 5)),
+          .args_max = number<int>(rows.value(row, 6)),
           .body = std::string(text(7)),
           .functions = oids(text(8)),
           .relations = oids(text(9)),
