@@ -116,7 +116,8 @@ def test_writes_run_on_the_primary(client, cluster, names, sql):
 def test_explain_of_a_write(client, names):
     client.query("EXPLAIN SELECT 1")
     client.query("EXPLAIN ANALYZE INSERT INTO {table} VALUES (7)".format(**names))
-    assert client.query("SELECT id FROM {table} WHERE id = 7".format(**names)) == [["7"]]
+    text = "/* weir: primary */ SELECT id FROM {table} WHERE id = 7"
+    assert client.query(text.format(**names)) == [["7"]]
 
 
 def test_call_of_a_procedure(client, cluster, names):
