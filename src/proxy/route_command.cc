@@ -42,8 +42,8 @@ absl::StatusOr<std::vector<std::string>> offline_route(const config::Config& con
   const auto feed =
       runtime.catalogs.feed(database->dbname.empty() ? asked.database : database->dbname);
   wait_for(cluster->monitor_timeout + base::seconds(1), [&] {
-    const auto& hosts = runtime.monitor.snapshot()->hosts;
-    return std::ranges::none_of(hosts, [](const cluster::Host& host) {
+    const auto now = runtime.monitor.snapshot();
+    return std::ranges::none_of(now->hosts, [](const cluster::Host& host) {
       return host.state == cluster::HostState::kUnknown || host.why.starts_with("lag unknown");
     });
   });
