@@ -17,7 +17,7 @@ LAYERS = {
     "protocol": set(),
     "base": set(),
     "config": {"base"},
-    "sql": {"base"},
+    "sql": {"base", "protocol"},
     "cluster": {"base", "config", "protocol"},
     "route": {"base", "config", "sql", "cluster"},
     "session": {"base", "config", "protocol", "sql"},

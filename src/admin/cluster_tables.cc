@@ -3,39 +3,10 @@
 #include <array>
 #include <cmath>
 
-#include "admin/names.h"
 #include "admin/table.h"
 #include "protocol/lsn.h"
 
 namespace admin {
-
-std::string_view role_name(cluster::Role role) {
-  switch (role) {
-    case cluster::Role::kUnknown:
-      return "unknown";
-    case cluster::Role::kPrimary:
-      return "primary";
-    case cluster::Role::kReplica:
-      return "replica";
-  }
-  return "";
-}
-
-std::string_view state_name(cluster::HostState state) {
-  switch (state) {
-    case cluster::HostState::kUnknown:
-      return "unknown";
-    case cluster::HostState::kUp:
-      return "up";
-    case cluster::HostState::kLagging:
-      return "lagging";
-    case cluster::HostState::kDown:
-      return "down";
-    case cluster::HostState::kRefused:
-      return "refused";
-  }
-  return "";
-}
 
 namespace {
 
@@ -83,9 +54,9 @@ void fill_hosts(const Source& source, Emit emit) {
         sampled = base::to_ms(source.inspection.taken - host.sampled);
       }
       emit({row.name, host.name, i < row.address.size() ? Value(row.address[i]) : Value(),
-            std::string(role_name(host.role)), std::string(state_name(host.state)),
-            known(host.lag_ms), known(host.lag_bytes), lsn_text(host.lsn),
-            lsn_text(host.received_lsn),
+            std::string(cluster::role_name(host.role)),
+            std::string(cluster::state_name(host.state)), known(host.lag_ms), known(host.lag_bytes),
+            lsn_text(host.lsn), lsn_text(host.received_lsn),
             host.timeline == 0 ? Value() : Value(std::int64_t{host.timeline}),
             std::int64_t{host.reads}, share, at_or_null(row.active, i), at_or_null(row.open, i),
             latency, sampled, host.why});

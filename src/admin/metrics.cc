@@ -11,8 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "admin/names.h"
-
 namespace admin {
 namespace {
 
@@ -181,7 +179,7 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
   const auto is = [&](bool yes) { return yes ? 1.0 : 0.0; };
   for (auto role : {cluster::Role::kUnknown, cluster::Role::kPrimary, cluster::Role::kReplica}) {
     Labels with_role = labels;
-    with_role.push_back({"role", std::string(role_name(role))});
+    with_role.push_back({"role", std::string(cluster::role_name(role))});
     out.gauge("weir_host_role", "1 for the role that the host has.", std::move(with_role),
               is(host.role == role));
   }

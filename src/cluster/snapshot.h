@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.h"
@@ -25,6 +26,10 @@ enum class HostState : std::uint8_t {
   kDown,     // refused, timed out, or broke off
   kRefused,  // answers, but must not be used: wrong role for its config, second primary, ...
 };
+
+// The words that logs, the console and the metrics use for them.
+std::string_view role_name(Role role);         // "primary", "replica", "unknown"
+std::string_view state_name(HostState state);  // "up", "lagging", "down" ...
 
 struct Host {
   std::string name;            // as configured, same order and index as config::Cluster::hosts

@@ -10,19 +10,6 @@
 #include "sql/lexer.h"
 
 namespace proxy {
-namespace {
-
-std::string quoted(std::string_view text) {
-  std::string sql = " E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') sql += c;
-    sql += c;
-  }
-  return sql + "'";
-}
-
-}  // namespace
-
 std::string Client::decision_text(const route::Decision& decision) const {
   std::string text(target_word(decision.target));
   if (decision.host >= 0) {
@@ -40,7 +27,7 @@ std::string Client::explanation(std::string_view text) {
   join(analysis.get());
   std::string lines;
   for (const auto& line : explain_route(*analysis)) {
-    lines.append(lines.empty() ? "" : ",").append(quoted(line));
+    lines.append(lines.empty() ? "" : ",").append(sql::quote_literal(line));
   }
   gathered_ = asking;
   return "SELECT line AS \"QUERY ROUTE\" FROM pg_catalog.unnest(ARRAY[" + lines +

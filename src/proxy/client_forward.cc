@@ -79,7 +79,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   return used;
 }
 
-// Where it reads only because it has read there before.
+// Whether its host's position would let its next read go elsewhere.
 bool Client::wants_position() const {
   const auto now = worker_.loop().now();
   if (server->on_primary()) {

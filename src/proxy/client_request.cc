@@ -243,9 +243,8 @@ void Client::note_statements(const sql::Analysis& analysis) {
       gathered_.asks_lsn = true;
     }
     if (statement.verb != sql::Verb::kBegin) continue;
-    const std::string isolation = statement.isolation.value_or(default_of("isolation"));
     const bool may_replica =
-        statement.read_only.value_or(is_read_only_by_default()) && isolation != "serializable";
+        route::may_begin_on_replica(statement, is_read_only_by_default(), default_of("isolation"));
     gathered_.needs_primary = gathered_.needs_primary || !may_replica;
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }

@@ -15,16 +15,7 @@ constexpr int kInVain = 20;  // times as long as it has waited a client does not
 
 // The statement's own word, the session's, a rule's, the user's, the database's, the cluster's.
 config::Consistency Client::consistency() {
-  switch (gathered_.hints.level) {
-    case sql::Level::kEventual:
-      return config::Consistency::kEventual;
-    case sql::Level::kSession:
-      return config::Consistency::kSession;
-    case sql::Level::kStrong:
-      return config::Consistency::kStrong;
-    case sql::Level::kNone:
-      break;
-  }
+  if (const auto asked = route::level_of(gathered_.hints.level)) return *asked;
   if (own_.consistency) return *own_.consistency;
   return terms().consistency.value_or(pools_->consistency);
 }

@@ -2,23 +2,16 @@
 
 #include <cstdint>
 
+#include "absl/strings/str_join.h"
 #include "config/words.h"
 #include "protocol/lsn.h"
 
 namespace proxy {
 namespace {
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
-  return text;
-}
-
 std::string host_text(const cluster::Host& host, const route::Router::Needs& needs) {
   std::string text = "host " + host.name + ": ";
-  text += host.role == cluster::Role::kPrimary   ? "primary"
-          : host.role == cluster::Role::kReplica ? "replica"
-                                                 : "unknown";
+  text += cluster::role_name(host.role);
   if (host.role == cluster::Role::kReplica && host.lag_ms >= 0) {
     text += ", lag " + std::to_string(host.lag_ms) + " ms, " + std::to_string(host.lag_bytes) +
             " bytes";
@@ -57,9 +50,10 @@ std::vector<std::string> explain(const ExplainedRoute& of) {
       "host: " +
           (routed ? of.snapshot.hosts[static_cast<std::size_t>(of.decision.host)].name : "none"),
       "reason: " + route::to_text(of.decision, of.config), "statement: " + of.analysis.why};
-  if (!of.analysis.relations.empty()) lines.push_back("tables: " + joined(of.analysis.relations));
+  if (!of.analysis.relations.empty())
+    lines.push_back("tables: " + absl::StrJoin(of.analysis.relations, ", "));
   if (!of.analysis.functions.empty())
-    lines.push_back("functions: " + joined(of.analysis.functions));
+    lines.push_back("functions: " + absl::StrJoin(of.analysis.functions, ", "));
   lines.push_back("consistency: " + std::string(config::word(of.session.consistency)));
   const auto needs = route::Router::needs_of(of.session, of.snapshot);
   if (needs.at_least != 0) lines.push_back("needs: " + protocol::format_lsn(needs.at_least));

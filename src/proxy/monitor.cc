@@ -12,7 +12,6 @@ namespace proxy {
 namespace {
 
 using cluster::HostState;
-using cluster::Role;
 using cluster::Snapshot;
 using net::read_clock;
 
@@ -20,34 +19,6 @@ using net::read_clock;
 constexpr base::Duration kSpacing = base::milliseconds(1);
 constexpr base::Duration kCommitSpacing = base::milliseconds(5);
 constexpr base::Duration kBackoffMax = base::seconds(1);
-
-const char* to_text(Role role) {
-  switch (role) {
-    case Role::kUnknown:
-      return "unknown";
-    case Role::kPrimary:
-      return "primary";
-    case Role::kReplica:
-      return "replica";
-  }
-  return "?";
-}
-
-const char* to_text(HostState state) {
-  switch (state) {
-    case HostState::kUnknown:
-      return "unknown";
-    case HostState::kUp:
-      return "up";
-    case HostState::kLagging:
-      return "lagging";
-    case HostState::kDown:
-      return "down";
-    case HostState::kRefused:
-      return "refused";
-  }
-  return "?";
-}
 
 bool same(const cluster::Host& a, const cluster::Host& b) {
   return a.role == b.role && a.state == b.state && a.reads == b.reads;
@@ -240,8 +211,8 @@ void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) 
     const bool well = is.state == HostState::kUp || is.state == HostState::kUnknown;
     spdlog::log(well ? spdlog::level::info : spdlog::level::warn,
                 "{}/{}: state={} was={} role={} reads={} timeline={} why=\"{}\"", config_.name,
-                is.name, to_text(is.state), to_text(was.state), to_text(is.role),
-                is.reads ? "yes" : "no", is.timeline, is.why);
+                is.name, cluster::state_name(is.state), cluster::state_name(was.state),
+                cluster::role_name(is.role), is.reads ? "yes" : "no", is.timeline, is.why);
   }
   if (before.primary == after.primary) return;
   const auto name = [](const Snapshot& snapshot) {

@@ -21,8 +21,7 @@ void wait_for(base::Duration most, Holds holds) {
 // As Client::note_statements, for a session that has set nothing.
 sql::Access access_of(const sql::Analysis& analysis) {
   const bool begins = std::ranges::any_of(analysis.statements, [](const sql::Statement& s) {
-    return s.verb == sql::Verb::kBegin &&
-           !(s.read_only.value_or(false) && s.isolation.value_or("") != "serializable");
+    return s.verb == sql::Verb::kBegin && !route::may_begin_on_replica(s, false, "");
   });
   return begins ? sql::Access::kWrite : analysis.access;
 }
@@ -61,8 +60,7 @@ absl::StatusOr<std::vector<std::string>> offline_route(const config::Config& con
                              .rules = rules.terms(analysis->patterns),
                              .min_lsn = analysis->hints.min_lsn};
   if (session.rules.consistency) session.consistency = *session.rules.consistency;
-  const auto level = static_cast<int>(analysis->hints.level);
-  if (level != 0) session.consistency = static_cast<config::Consistency>(level - 1);
+  session.consistency = route::level_of(analysis->hints.level).value_or(session.consistency);
   route::Router router(*cluster, /*seed=*/1);
   const auto decision =
       router.decide(access_of(*analysis), analysis->hints.route, session, *snapshot, {});

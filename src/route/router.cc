@@ -52,6 +52,27 @@ std::string to_text(const Decision& decision, const config::Config& config) {
   return why == reason::kRule ? rule : why + " (" + rule + ")";
 }
 
+std::optional<config::Consistency> level_of(sql::Level level) {
+  switch (level) {
+    case sql::Level::kEventual:
+      return config::Consistency::kEventual;
+    case sql::Level::kSession:
+      return config::Consistency::kSession;
+    case sql::Level::kStrong:
+      return config::Consistency::kStrong;
+    case sql::Level::kNone:
+      break;
+  }
+  return std::nullopt;
+}
+
+bool may_begin_on_replica(const sql::Statement& begin, bool read_only_by_default,
+                          std::string_view isolation_by_default) {
+  const std::string_view isolation =
+      begin.isolation ? std::string_view(*begin.isolation) : isolation_by_default;
+  return begin.read_only.value_or(read_only_by_default) && isolation != "serializable";
+}
+
 Router::Router(const config::Cluster& config, std::uint64_t seed)
     : config_(config), replicas_configured_(configures_replicas(config)), balancer_(config, seed) {}
 

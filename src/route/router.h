@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,14 @@ enum class Target : std::uint8_t {
   kNoReplica,  // may only go to a replica and none is fit
   kAwait,      // look again when the hosts were sampled anew: a replica may prove fresh enough
 };
+
+// The level that a statement's comment asks for; nullopt = none.
+std::optional<config::Consistency> level_of(sql::Level level);
+
+// Whether a replica may serve the transaction that a BEGIN begins, by what it says and by the
+// session's defaults. A standby knows no serializable ones.
+bool may_begin_on_replica(const sql::Statement& begin, bool read_only_by_default,
+                          std::string_view isolation_by_default);
 
 // What the session adds to the statement's own needs.
 struct SessionView {

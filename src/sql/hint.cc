@@ -1,11 +1,10 @@
 #include "sql/hint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
+#include "protocol/lsn.h"
 #include "sql/lexer.h"
 
 namespace sql {
@@ -19,29 +18,13 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\n\r\f") - begin + 1);
 }
 
-// "16/B374D848" as PostgreSQL writes a position in the WAL; 0 = it is none.
-std::uint64_t lsn_of(std::string_view text) {
-  const auto half = [](std::string_view digits, std::uint32_t& value) {
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    return error == std::errc{} && end == digits.data() + digits.size();
-  };
-  const auto slash = text.find('/');
-  std::uint32_t high = 0, low = 0;
-  if (slash == std::string_view::npos || !half(text.substr(0, slash), high) ||
-      !half(text.substr(slash + 1), low)) {
-    return 0;
-  }
-  return std::uint64_t{high} << 32 | low;
-}
-
 Hints hint_of(std::string_view word) {
   if (word == "primary") return {.route = Hint::kPrimary};
   if (word == "replica") return {.route = Hint::kReplica};
   const auto equals = word.find('=');
   if (equals == std::string_view::npos) return {};
   const std::string_view name = trim(word.substr(0, equals)), value = trim(word.substr(equals + 1));
-  if (name == "min_lsn") return {.min_lsn = lsn_of(value)};
+  if (name == "min_lsn") return {.min_lsn = protocol::parse_lsn(value).value_or(0)};
   if (name != "consistency") return {};
   if (value == "eventual") return {.level = Level::kEventual};
   if (value == "session") return {.level = Level::kSession};

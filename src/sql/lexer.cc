@@ -234,6 +234,17 @@ std::size_t Lexer::continuation(std::size_t after) const {
   return kNone;
 }
 
+std::string quote_literal(std::string_view text) {
+  const bool backslash = text.find('\\') != std::string_view::npos;
+  std::string result(backslash ? "E'" : "'");
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') result += c;
+    result += c;
+  }
+  result += '\'';
+  return result;
+}
+
 std::optional<std::string> rename_prepared(std::string_view text, std::string_view name) {
   Lexer lexer(text);
   Token verb = lexer.next();

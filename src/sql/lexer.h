@@ -93,6 +93,10 @@ class Lexer {
   std::size_t work_ = 0;
 };
 
+// 'text' with quotes doubled; E'text' when there are backslashes, so that it means the same
+// whatever standard_conforming_strings says.
+std::string quote_literal(std::string_view text);
+
 // The text of a PREPARE, EXECUTE, EXPLAIN EXECUTE or DEALLOCATE with another statement's name,
 // which needs no quotes; nullopt = the text is none of them, or names none.
 std::optional<std::string> rename_prepared(std::string_view text, std::string_view name);

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "sql/lexer.h"
+
 namespace sql {
 namespace {
 
@@ -258,17 +260,6 @@ bool is_set_config(const PgQuery__FuncCall& call) {
 }
 
 }  // namespace
-
-std::string quote_literal(std::string_view text) {
-  const bool backslash = text.find('\\') != std::string_view::npos;
-  std::string result(backslash ? "E'" : "'");
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') result += c;
-    result += c;
-  }
-  result += '\'';
-  return result;
-}
 
 void read_set(const PgQuery__VariableSetStmt& set, Statement& statement) {
   statement.access = Access::kNone;

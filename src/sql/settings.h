@@ -10,10 +10,6 @@
 
 namespace sql {
 
-// 'text' with quotes doubled; E'text' when there are backslashes, so that it means the same
-// whatever standard_conforming_strings says.
-std::string quote_literal(std::string_view text);
-
 // Fills verb, sets, residue and the transaction's properties of SET and RESET in all their forms.
 void read_set(const PgQuery__VariableSetStmt& set, Statement& statement);
 

@@ -8,13 +8,11 @@ WEIR_TEST_MINUTES  how long each run of test_consistency.py takes (0.2)
 """
 import os
 import pathlib
-import shutil
 import signal
-import tempfile
 
 import pytest
 
-from support.cluster import Cluster, fresh_name
+from support.cluster import fresh_name, running_cluster
 from support.weir import Direct, Weir
 
 DIRECT = os.environ.get("WEIR_TEST_TARGET") == "postgres"
@@ -41,13 +39,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def cluster():
     """One primary and two replicas, for the whole run."""
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="weir-cluster-"))
-    made = Cluster(directory, replicas=2)
-    try:
-        yield made.up()
-    finally:
-        made.command("down")
-        shutil.rmtree(directory, ignore_errors=True)
+    with running_cluster(2) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
 """How reads are shared out among three replicas: slow ones, near ones, ones that return."""
-import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
 
 import pytest
 
 from support import PG_BIN, SLOW, wire
-from support.cluster import Cluster, wait_until
+from support.cluster import running_cluster, wait_until
 from support.load import Repeated
 from support.relay import Relay
 
@@ -20,13 +17,8 @@ DELAY = 0.02
 @pytest.fixture(scope="module")
 def cluster():
     """One primary and three replicas."""
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="weir-cluster-"))
-    made = Cluster(directory, replicas=3)
-    try:
-        yield made.up()
-    finally:
-        made.command("down")
-        shutil.rmtree(directory, ignore_errors=True)
+    with running_cluster(3) as made:
+        yield made
 
 
 def hosts(cluster, **of_each):

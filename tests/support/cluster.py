@@ -2,8 +2,11 @@
 import contextlib
 import itertools
 import json
+import pathlib
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 from support import ROOT, wire
@@ -131,6 +134,18 @@ class Cluster:
 
 
 _names = itertools.count(1)
+
+
+@contextlib.contextmanager
+def running_cluster(replicas):
+    """A primary and its replicas, for as long as the block runs."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="weir-cluster-"))
+    made = Cluster(directory, replicas)
+    try:
+        yield made.up()
+    finally:
+        made.command("down")
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def fresh_name(prefix="t"):

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "sql/analyzer.h"
+#include "sql/lexer.h"
 
 namespace sql {
 namespace {
