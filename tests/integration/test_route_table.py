@@ -83,6 +83,8 @@ def database(cluster):
     finally:
         cluster.sql(0, f"DROP DATABASE {DATABASE} WITH (FORCE)")
         cluster.sql(0, f"DROP ROLE {ROLE}")
+        for left in pathlib.Path("/tmp").glob("weir-route-table*"):  # what the servers were told to
+            left.unlink()
 
 
 class Session:
