@@ -21,6 +21,7 @@ void check_sane(const sql::Analysis& a) {
   CHECK(!a.plain || (a.parsed && a.residue == sql::kNoResidue));
   sql::Access access = sql::Access::kNone;
   std::uint16_t residue = 0;
+  const std::vector<std::string> harmless;
   for (const sql::Statement& s : a.statements) {
     access = std::max(access, s.access);
     residue |= s.residue;
@@ -45,7 +46,7 @@ void check_replay(const sql::Analysis& a) {
         CHECK(text.size() > 1000);  // a list too long
         continue;
       }
-      CHECK(again.single() != nullptr, Names::kAnywhere);
+      CHECK(again.single() != nullptr);
       CHECK(again.single()->sets.size() == 1);
       CHECK(again.single()->sets[0].value_sql == set.value_sql);
     }
@@ -56,13 +57,14 @@ void check_reduction(const std::string& text, const sql::Analysis& a) {
   sql::Shaper shaper;
   const sql::Shape shape = shaper.shape(text, {});
   if (shape.reduced.empty() || !a.parsed) return;
-  if (sql::beyond_bounds(text) != nullptr, Names::kAnywhere) return;
+  if (sql::beyond_bounds(text) != nullptr) return;
   const sql::ParseTree tree = sql::parse(text);
-  if (tree == nullptr, Names::kAnywhere) return;  // an error in what was left out
+  if (tree == nullptr) return;  // an error in what was left out
   sql::Access access = sql::Access::kNone;
   std::uint16_t residue = 0;
+  const std::vector<std::string> harmless;
   for (std::size_t i = 0; i < tree->n_stmts; ++i) {
-    const sql::Classified each = sql::classify(*tree->stmts[i], text, {});
+    const sql::Classified each = sql::classify(*tree->stmts[i], text, {harmless});
     access = std::max(access, each.statement.access);
     residue |= each.statement.residue;
   }
@@ -79,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_sane(once);
   check_replay(once);
   check_reduction(text, once);
-  const sql::AnalysisPtr cached = analyzer.analyze(text, nullptr, Names::kAnywhere);
+  const sql::AnalysisPtr cached = analyzer.analyze(text, nullptr, sql::Names::kAnywhere);
   CHECK(analyzer.stats().bytes <= 1u << 20);
   CHECK(cached->shape == once.shape);
   CHECK(cached->hints == once.hints);
@@ -91,6 +93,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(cached->plain == once.plain);
     CHECK(cached->statements.size() == once.statements.size());
   }
-  CHECK(analyzer.analyze(text, nullptr, Names::kAnywhere)->access == cached->access);
+  CHECK(analyzer.analyze(text, nullptr, sql::Names::kAnywhere)->access == cached->access);
   return 0;
 }
