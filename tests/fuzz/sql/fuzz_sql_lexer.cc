@@ -76,7 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(second.hash == first.hash);
     CHECK(second.text == first.text);
   }
-  sql::find_hint(text);
+  sql::find_hints(text);
   sql::mentions_state(text);
   return 0;
 }
