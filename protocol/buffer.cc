@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "protocol/frame.h"
+
 namespace protocol {
 namespace {
 
@@ -73,9 +75,9 @@ void Buffer::release() {
 }
 
 MessageWriter::MessageWriter(Buffer& out, char type) : out_(out) {
-  out_.push_back(static_cast<std::uint8_t>(type));
-  length_at_ = out_.size();
-  u32(0);
+  out_.reserve(kHeaderBytes)[0] = static_cast<std::uint8_t>(type);
+  out_.commit(kHeaderBytes);  // the length is filled in at last
+  length_at_ = out_.size() - kHeaderBytes + 1;
 }
 
 MessageWriter::MessageWriter(Buffer& out) : out_(out), length_at_(out.size()) { u32(0); }

@@ -1,8 +1,10 @@
 // Views of bytes and a bounded cursor over a message body.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -36,23 +38,62 @@ inline void store32(std::uint8_t* p, std::uint32_t v) {
 class Reader {
  public:
   explicit Reader(Bytes bytes) : bytes_(bytes) {}
-  std::uint8_t u8();
-  std::uint16_t u16();
-  std::uint32_t u32();
+  std::uint8_t u8() {
+    const Bytes taken = bytes(1);
+    return taken.empty() ? 0 : taken[0];
+  }
+  std::uint16_t u16() {
+    const Bytes taken = bytes(2);
+    return taken.empty() ? 0 : load16(taken.data());
+  }
+  std::uint32_t u32() {
+    const Bytes taken = bytes(4);
+    return taken.empty() ? 0 : load32(taken.data());
+  }
   std::int16_t i16() { return static_cast<std::int16_t>(u16()); }
   std::int32_t i32() { return static_cast<std::int32_t>(u32()); }
   std::string_view cstring();  // without its NUL; a missing NUL clears ok()
-  Bytes bytes(std::size_t n);
-  Bytes rest();  // all that is left, consumed
+  Bytes bytes(std::size_t n) {
+    if (!ok_ || n > bytes_.size()) {
+      fail();
+      return {};
+    }
+    const Bytes taken = bytes_.first(n);
+    bytes_ = bytes_.subspan(n);
+    return taken;
+  }
+  Bytes rest() { return bytes(bytes_.size()); }  // all that is left, consumed
   std::size_t left() const { return bytes_.size(); }
   bool ok() const { return ok_; }
   bool done() const { return ok_ && bytes_.empty(); }
 
  private:
-  bool take(std::size_t n);  // false (and !ok()) when fewer than n are left
+  void fail() {
+    ok_ = false;
+    bytes_ = {};  // whatever is asked next answers zero as well
+  }
 
   Bytes bytes_;
   bool ok_ = true;
 };
+
+inline std::string_view Reader::cstring() {
+  constexpr std::size_t kShort = 8;  // most names are
+  const std::size_t near = std::min(kShort, bytes_.size());
+  std::size_t length = 0;
+  while (length < near && bytes_[length] != 0) ++length;
+  if (length == near) {
+    const auto* nul = static_cast<const std::uint8_t*>(
+        near < kShort ? nullptr : std::memchr(bytes_.data() + near, 0, bytes_.size() - near));
+    if (nul == nullptr) {
+      fail();
+      return {};
+    }
+    length = static_cast<std::size_t>(nul - bytes_.data());
+  }
+  const std::string_view text = as_text(bytes_.first(length));
+  bytes_ = bytes_.subspan(length + 1);
+  return text;
+}
 
 }  // namespace protocol

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "protocol/bytes.h"
 
@@ -22,14 +23,37 @@ struct Header {
 };
 
 // Looks at the first bytes of `in`; takes nothing. max_body: greatest allowed body in bytes.
-HeaderStatus read_header(Bytes in, std::size_t max_body, Header& header);
+// Inline, as all that each message goes through.
+inline HeaderStatus read_header(Bytes in, std::size_t max_body, Header& header) {
+  if (in.size() < kHeaderBytes) return HeaderStatus::kNeedMore;
+  // The length counts itself but not the type byte. On the wire it is signed.
+  const std::uint32_t length = load32(in.data() + 1);
+  if (length < 4 || length > std::numeric_limits<std::int32_t>::max()) return HeaderStatus::kBad;
+  const std::size_t body = length - 4;
+  if (body > max_body) return HeaderStatus::kBad;
+  header.type = static_cast<char>(in[0]);
+  header.total = body + kHeaderBytes;
+  return HeaderStatus::kOk;
+}
 
 struct Frame {
   char type = 0;
   Bytes raw;   // all of it
   Bytes body;  // behind type and length
 };
+// The message at the front of `in` that has this header; `in` must have all of it.
+inline Frame frame_of(Bytes in, const Header& header) {
+  const Bytes raw = in.first(header.total);
+  return {header.type, raw, raw.subspan(kHeaderBytes)};
+}
 // The first whole message of `in`, a view into it; kNeedMore also when its body is incomplete.
-HeaderStatus read_frame(Bytes in, std::size_t max_body, Frame& frame);
+inline HeaderStatus read_frame(Bytes in, std::size_t max_body, Frame& frame) {
+  Header header;
+  const HeaderStatus status = read_header(in, max_body, header);
+  if (status != HeaderStatus::kOk) return status;
+  if (in.size() < header.total) return HeaderStatus::kNeedMore;
+  frame = frame_of(in, header);
+  return HeaderStatus::kOk;
+}
 
 }  // namespace protocol

@@ -77,11 +77,6 @@ std::optional<Bind> decode_bind(Bytes body) {
   bind.statement = in.cstring();
   bind.rest = in.rest();
   if (!in.done()) return std::nullopt;
-  Reader rest(bind.rest);
-  counted(rest, 2);
-  if (!skip_values(rest)) return std::nullopt;
-  counted(rest, 2);
-  if (!rest.done()) return std::nullopt;
   return bind;
 }
 

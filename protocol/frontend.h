@@ -26,7 +26,7 @@ struct Parse {
 };
 struct Bind {
   std::string_view portal, statement;
-  Bytes rest;  // formats, parameters, result formats; checked to be well formed
+  Bytes rest;  // formats, parameters, result formats; not looked at: the server does
 };
 struct Describe {  // also Close
   char kind;       // 'S' statement, 'P' portal

@@ -249,7 +249,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void ask_position();
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
-  bool expect(session::Entry entry);
+  bool expect(session::Entry&& entry);
   void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
   void forward_query(const protocol::Frame& frame);
@@ -285,7 +285,7 @@ class Client final : public net::Connection, public pool::Waiter {
   base::Time request_since_{};  // when the request was complete
   base::Time idle_since_{};     // when the server last owed nothing
   base::Time transaction_since_{};
-  base::WallTime request_time_{};
+  base::Time request_time_{};  // when it last got a server; {} = never
 
   // The log-in; freed once it is done.
   struct Login {

@@ -165,7 +165,7 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
 }
 
 // Enters the ledger. False: the server will skip the message, so it is not sent.
-bool Client::expect(session::Entry entry) {
+bool Client::expect(session::Entry&& entry) {
   discard_message_ = !server->exchange.expect(std::move(entry));
   return !discard_message_;
 }

@@ -157,12 +157,9 @@ bool Client::gather(protocol::Bytes in) {
       gathered_.access = sql::Access::kWrite;
       return true;
     }
-    protocol::Frame frame;
-    if (protocol::read_frame(rest, limits.message_bytes, frame) != protocol::HeaderStatus::kOk) {
-      return false;
-    }
-    gather_frame(frame);
-    gathered_.bytes += frame.raw.size();
+    if (rest.size() < header.total) return false;
+    gather_frame(protocol::frame_of(rest, header));
+    gathered_.bytes += header.total;
   }
   return true;
 }

@@ -17,7 +17,8 @@ constexpr int kInVain = 20;  // times as long as it has waited a client does not
 config::Consistency Client::consistency() {
   if (const auto asked = route::level_of(gathered_.hints.level)) return *asked;
   if (own_.consistency) return *own_.consistency;
-  return terms().consistency.value_or(pools_->consistency);
+  if (const auto ruled = terms().consistency) return *ruled;
+  return pools_->consistency;
 }
 
 route::SessionView Client::view() {
@@ -217,15 +218,16 @@ bool Client::is_too_used(const Server& found) const {
 void Client::attach(Server& with) {
   server = &with;
   with.client = this;
-  with.request_time = request_time_ = std::chrono::system_clock::now();
+  const auto now = worker_.loop().now();
+  with.request_time = request_time_ = now;
   with.busy_since = {};
   with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
   ++pools_->stats.server_assignment_count;
-  const auto waited = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(0, base::to_us(worker_.loop().now() - request_since_)));
+  const auto waited =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
   pools_->stats.wait_time_us += waited;
   worker_.wait_time().add(waited);
-  transaction_since_ = worker_.loop().now();
+  transaction_since_ = now;
   in_flight_plain_ = true;
   in_flight_terms_ = terms();
   in_flight_level_ = consistency();

@@ -1,6 +1,7 @@
 #include "proxy/inspect.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace proxy {
 
@@ -25,9 +26,26 @@ Stats& Stats::operator+=(const Stats& other) {
   return *this;
 }
 
+namespace {
+
+// For each width in bits, the first bucket that a number so wide may belong to: a search would
+// cost more, for every request, than the one or two comparisons that are left.
+constexpr auto kFirstBucket = [] {
+  std::array<std::uint8_t, 65> first{};
+  for (std::size_t width = 1; width < first.size(); ++width) {
+    const std::uint64_t least = std::uint64_t{1} << (width - 1);
+    first[width] = static_cast<std::uint8_t>(std::ranges::lower_bound(kLatencyBounds, least) -
+                                             kLatencyBounds.begin());
+  }
+  return first;
+}();
+
+}  // namespace
+
 void Histogram::add(std::uint64_t us) {
-  const auto bound = std::ranges::lower_bound(kLatencyBounds, us);
-  ++counts[static_cast<std::size_t>(bound - kLatencyBounds.begin())];
+  std::size_t bucket = kFirstBucket[static_cast<std::size_t>(std::bit_width(us))];
+  while (bucket < kLatencyBounds.size() && us > kLatencyBounds[bucket]) ++bucket;
+  ++counts[bucket];
   sum_us += us;
   ++count;
 }

@@ -101,7 +101,7 @@ class Server final : public net::Connection, public pool::Server {
   std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
   bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
-  base::WallTime request_time{};
+  base::Time request_time{};  // when it was last given to a client; {} = never
 
  private:
   friend class Worker;
@@ -126,6 +126,7 @@ class Server final : public net::Connection, public pool::Server {
   std::size_t on_session_bytes(protocol::Bytes in);
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
   void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body);
+  bool on_error_frame(protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);
   bool ends_unheard(protocol::Bytes error);
   bool relay_renamed(protocol::Bytes error);

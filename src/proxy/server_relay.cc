@@ -117,15 +117,8 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
     on_idle_frame(type, body);
     return is_open();
   }
-  if (type == protocol::backend::kError && ends_unheard(body)) return false;
-  if (type == protocol::backend::kError) note_fatal(body);
-  if (exchange.empty() && type == protocol::backend::kError) {
-    client->relay(raw);  // ended from outside while it held a transaction: the server says why
-    client->push();
-    close("ended by the server");
-    return false;
-  }
-  write_made_up();
+  if (type == protocol::backend::kError && !on_error_frame(raw, body)) return false;
+  if (exchange.made_up_next()) write_made_up();
   const session::Step step = exchange.on_server(type, body);
   if (step.unexpected) {
     close("server sent a message that nothing was asked for");
@@ -138,9 +131,19 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
     }
   }
   on_step(step, type, raw, body, whole);
-  if (!is_open()) return false;
-  write_made_up();
+  if (is_open() && exchange.made_up_next()) write_made_up();
   return is_open();
+}
+
+// False: it was the end of the connection.
+bool Server::on_error_frame(protocol::Bytes raw, protocol::Bytes body) {
+  if (ends_unheard(body)) return false;
+  note_fatal(body);
+  if (!exchange.empty()) return true;
+  client->relay(raw);  // ended from outside while it held a transaction: the server says why
+  client->push();
+  close("ended by the server");
+  return false;
 }
 
 // A backend's last words that concern nobody: behind its answer, or of a standby that is stopped

@@ -39,7 +39,7 @@ void Exchange::grow() {
   head_ = 0;
 }
 
-void Exchange::push(Entry entry) {
+void Exchange::push(Entry&& entry) {
   if (count_ == ring_.size()) grow();
   at(count_) = std::move(entry);
   ++count_;
@@ -68,7 +68,7 @@ void Exchange::start_head() {
   }
 }
 
-bool Exchange::expect(Entry entry) {
+bool Exchange::expect(Entry&& entry) {
   const bool sent = entry.fate != Fate::kMakeUp;
   if (entry.what == Expect::kSync) {
     // A batch that the server has begun only ends when the server is sent the Sync.

@@ -84,7 +84,7 @@ class Exchange {
   // for a kSync. (A kCopyEnd when nothing is owed is refused too: the server would ignore it.)
   // Behind a failed COPY it may be unknown whether the server skips what precedes the client's
   // next Sync. To send it then costs the connection: the next answer is unexpected.
-  bool expect(Entry entry);
+  bool expect(Entry&& entry);
 
   // type and body of a server's message. The body is looked at for ReadyForQuery only; DataRow
   // and CopyData may be passed with a body that is not complete, or empty. ParameterStatus and
@@ -137,7 +137,7 @@ class Exchange {
 
   Entry& at(std::size_t i) { return ring_[(head_ + i) & (ring_.size() - 1)]; }
   const Entry& at(std::size_t i) const { return ring_[(head_ + i) & (ring_.size() - 1)]; }
-  void push(Entry entry);
+  void push(Entry&& entry);
   void pop();         // the head, into finished_
   void start_head();  // a new head: nothing is known of it
   void grow();

@@ -69,14 +69,18 @@ TEST_CASE("Bind: whole, cut anywhere, too long") {
   CHECK(bind->portal == "p");
   CHECK(bind->statement == "s");
   CHECK(as_text(bind->rest) == kBindRest);
-  every_prefix(kBindBody, [](Bytes in) { CHECK_FALSE(decode_bind(in)); });
-  CHECK_FALSE(decode_bind(as_bytes(join(kBindBody, "x"))));
+  const auto is_whole = [](Bytes in) {
+    const auto read = decode_bind(in);
+    return read && bind_result_formats(*read);
+  };
+  CHECK(is_whole(as_bytes(kBindBody)));
+  every_prefix(kBindBody, [&](Bytes in) { CHECK_FALSE(is_whole(in)); });
+  CHECK_FALSE(is_whole(as_bytes(join(kBindBody, "x"))));
 }
 
 TEST_CASE("Bind: counts and lengths that promise more than there is") {
   const auto bad = [](std::string_view rest) {
-    return !decode_bind(as_bytes(join("\0\0"_wire, rest))) &&
-           !bind_text_parameters(bind_of(rest)) && !bind_result_formats(bind_of(rest));
+    return !bind_text_parameters(bind_of(rest)) && !bind_result_formats(bind_of(rest));
   };
   CHECK(bad("\xff\xff"_wire));                        // 65535 formats
   CHECK(bad("\0\0\xff\xff\0\0\0\0"_wire));            // 65535 parameters
@@ -89,7 +93,6 @@ TEST_CASE("Bind: more than 32767 parameters, as the server reads counts unsigned
   std::string rest(join("\0\0"_wire, "\xff\xff"));
   for (int i = 0; i < 65535; ++i) rest += "\xff\xff\xff\xff";
   rest += "\0\0"_wire;
-  CHECK(decode_bind(as_bytes(join("\0\0"_wire, rest))));
   CHECK(bind_text_parameters(bind_of(rest))->size() == 65535);
 }
 
@@ -169,7 +172,7 @@ TEST_CASE("damaged messages are refused or read, and nothing else") {
   every_mutation(kBindBody, 2, [](Bytes in) {
     if (const auto bind = decode_bind(in)) {
       (void)bind_text_parameters(*bind);
-      CHECK(bind_result_formats(*bind));
+      (void)bind_result_formats(*bind);
     }
   });
   every_mutation("s1\0select $1\0\0\x01\0\0\0\x17"_wire, 3,
