@@ -240,6 +240,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_rules.cc
   void refresh_rules();
   void note_patterns(const sql::Analysis& analysis);
+  bool has_rules();
   route::Terms terms();
   bool gather_anew_after_reload();
 

@@ -17,8 +17,8 @@ constexpr int kInVain = 20;  // times as long as it has waited a client does not
 config::Consistency Client::consistency() {
   if (const auto asked = route::level_of(gathered_.hints.level)) return *asked;
   if (own_.consistency) return *own_.consistency;
-  if (const auto ruled = terms().consistency) return *ruled;
-  return pools_->consistency;
+  if (!has_rules()) return pools_->consistency;
+  return terms().consistency.value_or(pools_->consistency);
 }
 
 route::SessionView Client::view() {

@@ -22,10 +22,14 @@ void Client::note_patterns(const sql::Analysis& analysis) {
   gathered_.patterns |= analysis.patterns;
 }
 
+bool Client::has_rules() {
+  if (rules_of_ != worker_.config_version()) refresh_rules();
+  return !rules_.empty();
+}
+
 // Of the gathered request. Its own word, and the session's, count more than a rule's.
 route::Terms Client::terms() {
-  if (rules_of_ != worker_.config_version()) refresh_rules();
-  if (rules_.empty()) return {};
+  if (!has_rules()) return {};
   route::Terms found = rules_.terms(gathered_.patterns);
   if (gathered_.hints.level != sql::Level::kNone || own_.consistency) {
     found.consistency.reset();
