@@ -13,12 +13,6 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// What the clock on the wall showed at `then`; {} of {}.
-inline WallTime wall_time(Time then, Time now) {
-  if (then == Time{}) return {};
-  return std::chrono::system_clock::now() -
-         std::chrono::duration_cast<WallTime::duration>(now - then);
-}
 inline std::int64_t to_ms(Duration d) {
   return std::chrono::duration_cast<milliseconds>(d).count();
 }

@@ -322,7 +322,7 @@ ConnectionRow Client::row(base::Time now) const {
   row.tls = stream_.is_tls() ? net::tls_description(stream_.ssl()) : "";
   row.application_name = application_name_;
   row.connect_time = connected_at;
-  row.request_time = base::wall_time(request_time_, now);
+  row.request_time = wall_time(request_time_, now);
   if (state_ == State::kWaiting || state_ == State::kWelcome) {
     row.wait_us = static_cast<std::uint64_t>(base::to_us(now - request_since_));
   }

@@ -50,6 +50,12 @@ void Histogram::add(std::uint64_t us) {
   ++count;
 }
 
+base::WallTime wall_time(base::Time then, base::Time now) {
+  if (then == base::Time{}) return {};
+  const auto ago = std::chrono::duration_cast<base::WallTime::duration>(now - then);
+  return std::chrono::system_clock::now() - ago;
+}
+
 Histogram& Histogram::operator+=(const Histogram& other) {
   for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
   sum_us += other.sum_us;

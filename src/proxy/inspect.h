@@ -36,6 +36,9 @@ struct PoolRow {
   std::uint64_t maxwait_us = 0;
 };
 
+// What the clock on the wall showed at `then`; {} of {}.
+base::WallTime wall_time(base::Time then, base::Time now);
+
 struct ConnectionRow {  // a client or a server connection
   std::uint64_t id = 0;
   std::string user, database, state, addr, local_addr, tls, application_name, host;

@@ -14,17 +14,20 @@ from support import ROOT, wire
 SCRIPT = ROOT / "scripts" / "cluster"
 
 
-def free_port_base(count):
-    """The first of `count` free ports in a row, below the range that connect() draws from."""
+def claim_ports(count):
+    """The first of `count` free ports in a row, below the range that connect() draws from, and
+    what keeps them from other tests for as long as it lives: a host that is down has a free port,
+    too."""
     for base in range(21000, 32000, 16):
-        probes = []
+        claim, probes = socket.socket(socket.AF_UNIX), []
         try:
+            claim.bind(f"\0weir-test-ports-{base}")
             for port in range(base, base + count):
                 probes.append(socket.socket())
                 probes[-1].bind(("127.0.0.1", port))
-            return base
+            return base, claim
         except OSError:
-            continue
+            claim.close()
         finally:
             for probe in probes:
                 probe.close()
@@ -39,7 +42,7 @@ class Cluster:
         self.replicas = range(1, replicas + 1)
 
     def up(self):
-        base = free_port_base(len(self.replicas) + 1)
+        base, self.claim = claim_ports(len(self.replicas) + 1)
         self.command("up", "--replicas", len(self.replicas), "--port-base", base)
         self.ports = json.loads((self.dir / "state.json").read_text())["ports"]
         return self
