@@ -57,6 +57,7 @@ void Server::close(std::string_view why) {
   }
   close_stream();
   pool_.counters().open.fetch_sub(1, std::memory_order_relaxed);
+  leave_answered_client();
   if (Client* lost = std::exchange(client, nullptr)) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;

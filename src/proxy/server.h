@@ -129,6 +129,7 @@ class Server final : public net::Connection, public pool::Server {
   bool on_error_frame(protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);
   bool ends_unheard(protocol::Bytes error);
+  bool leave_answered_client();
   bool relay_renamed(protocol::Bytes error);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();

@@ -150,11 +150,7 @@ bool Server::on_error_frame(protocol::Bytes raw, protocol::Bytes body) {
 // with a read in flight, which runs again elsewhere. Once: an operator may have meant that read.
 bool Server::ends_unheard(protocol::Bytes error) {
   if (client == nullptr || client->state() == Client::State::kWelcome) return false;
-  if (exchange.releasable()) {
-    Client& answered = *client;
-    if (!answered.part_from_server()) return false;
-    answered.push();
-  } else {
+  if (!leave_answered_client()) {
     const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
     if (view.severity != "FATAL" || view.code != protocol::sqlstate::kAdminShutdown ||
         on_primary() || !rerun.undecided() || !rerun.after_loss() || client->has_run_again()) {
@@ -163,6 +159,19 @@ bool Server::ends_unheard(protocol::Bytes error) {
     pool_.set.cluster->monitor.report_connect_failure(pool_.host, std::string(view.message));
   }
   close("ended by the server");
+  return true;
+}
+
+// False: it still has a client, or none that could do without it.
+bool Server::leave_answered_client() {
+  if (client == nullptr || client->state() == Client::State::kWelcome || probing ||
+      !exchange.client_answered()) {
+    return false;
+  }
+  Client& answered = *client;
+  if (!answered.part_from_server()) return false;
+  answered.push();
+  if (answered.is_open()) worker_.run_soon(answered);  // its input may have waited
   return true;
 }
 

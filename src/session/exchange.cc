@@ -335,8 +335,14 @@ std::optional<Entry> Exchange::take_made_up() {
   return std::move(finished_);
 }
 
-bool Exchange::releasable() const {
-  return count_ == 0 && !batch_open() && !uncertain() && !lost_ && status_ == 'I';
+bool Exchange::releasable() const { return count_ == 0 && client_answered(); }
+
+bool Exchange::client_answered() const {
+  if (batch_open() || uncertain() || lost_ || status_ != 'I') return false;
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (at(i).fate != Fate::kSwallow) return false;
+  }
+  return true;
 }
 
 bool Exchange::swallowing() const { return count_ > 0 && at(0).fate == Fate::kSwallow; }

@@ -109,6 +109,8 @@ class Exchange {
   bool batch_open() const { return batch_open_ || skipping(); }
   // Nothing owed, no batch open, not in a transaction: the server may serve another client.
   bool releasable() const;
+  // The same, but that answers may be owed which the client will not see (Fate::kSwallow).
+  bool client_answered() const;
   // Up to so many more ReadyForQuery than owed may come. Any answer to a later message settles
   // it; to settle it at once send an empty Query and expect it with Fate::kSwallow. Make nothing
   // up meanwhile: its turn is not known.

@@ -9,6 +9,7 @@ import pytest
 from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 from support.load import Repeated
+from support.relay import CUT_AFTER_S, Relay
 
 READ = "SELECT inet_server_port()"
 
@@ -173,3 +174,19 @@ def test_idle_server_connections_that_died_are_not_used(weir, cluster):
             time.sleep(0.1)
             assert client.value("/* weir: primary */ SELECT 1") == "1"
             assert client.value("SELECT 2") == "2"
+
+
+def test_a_connection_that_breaks_between_requests(start_weir, cluster):
+    """Weir asks a replica now and then how far it is, behind an answer. What becomes of that
+    question is nothing to the session."""
+    with Relay(cluster.ports[1], cut_at=b"SELECT pg_catalog.pg_last_wal_replay_lsn()\0") as relay:
+        hosts = [f"127.0.0.1:{port}" for port in (cluster.ports[0], relay.port)]
+        monitor = {"interval": "1s", "timeout": "2s"}  # so seldom that Weir must ask
+        weir = start_weir({"clusters": {"main": {"hosts": hosts, "monitor": monitor}}})
+        with weir.connect() as session:
+            used = {session.value("SELECT inet_client_port() /* weir: replica */")}
+            for _ in range(100):
+                assert session.value("SELECT 1") == "1"
+                time.sleep(4 * CUT_AFTER_S)  # nothing is in flight when the connection breaks
+            used.add(session.value("SELECT inet_client_port() /* weir: replica */"))
+        assert len(used) == 2, "no connection was cut"

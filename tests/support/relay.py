@@ -1,19 +1,23 @@
-"""A network path to a host that can be made slow."""
+"""A network path to a host that can be made slow, or break."""
 import asyncio
 import contextlib
 import multiprocessing
 
 from support.weir import free_port
 
+HEADER_BYTES = 5  # of a message
+CUT_AFTER_S = 0.005
+
 
 class Relay:
     """Passes bytes between `port` and a port of 127.0.0.1; answers take `delay` seconds longer.
+    A connection on which `cut_at` is asked breaks instead, when what came before is answered.
 
     A process, so that it is not slowed by what the test does.
     """
 
-    def __init__(self, target_port):
-        self.target_port, self.port = target_port, free_port()
+    def __init__(self, target_port, cut_at=None):
+        self.target_port, self.port, self.cut_at = target_port, free_port(), cut_at
         fork = multiprocessing.get_context("fork")
         self._delay, self._listens = fork.Value("d", 0.0), fork.Event()
         self._process = fork.Process(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -45,6 +49,10 @@ class Relay:
             while data := await reader.read(65536):
                 if slow and self._delay.value:
                     await asyncio.sleep(self._delay.value)
+                if not slow and self.cut_at and self.cut_at in data:
+                    writer.write(data[:data.index(self.cut_at) - HEADER_BYTES])
+                    await asyncio.sleep(CUT_AFTER_S)
+                    break
                 writer.write(data)
                 await writer.drain()
         writer.close()
