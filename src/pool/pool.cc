@@ -25,17 +25,21 @@ Pool::~Pool() {
 
 // --- what the caller asks -------------------------------------------------------------------
 
-Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now) {
+Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now, Kept kept) {
   CHECK(!waiter.waiting());
   used_ = true;
-  if (idle_first_ != nullptr) {
-    Server* best = idle_first_;
-    int looked = 0;
-    for (Server* s = idle_first_; s != nullptr && looked < kHashLook; s = s->next_, ++looked) {
-      if (s->settings_hash != settings_hash) continue;
-      best = s;
-      break;
+  Server* best = best_idle(settings_hash, /*kept=*/false);
+  if (best == nullptr && idle_first_ != nullptr) {
+    const bool lost = kept == Kept::kLost;
+    if (lost && has_room()) {
+      push_waiter(waiter, now);
+      note_need(now);
+      if (may_open(now)) return {Kind::kOpen};
+      unlink_waiter(waiter);  // another worker was faster
     }
+    best = lost ? idle_last_ : best_idle(settings_hash, /*kept=*/true);
+  }
+  if (best != nullptr) {
     set_state(*best, State::kLeased);
     note_need(now);
     return {Kind::kLease, best};
@@ -43,6 +47,28 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
   push_waiter(waiter, now);
   note_need(now);
   return {may_open(now) ? Kind::kOpen : Kind::kWait};
+}
+
+// Of the idle servers that are kept, or are not, the latest used, or one with equal settings.
+Server* Pool::best_idle(std::uint64_t settings_hash, bool kept) const {
+  Server* best = nullptr;
+  int looked = 0, passed = 0;
+  for (Server* s = idle_first_; s != nullptr && looked < kHashLook; s = s->next_) {
+    if (s->kept != kept) {
+      if (++passed == kKeptLook) break;
+      continue;
+    }
+    ++looked;
+    if (s->settings_hash == settings_hash) return s;
+    if (best == nullptr) best = s;
+  }
+  return best;
+}
+
+bool Pool::has_room() const {
+  return std::ranges::all_of(permits_, [](const Permits* p) {
+    return p->free(/*with_reserve=*/false) != 0 && !p->starving();
+  });
 }
 
 bool Pool::lease(Server& wanted, Time now) {
@@ -91,6 +117,16 @@ void Pool::closed(Server& server) {
   CHECK(server.pool_ == this);
   set_state(server, State::kClosed);
   give_back_all(permits_);
+}
+
+Pool::Grant Pool::make_do(Time now) {
+  if (wait_first_ == nullptr || idle_last_ == nullptr || all_provided()) return {};
+  Waiter* waiter = wait_first_;
+  Server* server = idle_last_;
+  set_state(*server, State::kLeased);
+  note_need(now);
+  unlink_waiter(*waiter);
+  return {waiter, server};
 }
 
 bool Pool::may_open(Time now) {
@@ -359,7 +395,8 @@ void Pool::invariants() const {
   }
   CHECK(n == waiting_count_ && wait_last_ == last_waiter);
 
-  CHECK(idle_count_ == 0 || waiting_count_ == 0);  // nobody waits beside an idle server
+  // Nobody waits beside an idle server, but for a new one.
+  CHECK(idle_count_ == 0 || all_provided());
   CHECK(starved_ == 0 || (waiting_count_ != 0 && starved_since_ == wait_first_->since_));
   const std::uint64_t ours =
       std::uint64_t{idle_count_} + leased_count_ + opening_count_ + leaving_count_ + promised_;

@@ -39,6 +39,8 @@ class Server {
   base::Time idle_since() const { return idle_since_; }
   base::Time opened() const { return opened_; }  // when opening() was called
   std::uint64_t settings_hash = 0;  // of its session::Settings: an equal one is leased first
+  // Has what is of use to one client only, which takes it with Pool::lease(): others get it last.
+  bool kept = false;
 
  protected:
   ~Server() = default;
@@ -87,7 +89,8 @@ class Pool {
   static constexpr base::milliseconds kLendAfter{10};
   static constexpr base::milliseconds kYieldSlack{100};
   static constexpr base::milliseconds kPeakWindow{100};
-  static constexpr int kHashLook = 4;  // idle servers looked at for equal settings
+  static constexpr int kHashLook = 4;   // idle servers looked at for equal settings
+  static constexpr int kKeptLook = 64;  // kept ones passed over for them
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
   // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
@@ -102,9 +105,14 @@ class Pool {
     Kind kind;
     Server* server = nullptr;
   };
+  enum class Kept : std::uint8_t {
+    kUnharmed,  // what is kept on a server outlives the lease
+    kLost,      // it does not: a new server rather than one of those, then the longest idle
+  };
   // kLease: server is leased, nobody is queued. kOpen: the waiter is queued, and permits were
   // taken; call opening() with the new Server. kWait: the waiter is queued (FIFO).
-  Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now);
+  Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now,
+                 Kept kept = Kept::kUnharmed);
   // The same for one server that is wanted, if it is idle.
   bool lease(Server& wanted, base::Time now);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
@@ -122,6 +130,8 @@ class Pool {
   // The server is gone (failed to open, broke, was closed), from any state. Gives the permits back.
   // Others may want them: see others_starve().
   void closed(Server& server);
+  // After closed(), until it answers no waiter: a kept server for who had better get a new one.
+  Grant make_do(base::Time now);
   // May one more server be opened for those who wait (not more openings than waiters)? Permits
   // are taken when true: call opening(). Ask after closed(), a wake-up, and in each sweep.
   bool may_open(base::Time now);
@@ -149,6 +159,8 @@ class Pool {
   void invariants() const;
 
  private:
+  Server* best_idle(std::uint64_t settings_hash, bool kept) const;
+  bool has_room() const;
   std::uint32_t& count_of(Server::State state);
   void set_state(Server& server, Server::State to);
   void push_idle(Server& server);  // most recently used

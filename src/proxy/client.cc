@@ -159,6 +159,7 @@ void Client::fail(const protocol::Error& error) {
 }
 
 void Client::drop_server() {
+  forget_sequences();
   if (server == nullptr) return;
   Server* dropped = std::exchange(server, nullptr);
   const bool midway = stream_left_ != 0 && !stream_discard_;

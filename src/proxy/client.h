@@ -228,7 +228,6 @@ class Client final : public net::Connection, public pool::Waiter {
   void wait_held();
   void wait_in(HostPool& pool);
   bool is_too_used(const Server& found) const;
-  Server* own_sequence_server(HostPool& pool);
   void attach(Server& server);
   bool equalize_settings();
 
@@ -236,6 +235,14 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string explanation(std::string_view text);
   std::vector<std::string> explain_route(const sql::Analysis& analysis);
   std::string decision_text(const route::Decision& decision) const;
+
+  // client_sequences.cc
+  bool may_advance_sequences() const;
+  Server* own_sequence_server(HostPool& pool);
+  void keep_sequences();
+  void forget_sequences();
+  bool must_discard_sequences() const;
+  void note_sequence_asked();
 
   // client_rules.cc
   void refresh_rules();

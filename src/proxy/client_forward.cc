@@ -224,6 +224,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   }
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
+  if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
   note_statement(*analysis);
   note_routed(*analysis);
   const auto renamed =
@@ -280,8 +281,7 @@ void Client::note_access(sql::Access access) {
   read_fresh_ = read_fresh_ || consistency() != config::Consistency::kEventual;
   if (access != sql::Access::kWrite || !server->on_primary()) return;
   wrote_ = true;
-  wrote_on_ = server->id;
-  server->last_writer = id;
+  if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
 }
 
 void Client::note_routed(const sql::Analysis& analysis) const {
@@ -338,6 +338,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   const auto analysis = analyze(parse->query);
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
+  if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.
     expect({.what = Expect::kParse});

@@ -83,7 +83,13 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
     server->statements.clear();
     server->unnamed_statement = 0;
   }
-  if (const auto removed = session::residue_removed_by(statement, tag)) pins.remove(removed);
+  if (const auto removed = session::residue_removed_by(statement, tag)) {
+    pins.remove(removed);
+    if ((removed & sql::kSequenceState) != 0) {
+      forget_sequences();
+      server->note_sequences_discarded();
+    }
+  }
   if (const auto left = pinning_residue(statement)) {
     pins.add(left, worker_.loop().now(), analysis.why);
     server->dirty = true;

@@ -178,16 +178,16 @@ void Client::wait_in(HostPool& pool) {
   const auto now = worker_.loop().now();
   // A host that just refused is left alone for a moment, unless it has servers that may come free.
   if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
-  if (gathered_.asks_sequence) {
-    pools_->asks_sequences = true;
-    if (Server* own = own_sequence_server(pool)) return attach(*own);
-  }
-  auto answer = pool.pool.acquire(*this, settings_.hash(), now);
+  if (gathered_.asks_sequence) pools_->asks_sequences = true;
+  if (Server* own = own_sequence_server(pool)) return attach(*own);
+  const auto kept = may_advance_sequences() && now >= pool.retry_at ? pool::Pool::Kept::kLost
+                                                                    : pool::Pool::Kept::kUnharmed;
+  auto answer = pool.pool.acquire(*this, settings_.hash(), now, kept);
   while (answer.kind == pool::Pool::Kind::kLease) {
     auto& found = static_cast<Server&>(*answer.server);
     if (!is_too_used(found)) return attach(found);
     found.close("its client needs a new one");
-    answer = pool.pool.acquire(*this, settings_.hash(), now);
+    answer = pool.pool.acquire(*this, settings_.hash(), now, kept);
   }
   switch (answer.kind) {
     case pool::Pool::Kind::kLease:
@@ -199,14 +199,6 @@ void Client::wait_in(HostPool& pool) {
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       if (pool.pool.starving()) worker_.on_starving();
   }
-}
-
-// What a sequence last gave to this session only the connection knows that gave it, as long as no
-// other client has written there since.
-Server* Client::own_sequence_server(HostPool& pool) {
-  Server* own = worker_.find_server(wrote_on_);
-  const bool fits = own != nullptr && &own->pool() == &pool && own->last_writer == id;
-  return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
 }
 
 // A library stays loaded for as long as its connection is open.
@@ -257,10 +249,7 @@ bool Client::equalize_settings() {
     server->settings.clear();
     server->settings_unknown = false;
   }
-  // Better no value than another session's.
-  if (gathered_.asks_sequence && server->last_writer != id) {
-    server->inject_query("DISCARD SEQUENCES", kNoteReset);
-  }
+  if (must_discard_sequences()) server->discard_sequences();
   if (server->settings.hash() == settings_.hash()) return server->exchange.empty();
   const std::string sql = session::difference_sql(server->settings, settings_);
   server->settings = settings_;

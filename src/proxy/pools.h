@@ -67,7 +67,7 @@ class PoolSet {
   const ServerParameters startup;                   // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
-  bool asks_sequences = false;  // currval or lastval was seen: see Client::pinning_residue
+  bool asks_sequences = false;  // currval or lastval was seen: see client_sequences.cc
   bool retired = false;         // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;

@@ -45,6 +45,16 @@ void Server::inject_query(std::string_view sql, Note note) {
   unnamed_statement = 0;  // a simple query drops it
 }
 
+void Server::discard_sequences() {
+  inject_query("DISCARD SEQUENCES", kNoteReset);
+  note_sequences_discarded();
+}
+
+void Server::note_sequences_discarded() {
+  last_writer = 0;
+  kept = others_sequences = false;
+}
+
 void Server::close(std::string_view why) {
   if (state_ == State::kClosed) return;
   spdlog::debug("{}: closed: {}", name_, why);

@@ -56,6 +56,8 @@ class Server final : public net::Connection, public pool::Server {
 
   void push();  // writes; a failure closes the server and tells the client
   void inject_query(std::string_view sql, Note note);  // swallowed; does not push
+  void discard_sequences();                            // likewise
+  void note_sequences_discarded();
 
   void close(std::string_view why);  // at once: the client, if any, is told
   // The socket may be read again (the client has taken what it was sent).
@@ -92,7 +94,10 @@ class Server final : public net::Connection, public pool::Server {
   bool probing = false;           // what its client left on it is being asked
   bool abandoned = false;         // its client went without a word: what runs is to be cancelled
   bool has_served = false;        // a client has had it
-  std::uint64_t last_writer = 0;  // the client that last wrote here
+  // The client that last wrote here; 0 = none since the connection knows of no sequence.
+  static constexpr std::uint64_t kNobody = UINT64_MAX;  // it is gone
+  std::uint64_t last_writer = 0;
+  bool others_sequences = false;  // others wrote before it, and what sequences gave them is there
   bool plans_stale = false;       // what its statements answer has changed: prepare them anew
 
   // The lease.

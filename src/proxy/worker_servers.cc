@@ -18,6 +18,12 @@ bool is_passing(std::string_view sqlstate) {
          sqlstate == protocol::sqlstate::kCrashShutdown;
 }
 
+// As DISCARD ALL does it (discard.c), for a connection that was pinned by a client that may still
+// ask for what sequences gave it there.
+constexpr const char* kDiscardAllButSequences =
+    "CLOSE ALL;SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;UNLISTEN *;"
+    "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD PLANS;DISCARD TEMP";
+
 }  // namespace
 
 void Worker::open_server(HostPool& pool) {
@@ -136,7 +142,8 @@ void Worker::on_server_cleaned(Server& server) {
   }
   if (server.dirty) {
     server.dirty = server.settings_unknown = false;
-    server.inject_query("DISCARD ALL", kNoteReset);
+    server.inject_query(server.kept ? kDiscardAllButSequences : "DISCARD ALL", kNoteReset);
+    if (!server.kept) server.note_sequences_discarded();
     server.settings.clear();
     server.statements.clear();
     return server.push();
@@ -182,6 +189,10 @@ void Worker::on_server_closed(Server& server) {
   buried_servers_.push_back(std::move(it->second));
   servers_.erase(it);
   if (stopping_) return;
+  for (auto grant = pool.pool.make_do(loop_.now()); grant.waiter != nullptr;
+       grant = pool.pool.make_do(loop_.now())) {
+    static_cast<Client*>(grant.waiter)->on_granted(static_cast<Server&>(*grant.server));
+  }
   if (pool.pool.others_starve() && shared_.wake_workers) shared_.wake_workers();
   if (loop_.now() >= pool.retry_at) open_for_waiters(pool);
 }

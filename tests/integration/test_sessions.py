@@ -290,28 +290,83 @@ def test_the_backend_that_was_told_stays(target):
         assert failed.value.code == "57014"
 
 
+def asks_in_vain(client, statement):
+    with pytest.raises(wire.ServerError) as failed:
+        client.query(statement)
+    assert failed.value.code == "55000"
+    if client.status == "E":
+        client.query("ROLLBACK")
+
+
 def test_another_sessions_sequence_value_is_never_told(start_weir, cluster, table):
-    """Where one session has written since another did, the other's value is gone: an error, as of
-    a session that had none. From then on those who write keep their connection."""
+    """Where there are fewer connections than sessions that write, one's value may be gone: an
+    error, as of a session that had none. From then on those who write keep their connection."""
     cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
     weir = start_weir({"pool": {"size": 2}}, workers=1)
     with weir.connect() as one, weir.connect() as two:
-        assert one.value(f"SELECT nextval('{table}_s')") == "1"
-        assert two.value(f"SELECT nextval('{table}_s')") == "2"
-        for ask in ("SELECT lastval()", f"SELECT currval('{table}_s')"):
-            with pytest.raises(wire.ServerError) as failed:
-                one.query(ask)
-            assert failed.value.code == "55000"
-        assert not weir.show("PINS")
-        assert one.value(f"SELECT nextval('{table}_s')") == "3"
+        with weir.connect() as three:
+            for n, client in enumerate((one, two, three)):
+                assert client.value(f"SELECT nextval('{table}_s')") == str(n + 1)
+            for ask in ("SELECT lastval()", f"SELECT currval('{table}_s')"):
+                asks_in_vain(one, ask)
+            three.terminate()
+        one.query("BEGIN")
+        asks_in_vain(one, "SELECT lastval()")
         assert two.value(f"SELECT nextval('{table}_s')") == "4"
-        assert one.value("SELECT lastval()") == "3"
-        assert two.value(f"SELECT currval('{table}_s')") == "4"
+        assert one.value(f"SELECT nextval('{table}_s')") == "5"
+        assert two.value("SELECT lastval()") == "4"
+        assert one.value(f"SELECT currval('{table}_s')") == "5"
         assert {row["reason"] for row in weir.show("PINS")} == {"sequence state"}
         one.query("DISCARD SEQUENCES")
         assert len(weir.show("PINS")) == 1
-        with pytest.raises(wire.ServerError):
-            one.query("SELECT lastval()")
+        asks_in_vain(one, "SELECT lastval()")
+
+
+@pytest.mark.parametrize("asks", ["SELECT lastval()", "BEGIN; SELECT lastval()",
+                                  "BEGIN SELECT", "after an UPDATE"])
+def test_values_of_sessions_that_have_left_are_not_told(start_weir, cluster, table, asks):
+    """What they left on the connection is not the next one's, which has asked no sequence."""
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
+    weir = start_weir({"pool": {"size": 1}}, workers=1)
+    with weir.connect() as client:
+        client.query(f"SELECT nextval('{table}_s')")
+        client.terminate()
+    with weir.connect() as client:
+        if asks == "BEGIN SELECT":
+            client.query("BEGIN")
+        elif asks == "after an UPDATE":
+            client.query(f"UPDATE {table} SET v = ''")
+        asks_in_vain(client, asks if asks.endswith("()") else "SELECT lastval()")
+
+
+def test_sequence_values_outlive_a_pin(pair, cluster, table):
+    """The connection is cleaned after the pin, but not of what its session may ask for."""
+    weir, one, two = pair
+    cluster.sql(0, f"CREATE TABLE {table}_s (id serial, v text); "
+                   f"GRANT ALL ON {table}_s, {table}_s_id_seq TO app")
+    one.query("SET work_mem = '3MB'; CREATE TEMP TABLE scratch (n int); "
+              "SELECT pg_advisory_lock(9)")
+    one.query(f"INSERT INTO {table}_s (v) VALUES ('one')")
+    one.query("DROP TABLE scratch; SELECT pg_advisory_unlock(9)")
+    unpinned(weir)
+    two.query(f"INSERT INTO {table}_s (v) VALUES ('two')")
+    assert one.value("SELECT lastval()") == "1"
+    assert one.value("SHOW work_mem") == "3MB"
+    cluster.sql(0, f"DROP TABLE {table}_s")
+
+
+def test_a_full_server_gives_its_kept_connections(start_weir, cluster, table):
+    """Sessions that write get connections of their own only as long as the server takes more."""
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
+    weir = start_weir({"pool": {"size": 5}}, workers=1)
+    with weir.connect() as one, weir.connect() as two:
+        assert one.value(f"SELECT nextval('{table}_s')") == "1"
+        cluster.sql(0, "ALTER ROLE app CONNECTION LIMIT 0")
+        try:
+            assert two.value(f"SELECT nextval('{table}_s')") == "2"
+        finally:
+            cluster.sql(0, "ALTER ROLE app CONNECTION LIMIT -1")
+        asks_in_vain(one, "SELECT lastval()")
 
 
 @pytest.mark.parametrize("name, statement", [

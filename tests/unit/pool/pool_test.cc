@@ -314,3 +314,58 @@ TEST_CASE("pool: servers may be lost in any state") {
   rig.open(at(4));
   rig.pool.cancel(w);
 }
+
+TEST_CASE("pool: what is kept for one client is not taken by another that has a choice") {
+  Permits permits(3, 0);
+  Rig rig({&permits});
+  Pool& pool = rig.pool;
+  TestServer& first = rig.lease(at(0));
+  TestServer& second = rig.lease(at(0));
+  first.kept = true;
+  rig.release(second, at(1));
+  rig.release(first, at(2));  // the latest used, but kept
+  TestWaiter w;
+  CHECK(pool.acquire(w, 0, at(3), Pool::Kept::kUnharmed).server == &second);
+  rig.release(second, at(4));
+  CHECK(pool.acquire(w, 0, at(5), Pool::Kept::kLost).server == &second);
+
+  second.kept = true;
+  rig.release(second, at(6));
+  // Nothing is lost by a read: no new server for it.
+  CHECK(pool.acquire(w, 0, at(7), Pool::Kept::kUnharmed).server == &second);
+  rig.release(second, at(8));
+  CHECK(pool.acquire(w, 0, at(9), Pool::Kept::kLost).kind == Kind::kOpen);
+  TestServer& third = rig.open(at(9));
+  pool.invariants();
+  bool close_it = false;
+  CHECK(pool.ready(third, at(10), close_it).waiter == &w);
+  third.kept = true;
+  rig.release(third, at(11));
+  pool.invariants();
+
+  // There is no room for a fourth: the one that nobody has used for longest.
+  CHECK(pool.acquire(w, 0, at(12), Pool::Kept::kLost).server == &first);
+  CHECK(permits.starving_count() == 0);
+  CHECK(pool.lease(second, at(13)));
+  pool.invariants();
+}
+
+TEST_CASE("pool: who had better get a new server makes do with a kept one when that fails") {
+  Permits permits(2, 0);
+  Rig rig({&permits});
+  Pool& pool = rig.pool;
+  TestServer& kept = rig.lease(at(0));
+  kept.kept = true;
+  rig.release(kept, at(1));
+  TestWaiter w;
+  CHECK(pool.acquire(w, 0, at(2), Pool::Kept::kLost).kind == Kind::kOpen);
+  CHECK(pool.make_do(at(2)).waiter == nullptr);  // the new one is under way
+  TestServer& fails = rig.open(at(2));
+  CHECK(pool.make_do(at(3)).waiter == nullptr);
+  pool.closed(fails);
+  const Pool::Grant grant = pool.make_do(at(4));
+  CHECK(grant.waiter == &w);
+  CHECK(grant.server == &kept);
+  CHECK(pool.make_do(at(4)).waiter == nullptr);
+  pool.invariants();
+}

@@ -1,0 +1,59 @@
+// Client: what sequences gave to this session last (currval, lastval). Only the connection knows
+// on which they gave it, and nothing can put it there: so the session comes back to it, and others
+// write there only when no other connection is to be had. See docs/limits.md.
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+// nextval may hide in a default, a trigger or a function: any write counts, and what may become
+// one.
+bool Client::may_advance_sequences() const {
+  return gathered_.access == sql::Access::kWrite || gathered_.needs_primary;
+}
+
+// The server where this session wrote last, if it is free and no one else has written there since.
+Server* Client::own_sequence_server(HostPool& pool) {
+  if (!gathered_.asks_sequence && !may_advance_sequences()) return nullptr;
+  Server* own = worker_.find_server(wrote_on_);
+  const bool fits =
+      own != nullptr && &own->pool() == &pool && own->last_writer == id && !is_too_used(*own);
+  return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
+}
+
+// It writes on its server, for the first time or again after others did.
+void Client::keep_sequences() {
+  forget_sequences();
+  if (server->last_writer != 0 && server->last_writer != id) server->others_sequences = true;
+  wrote_on_ = server->id;
+  server->last_writer = id;
+  server->kept = true;
+}
+
+void Client::forget_sequences() {
+  Server* own = worker_.find_server(std::exchange(wrote_on_, 0));
+  if (own == nullptr || own->last_writer != id) return;
+  own->last_writer = Server::kNobody;
+  own->kept = false;
+}
+
+// Whether its server would tell this session what sequences gave to another one. Where nobody has
+// asked yet, and another session might still, it costs less to look when someone does.
+bool Client::must_discard_sequences() const {
+  const bool others = server->last_writer != 0 && server->last_writer != id;
+  if (gathered_.asks_sequence) return others || server->others_sequences;
+  return others && may_advance_sequences() && (!server->kept || pools_->asks_sequences);
+}
+
+// On a server that was found when nobody knew that it would be asked. What it has told this
+// transaction to write may be what is asked for.
+void Client::note_sequence_asked() {
+  pools_->asks_sequences = true;
+  if (status_ == 'E' || (status_ == 'T' && wrote_)) return;
+  if (!server->exchange.empty() || server->exchange.batch_open()) return;
+  const bool others = server->last_writer != 0 && server->last_writer != id;
+  if (others || server->others_sequences) server->discard_sequences();
+}
+
+}  // namespace proxy
