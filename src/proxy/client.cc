@@ -139,9 +139,10 @@ void Client::pump() {
 }
 
 // The peer has closed while its request waits: what it sent before may still be unread, but there
-// is nobody to answer. A peer that only half-closed its side loses nothing by PostgreSQL's rules:
-// the protocol ends with Terminate.
+// is nobody to answer. If it has said goodbye, what it asked for before is carried out. A peer that
+// only half-closed its side loses nothing by PostgreSQL's rules: the protocol ends with Terminate.
 void Client::on_hang_up() {
+  if (state_ == State::kWaiting && says_goodbye()) return;
   if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome || held_) {
     close("client closed the connection");
   }

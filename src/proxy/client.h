@@ -193,7 +193,10 @@ class Client final : public net::Connection, public pool::Waiter {
   bool may_pipeline();
   bool is_as_fresh();
   std::size_t drop_copy(protocol::Bytes in);
+  bool answers_will_come() const;
   std::size_t bad_message(char type);  // 0 = not even a length
+  std::size_t on_terminate();
+  bool says_goodbye();
   bool gather(protocol::Bytes in);
   void gather_frame(const protocol::Frame& frame);
   void note_statements(const sql::Analysis& analysis);

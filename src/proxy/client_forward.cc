@@ -109,6 +109,7 @@ std::size_t Client::forward(protocol::Bytes in) {
   if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
     return bad_message(header.type);
   }
+  if (header.type == protocol::frontend::kTerminate) return on_terminate();
   if (header.total > in.size()) return forward_large(in, header);
   protocol::Frame frame;
   protocol::read_frame(in, max_body, frame);
@@ -210,9 +211,6 @@ void Client::forward_frame(const protocol::Frame& frame) {
       note_unread_statement();
       if (expect({.what = Expect::kFunctionCall})) server->relay(frame.raw);
       return;
-    case protocol::frontend::kTerminate:
-      terminated_ = true;
-      return close("client closed the connection");
   }
 }
 

@@ -93,6 +93,9 @@ bool Client::is_bound() const {
 
 std::size_t Client::hold() {
   held_ = true;
+  if (server->exchange.copy_in_ended()) {
+    protocol::MessageWriter(server->made(), protocol::frontend::kFlush);
+  }
   return 0;
 }
 
@@ -124,13 +127,47 @@ std::size_t Client::drop_copy(protocol::Bytes in) {
   return now;
 }
 
+// Whether what is in flight will be answered without another word of the client's.
+bool Client::answers_will_come() const {
+  return server != nullptr && !server->exchange.empty() && !server->exchange.batch_open() &&
+         !server->exchange.in_copy_in();
+}
+
+// As PostgreSQL does it, which reads no message before the one in front of it is answered.
 std::size_t Client::bad_message(char type) {
-  fail({.severity = protocol::Severity::kFatal,
-        .code = protocol::sqlstate::kProtocolViolation,
-        .message = type == 0 ? "invalid message length"
-                             : "invalid frontend message type " +
-                                   std::to_string(static_cast<unsigned char>(type))});
+  if (answers_will_come()) return hold();
+  if (type == 0) {
+    close("invalid message length");
+  } else {
+    fail({.severity = protocol::Severity::kFatal,
+          .code = protocol::sqlstate::kProtocolViolation,
+          .message =
+              "invalid frontend message type " + std::to_string(static_cast<unsigned char>(type))});
+  }
   return 0;
+}
+
+std::size_t Client::on_terminate() {
+  terminated_ = true;
+  if (answers_will_come()) return hold();
+  close("client closed the connection");
+  return 0;
+}
+
+// What is still to come of a client that has left: whether it ends with a Terminate.
+bool Client::says_goodbye() {
+  const auto& limits = worker_.config().limits;
+  while (!terminated_ && stream_.readable() && in_.size() <= limits.gather_bytes) {
+    if (fill(worker_.scratch()).status != net::IoStatus::kOk) break;
+    keep(0);
+  }
+  protocol::Frame frame;
+  for (auto rest = in_.view();
+       protocol::read_frame(rest, limits.message_bytes, frame) == protocol::HeaderStatus::kOk;
+       rest = rest.subspan(frame.raw.size())) {
+    terminated_ = terminated_ || frame.type == protocol::frontend::kTerminate;
+  }
+  return terminated_;
 }
 
 // Looks at whole messages up to the end of the request. True: it is complete, or so large that
@@ -146,11 +183,7 @@ bool Client::gather(protocol::Bytes in) {
     if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
       return bad_message(header.type) != 0;
     }
-    if (header.type == protocol::frontend::kTerminate) {
-      terminated_ = true;
-      close("client closed the connection");
-      return false;
-    }
+    if (header.type == protocol::frontend::kTerminate) return on_terminate() != 0;
     if (gathered_.bytes + header.total > limits.gather_bytes) {
       gathered_.large = gathered_.complete = true;
       gathered_.plain = false;
@@ -381,11 +414,7 @@ std::size_t Client::skip_refused(protocol::Bytes in) {
   const auto status = protocol::read_header(in, worker_.config().limits.message_bytes, header);
   if (status == protocol::HeaderStatus::kNeedMore) return 0;
   if (status == protocol::HeaderStatus::kBad) return bad_message(0);
-  if (header.type == protocol::frontend::kTerminate) {
-    terminated_ = true;
-    close("client closed the connection");
-    return 0;
-  }
+  if (header.type == protocol::frontend::kTerminate) return on_terminate();
   const std::size_t now = std::min(header.total, in.size());
   stream_left_ = header.total - now;
   stream_discard_ = true;

@@ -195,8 +195,12 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   } else if (step.forward && client != nullptr) {
     relay_to_client(whole ? type : kInPieces, raw);
   }
-  // Its data may be here already, held until now.
-  if (type == protocol::backend::kCopyIn && client != nullptr) worker_.run_soon(*client);
+  // Its data may be here already, held until now; or, behind a COPY whose Sync was ignored, the
+  // rest of its batch.
+  const bool copied = type == protocol::backend::kCommandComplete && exchange.empty();
+  if ((type == protocol::backend::kCopyIn || copied) && client != nullptr) {
+    worker_.run_soon(*client);
+  }
   if (client != nullptr && entry != nullptr) {
     if (step.statement_index >= 0 && entry->analysis) {
       const auto tag = type == protocol::backend::kCommandComplete

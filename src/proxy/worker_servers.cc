@@ -160,12 +160,15 @@ void Worker::on_client_left(Server& server, Leaving how) {
   if (server.state() == Server::State::kClosed) return;
   if (how == Leaving::kMidway) return server.close("its client left in the middle of a message");
   auto& exchange = server.exchange;
-  if (exchange.in_copy_in()) {
+  const bool copying = exchange.in_copy_in();
+  if (copying) {
     exchange.expect({.what = session::Expect::kCopyEnd});
     protocol::MessageWriter(server.made(), protocol::frontend::kCopyFail)
         .cstring("the client left");
   }
   if (exchange.batch_open()) {
+    // A Sync alone would commit what the client did not. In a failed batch it is skipped.
+    if (!copying && !exchange.skipping()) server.inject_query("ROLLBACK", kNoteReset);
     exchange.expect({.what = session::Expect::kSync, .fate = session::Fate::kSwallow});
     protocol::write_sync(server.made());
   }

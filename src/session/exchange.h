@@ -101,6 +101,11 @@ class Exchange {
   char status() const { return status_; }  // 'I', 'T', 'E': of the latest ReadyForQuery
   // From CopyInResponse to CopyDone, CopyFail or an error: the client's CopyData is awaited.
   bool in_copy_in() const { return copy_in_; }
+  // The copy data of an Execute has ended, its result is not here. It comes with the next Flush or
+  // Sync that the server reads: those sent before the end it has ignored.
+  bool copy_in_ended() const {
+    return phase_ == Phase::kCopyIn && !copy_in_ && at(0).what == Expect::kExecute;
+  }
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }  // bounded by the caller: it stops reading
   // From a failure (seen, or to be made up) in a batch until its kSync is expected.

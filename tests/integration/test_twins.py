@@ -32,7 +32,10 @@ def run(number, seed, twin, failures):
     try:
         for _ in range(STEPS):
             parts, readies, what = script.step()
-            twin.exchange(*parts, readies=readies, what=what)
+            if readies:
+                twin.exchange(*parts, readies=readies, what=what)
+            else:
+                twin.leave(parts, what)
     except (Difference, OSError) as failed:
         failures.append(f"session {number}: {type(failed).__name__} {failed}\n" +
                         "\n".join(map(str, twin.history[-5:])))
@@ -46,8 +49,8 @@ def test_random_sessions(start_weir, cluster, twin_databases, seed):
     weir = start_weir({"pool": {"size": 3}, "databases": {mine: {"cluster": "main"}}})
     failures, threads = [], []
     for number in range(SESSIONS):
-        twin = Twin(weir.connect(database=mine),
-                    wire.connect("127.0.0.1", cluster.ports[0], "app", "app", theirs))
+        twin = Twin(lambda: weir.connect(database=mine),
+                    lambda: wire.connect("127.0.0.1", cluster.ports[0], "app", "app", theirs))
         thread = threading.Thread(target=run, args=(number, seed, twin, failures))
         threads.append(thread)
         thread.start()

@@ -7,7 +7,7 @@ import random
 import struct
 
 from support import wire
-from support.wire import SYNC, bind, close, describe, execute, parse, query
+from support.wire import FLUSH, SYNC, bind, call, close, describe, execute, parse, query
 
 SKIPPED_FIELDS = "FLR"  # file, line and routine of an error
 
@@ -69,9 +69,25 @@ class Difference(AssertionError):
 
 
 class Twin:
-    def __init__(self, through, direct):
-        self.through, self.direct = through, direct
+    """The two connections are made by what it is given, and again after each leave()."""
+
+    def __init__(self, connect_through, connect_direct):
+        self.connect = connect_through, connect_direct
         self.history, self.failed = [], False
+        self.through, self.direct = (connect() for connect in self.connect)
+
+    def leave(self, unfinished, settle):
+        """Without a word, when this was answered, and comes again. `settle` is a query that waits
+        for what the old session has left."""
+        self.history.append(f"leaves {unfinished}")
+        for connection in (self.through, self.direct):
+            connection.send(*unfinished)
+            while unfinished and connection.read().type not in "CE":
+                pass
+            connection.drop()
+        self.failed = False
+        self.through, self.direct = (connect() for connect in self.connect)
+        self.exchange(query(settle), what=settle)
 
     def exchange(self, *parts, readies=1, what=""):
         self.history.append(what or b"".join(parts)[:200])
@@ -127,7 +143,8 @@ TELLING = ("SELECT timestamptz '2001-02-03 04:05:06+00', interval '1 year 2 days
 
 
 class Script:
-    """Random requests of one session; each is (parts, ReadyForQuery to come, words for people)."""
+    """Random requests of one session; each is (parts, ReadyForQuery to come, words for people), or,
+    with 0 of these, what Twin.leave() needs."""
 
     def __init__(self, number, seed):
         self.n, self.random = number, random.Random(seed)
@@ -142,7 +159,8 @@ class Script:
             [self.sql_prepared] * 3 +
             [self.named] * 6 + [self.batch] * 4 + [self.temporary] * 2 + [self.cursor] * 3 +
             [self.lock] + [self.inside] * 2 + [self.clean] + [self.random_numbers] +
-            [self.copy] + [self.savepoint] * 3 + [self.sequence])
+            [self.copy] + [self.savepoint] * 3 + [self.sequence] + [self.notification] * 4 +
+            [self.function_call] * 2 + [self.leaving])
         return kind()
 
     def sql(self, text):
@@ -296,6 +314,29 @@ class Script:
             return [query(f"COPY (SELECT generate_series(1, 3)) TO STDOUT")], 1, "copy out"
         end = wire.COPY_DONE if self.random.random() < 0.7 else wire.copy_fail("changed my mind")
         return [query(text), *rows, end], 1, text
+
+    def notification(self):
+        # A channel of its own: when another session's notification comes is not certain.
+        own = f"own{self.n}"
+        return self.sql(self.pick(
+            f"LISTEN {own}", f"LISTEN {own}", f"NOTIFY {own}, 'text'", f"NOTIFY {own}",
+            f"SELECT pg_notify('{own}', 'asked')", f"UNLISTEN {own}", "UNLISTEN *",
+            "SELECT * FROM pg_listening_channels()", f"LISTEN {own}; NOTIFY {own}, 'both'",
+            f"LISTEN {own}; SELECT 1/0", f"NOTIFY {own}; SELECT 1/0"))
+
+    def function_call(self):
+        int4div, lower, set_config, pg_notify = 154, 870, 2078, 3036
+        message = self.pick(
+            call(int4div, b"7", b"2"), call(int4div, b"7", b"0"), call(lower, b"ABC"),
+            call(lower, None), call(99999), call(set_config, b"work_mem", b"6MB", b"f"),
+            call(pg_notify, b"own%d" % self.n, b"called"))
+        return [message], 1, f"function call {message[5:]!r}"
+
+    def leaving(self):
+        """In the middle of whatever there is, and sometimes of a batch."""
+        text = f"INSERT INTO public.own{self.n} (v) VALUES ('unfinished')"
+        unfinished = self.pick([], [parse("", text), bind("", ""), execute(), FLUSH])
+        return unfinished, 0, f"SELECT pg_advisory_lock({self.n}), pg_advisory_unlock({self.n})"
 
     def sequence(self):
         return self.sql(self.pick(f"SELECT nextval('seq{self.n}')",

@@ -100,6 +100,14 @@ def query(sql):
     return message("Q", cstring(sql))
 
 
+def call(function, *values, formats=(0,), result=0):
+    """A FunctionCall by object id; values are bytes or None."""
+    body = struct.pack(f"!IH{len(formats)}HH", function, len(formats), *formats, len(values))
+    for value in values:
+        body += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value
+    return message("F", body + struct.pack("!H", result))
+
+
 SYNC, FLUSH, TERMINATE = message("S"), message("H"), message("X")
 COPY_DONE = message("c")
 
