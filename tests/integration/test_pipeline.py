@@ -1,10 +1,12 @@
 """Pipelines: many requests in flight, errors in the middle, both directions at once."""
+import select
+import struct
 import threading
 import time
 
 import pytest
 
-from support import wire
+from support import SLOW, wire
 from support.wire import FLUSH, SYNC, bind, close, describe, execute, parse, query
 
 
@@ -141,6 +143,95 @@ def test_both_directions_full(target):
         for n in range(count):
             assert client.rows() == [[chr(65 + n % 26) * size]]
         writer.join()
+
+
+IN_FLIGHT = int(100_000 / SLOW)
+FILLER = "x" * 300  # 30 MB in each direction: more than all the sockets' buffers
+
+
+class Answers:
+    """Checks, one message after the other, that each request is answered, in order."""
+
+    def __init__(self, client, weir):
+        self.client, self.weir = client, weir
+        self.before = self.most = weir.memory_kib()
+        self.readies = 0
+
+    def take(self, data):
+        received = self.client.received
+        received += data
+        while len(received) >= 5:
+            if len(received) <= struct.unpack_from("!i", received, 1)[0]:
+                return
+            self.on_message(self.client.read())
+
+    def on_message(self, got):
+        fails = self.readies % 1000 == 999
+        assert got.type in ("1Z2E" if fails else "1Z2DC")
+        if got.type == "D":
+            assert got.values() == [str(self.readies), FILLER]
+        if got.type == "Z":
+            assert got.body == b"I"
+            self.readies += 1
+            if self.readies % 5000 == 0:
+                self.most = max(self.most, self.weir.memory_kib())
+
+    def check(self):
+        assert self.readies == IN_FLIGHT
+        self.client.socket.setblocking(True)
+        assert self.client.value("SELECT 'and on'") == "and on"
+        assert SLOW != 1 or self.most - self.before < 20_000
+
+
+def requests_in_flight():
+    return b"".join((step("SELECT 1/($1::int - $1::int)", [n]) if n % 1000 == 999 else
+                     step("SELECT $1::int, $2::text", [n, FILLER])) + SYNC
+                    for n in range(IN_FLIGHT))
+
+
+@pytest.mark.parametrize("before", ["SELECT 1", "/* weir: primary */ SELECT 1"])
+def test_a_hundred_thousand_requests_in_flight(weir, before):
+    """A thread writes until every buffer on the way is full; only then is there a reader."""
+    with weir.connect() as client:
+        client.query(before)
+        answers, requests = Answers(client, weir), requests_in_flight()
+        sent = [0]
+
+        def write():
+            for at in range(0, len(requests), 1 << 16):
+                client.socket.sendall(requests[at:at + (1 << 16)])
+                sent[0] = at
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        stalled = -1
+        while stalled != sent[0]:
+            stalled = sent[0]
+            time.sleep(0.5)
+        assert writer.is_alive()
+        while answers.readies < IN_FLIGHT:
+            if answers.readies < 100:
+                time.sleep(0.01)
+            answers.take(client.socket.recv(1 << 12 if answers.readies < 5000 else 1 << 16))
+        writer.join()
+        answers.check()
+
+
+def test_a_hundred_thousand_requests_by_one_thread(weir):
+    """As libpq's pipeline mode: it reads only when it cannot write."""
+    with weir.connect() as client:
+        answers, requests = Answers(client, weir), memoryview(requests_in_flight())
+        client.socket.setblocking(False)
+        sent = 0
+        while answers.readies < IN_FLIGHT:
+            waits = [client.socket] if sent < len(requests) else []
+            readable, writable, _ = select.select([client.socket], waits, [], wire.TIMEOUT_S)
+            assert readable or writable, f"stuck after {answers.readies} answers"
+            if writable:
+                sent += client.socket.send(requests[sent:sent + (1 << 16)])
+            else:
+                answers.take(client.socket.recv(1 << 16))
+        answers.check()
 
 
 def test_client_that_writes_all_before_it_reads(target):
