@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -279,6 +280,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_routed(const sql::Analysis& analysis) const;
   void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
+  void note_opaque(std::string_view text);
   void drop_unnamed();
   void make_room(const session::PreparedStatement& statement);
   void ensure_prepared(const session::PreparedStatement& statement);
@@ -287,6 +289,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_reply.cc
   void on_tracked_end(char status);
   std::uint16_t pinning_residue(const sql::Statement& statement) const;
+  std::string probe();
   void note_datestyle();
   void on_deallocated(const std::string& name);
 
@@ -364,7 +367,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
   std::string bad_setting_;          // the same
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
-  bool recheck_ = false;             // a pin may be gone: to be probed
+  std::set<std::string, std::less<>> custom_;  // settings that it may have set, as it names them
+  bool recheck_ = false;                       // a pin may be gone: to be probed
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;

@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "sql/custom_settings.h"
 #include "sql/lexer.h"
 
 namespace proxy {
@@ -209,6 +210,7 @@ void Client::forward_frame(const protocol::Frame& frame) {
       return;
     case protocol::frontend::kFunctionCall:
       note_unread_statement();
+      note_opaque(protocol::as_text(frame.body));
       if (expect({.what = Expect::kFunctionCall})) server->relay(frame.raw);
       return;
   }
@@ -224,6 +226,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
   note_statement(*analysis);
+  if (opaque_) note_opaque(protocol::as_text(frame.body));
   note_routed(*analysis);
   const auto renamed =
       analysis->plain ? std::nullopt
@@ -299,6 +302,11 @@ void Client::note_statement(const sql::Analysis& analysis) {
     in_flight_plain_ = false;
   }
   if (analysis.residue & (sql::kOpaque | sql::kUnreadable)) opaque_ = true;
+}
+
+// What nobody sees may be named here.
+void Client::note_opaque(std::string_view text) {
+  sql::add_custom_settings(text, sql::NamedIn::kValues, sql::Catalog::kCustomSettingsMax, custom_);
 }
 
 void Client::note_unread_statement() {
@@ -465,6 +473,10 @@ void Client::forward_bind(const protocol::Frame& frame) {
   }
   const session::StatementPtr* known = statements_.find(bind->statement);
   note_portal(bind->portal, known);
+  if (known != nullptr && ((*known)->analysis->residue & sql::kOpaque) != 0) {
+    note_opaque((*known)->query);
+    note_opaque(protocol::as_text(bind->rest));
+  }
   const std::string_view name = server_name_of(bind->statement, known);
   expect({.what = Expect::kBind});
   if (name == bind->statement) {

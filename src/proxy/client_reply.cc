@@ -5,6 +5,7 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "sql/lexer.h"
 
 namespace proxy {
 namespace {
@@ -35,10 +36,11 @@ constexpr unsigned kProbedPins = [] {
   return joined;
 }();
 
-// pg_settings does not show them.
+// pg_settings does not show what no library has defined: that is asked for by name.
+bool is_custom(std::string_view setting) { return setting.find('.') != std::string_view::npos; }
+
 bool is_hidden(std::string_view setting) {
-  return setting.find('.') != std::string_view::npos || setting == "role" ||
-         setting == "session_authorization";
+  return is_custom(setting) || setting == "role" || setting == "session_authorization";
 }
 
 }  // namespace
@@ -243,7 +245,10 @@ void Client::on_probe_row(protocol::Bytes body) {
   const auto row = protocol::decode_data_row(body);
   if (!row) return;
   if (row->size() == 2) {
-    probed_.set((*row)[0].value_or(""), session::quote_value((*row)[1].value_or("")));
+    const std::string_view name = (*row)[0].value_or(""), value = (*row)[1].value_or("");
+    // What another session has set here once is empty for ever: for most, it is not there.
+    if (is_custom(name) && value.empty() && settings_.find(name) == nullptr) return;
+    probed_.set(name, session::quote_value(value));
     return;
   }
   if (row->size() != std::size(kProbed)) return;
@@ -270,9 +275,10 @@ void Client::on_probe_ended() {
   if (!server->probing) return;  // it failed
   server->probing = false;
   for (const auto& [name, value] : settings_.entries()) {
-    if (is_hidden(name)) probed_.set(name, value);
+    if (is_hidden(name) && probed_.find(name) == nullptr) probed_.set(name, value);
   }
   settings_ = std::exchange(probed_, {});
+  own_ = session::own_settings(settings_);
   rules_of_ = 0;
 }
 
@@ -282,6 +288,24 @@ void Client::on_probe_failed() {
   pins.add(sql::kOpaque, worker_.loop().now(), "function, DO or CALL");
 }
 
+std::string Client::probe() {
+  std::set<std::string, std::less<>> custom = std::exchange(custom_, {});
+  for (const auto& [name, value] : settings_.entries()) {
+    if (is_custom(name)) custom.insert(name);
+  }
+  if (const sql::Catalog* known = catalog()) {
+    custom.insert(known->custom_settings().begin(), known->custom_settings().end());
+  }
+  std::string sql = kProbe;
+  if (custom.empty()) return sql;
+  sql += ";SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.unnest(ARRAY[";
+  const char* separator = "";
+  for (const std::string& name : custom) {
+    sql += std::exchange(separator, ",") + sql::quote_literal(name);
+  }
+  return sql + "]) AS name";
+}
+
 // The server owes nothing and is in no transaction.
 void Client::on_releasable() {
   if (state_ == State::kClosing || state_ == State::kClosed || server == nullptr) return;
@@ -289,7 +313,7 @@ void Client::on_releasable() {
     server->settings_unknown = server->settings_unknown || opaque_;
     opaque_ = recheck_ = false;
     server->probing = true;
-    server->inject_query(kProbe, kNoteProbe);
+    server->inject_query(probe(), kNoteProbe);
     server->push();
     return;
   }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <utility>
 
+#include "sql/custom_settings.h"
 #include "sql/functions.h"
 #include "sql/lexer.h"
 
@@ -221,6 +222,7 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
       if (object.kind == Kind::kRelation) system_views_.insert(object.name);
       continue;
     }
+    add_custom_settings(object.body, NamedIn::kBody, kCustomSettingsMax, custom_settings_);
     if (object.kind != Kind::kFunction && anywhere[i].access == Access::kRead) continue;
     ByName& entries = object.kind == Kind::kFunction   ? functions_
                       : object.kind == Kind::kRelation ? relations_

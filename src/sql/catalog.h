@@ -72,6 +72,9 @@ class Catalog {
   const Finding* relation(Names names, std::string_view schema, std::string_view name) const;
   const Finding* oper(Names names, std::string_view schema, std::string_view name) const;
   const Finding* type(Names names, std::string_view schema, std::string_view name) const;
+  // Customized options that functions may set, as their bodies name them.
+  const std::set<std::string, std::less<>>& custom_settings() const { return custom_settings_; }
+  static constexpr std::size_t kCustomSettingsMax = 256;
   // Of pg_catalog.
   bool is_system_view(std::string_view name) const { return system_views_.contains(name); }
 
@@ -93,7 +96,7 @@ class Catalog {
   const bool default_path_;
   ByName functions_;                      // all
   ByName relations_, operators_, types_;  // those that have something against them
-  std::set<std::string, std::less<>> system_views_;
+  std::set<std::string, std::less<>> system_views_, custom_settings_;
 };
 using CatalogPtr = std::shared_ptr<const Catalog>;
 

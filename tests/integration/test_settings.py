@@ -1,7 +1,8 @@
 """SET, RESET and startup parameters: they follow the client, and only the client."""
 import pytest
 
-from support import wire
+from support import SLOW, wire
+from support.cluster import wait_until
 
 
 def show(client, name, primary=True):
@@ -246,3 +247,48 @@ def test_settings_in_a_pipeline(target):
                     wire.query("/* weir: primary */ SELECT current_setting('work_mem')"))
         assert [client.rows() for _ in range(4)] == [[], [["6MB"]], [], [["4MB"]]]
         assert show(other, "work_mem") == "4MB"
+
+
+CUSTOM_SCHEMA = """
+CREATE SCHEMA {table}_s;
+CREATE FUNCTION {table}_s.body(v text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('hidden.body', v, false); END $$;
+CREATE FUNCTION {table}_s.outer(v text) RETURNS void LANGUAGE sql AS
+  $$ SELECT {table}_s.body(v) $$;
+CREATE FUNCTION {table}_s.set(v text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN EXECUTE format('SET hidden.set TO %L', v); END $$;
+CREATE FUNCTION {table}_s.named(name text, v text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config(name, v, false); END $$;
+GRANT USAGE ON SCHEMA {table}_s TO PUBLIC;
+"""
+
+
+@pytest.mark.parametrize("name, sql, values", [
+    ("hidden.body", "SELECT {table}_s.body('7')", ()),
+    ("hidden.body", "SELECT {table}_s.outer('7')", ()),
+    ("hidden.set", "SELECT {table}_s.set('7')", ()),
+    ("hidden.argument", "SELECT {table}_s.named('hidden.argument', '7')", ()),
+    ("hidden.parameter", "SELECT {table}_s.named($1, $2)", ("Hidden.Parameter", "7")),
+    ("hidden.block", "DO $$ BEGIN PERFORM set_config('hidden.block', '7', false); END $$", ()),
+    ("hidden.statement", "DO $$ BEGIN SET hidden.statement TO '7'; END $$", ()),
+])
+def test_customized_options_that_functions_set(start_weir, cluster, table, name, sql, values):
+    """They follow their session, and reach no other; pg_settings shows none of them."""
+    cluster.sql(0, CUSTOM_SCHEMA.format(table=table))
+    weir = start_weir({"pool": {"size": 3}}, workers=1)
+    ask = f"SELECT nullif(current_setting('{name}', true), '')"
+    with weir.connect() as one, weir.connect() as two:
+        def each():
+            return [[client.value("/* weir: primary */ " + ask), client.value(ask)]
+                    for client in (one, two)]
+        def set_seven():
+            one.extended(sql.format(table=table), values)
+            return {one.value(ask) for _ in range(4)} == {"7"}
+        wait_until(set_seven, "the catalog was read, and names what functions set", 5 * SLOW)
+        for _ in range(3):
+            assert each() == [["7", "7"], [None, None]]
+        two.query(f"SELECT set_config('{name}', '8', false)")
+        assert each() == [["7", "7"], ["8", "8"]]
+        one.query(f"DO $$ BEGIN RESET {name}; END $$")
+        assert each() == [[None, None], ["8", "8"]]
+    cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")

@@ -29,7 +29,8 @@ FAIL = step("SELECT 1/0")
 
 SCRIPTS = {
     # --- simple queries ---
-    "several statements": [run("SELECT 1; SELECT 'a', NULL; SELECT 3 WHERE false", "", ";", " ;; ")],
+    "several statements": [
+        run("SELECT 1; SELECT 'a', NULL; SELECT 3 WHERE false", "", ";", " ;; ")],
     "an error between statements": [run("SELECT 1; SELECT 1/0; SELECT 2", "SELECT 3")],
     "an error undoes what precedes it": [
         run("INSERT INTO t VALUES (1); SELECT 1/0", COUNT,
@@ -134,7 +135,8 @@ SCRIPTS = {
     "savepoints in a pipeline": [
         send(step("BEGIN"), step("SAVEPOINT a"), INSERT, SYNC, FAIL, SYNC, step("ROLLBACK TO a"),
              SYNC, INSERT, step("RELEASE a"), step("COMMIT AND CHAIN"),
-             step("SHOW transaction_isolation"), SYNC, step("ROLLBACK"), SYNC, step(COUNT), SYNC), ready(6)],
+             step("SHOW transaction_isolation"), SYNC, step("ROLLBACK"), SYNC, step(COUNT), SYNC),
+        ready(6)],
     "BEGIN that fails with its batch": [
         send(step("BEGIN"), FAIL, step("COMMIT"), SYNC, step("SELECT 1"), SYNC, step("ROLLBACK"),
              SYNC), ready(3)],
@@ -189,7 +191,8 @@ SCRIPTS = {
 
     # --- FunctionCall ---
     "function calls": [
-        send(call(INT4PL, b"1", b"2"), call(INT4PL, b"\0\0\0\1", b"\0\0\0\2", formats=(1,), result=1),
+        send(call(INT4PL, b"1", b"2"),
+             call(INT4PL, b"\0\0\0\1", b"\0\0\0\2", formats=(1,), result=1),
              call(LOWER, b"ABC"), call(LOWER, None)), ready(4)],
     "function calls that fail": [
         send(call(INT4DIV, b"1", b"0"), call(99999, b"1"), call(INT4PL, b"1"),
@@ -199,7 +202,8 @@ SCRIPTS = {
         send(query("BEGIN"), call(INT4DIV, b"1", b"0"), call(INT4PL, b"1", b"2"),
              query("ROLLBACK"), INSERT, call(INT4PL, b"1", b"2"), step(COUNT), SYNC), ready(6)],
     "function calls with effects": [
-        send(call(SET_CONFIG, b"work_mem", b"7MB", b"f"), query("SHOW work_mem")), ready(2)],
+        send(call(SET_CONFIG, b"work_mem", b"7MB", b"f"), query("SHOW work_mem"),
+             call(SET_CONFIG, b"app.x", b"7", b"f"), query("SHOW app.x")), ready(4)],
 
     # --- what is no message ---
     "an unknown type": [send(query("SELECT 1"), message("y", b"abc"), query("SELECT 2")), closed()],
@@ -217,7 +221,8 @@ SCRIPTS = {
                             until(COUNT, "1")],
 
     # --- who leaves midway, and what another session sees ---
-    "leaving a transaction": [run("BEGIN", "INSERT INTO t VALUES (1)"), leave(), run(COUNT, of="b")],
+    "leaving a transaction": [run("BEGIN", "INSERT INTO t VALUES (1)"), leave(),
+                              run(COUNT, of="b")],
     "leaving an open batch": [send(INSERT, FLUSH), messages(3), leave(), run(COUNT, of="b")],
     "leaving an open batch politely": [send(INSERT, FLUSH), messages(3), terminate(),
                                        run(COUNT, of="b")],
