@@ -203,14 +203,15 @@ void CatalogReader::run() {
   std::unique_lock lock(mutex_);
   while (!stop_.raised()) {
     woken_ = false;
+    const bool has_primary = monitor_.snapshot()->primary >= 0;  // if not, on_roles_changed() wakes
     std::erase_if(feeds_, [](const auto& entry) { return entry.second.use_count() == 1; });
     const base::Time now = read_clock();
     base::Time next = now + base::seconds(60);
     std::pair<std::string, std::shared_ptr<CatalogFeed>> due;
     for (const auto& [dbname, feed] : feeds_) {
       std::lock_guard feed_lock(feed->mutex_);
-      if (feed->due_ <= now && !due.second) due = {dbname, feed};
-      next = std::min(next, feed->due_);
+      if (has_primary && feed->due_ <= now && !due.second) due = {dbname, feed};
+      if (has_primary) next = std::min(next, feed->due_);
     }
     if (due.second) {
       lock.unlock();

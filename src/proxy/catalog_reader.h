@@ -58,8 +58,8 @@ class CatalogFeed {
   base::Duration spacing_{};  // to the next one, at least
 };
 
-// One thread a cluster, one short connection a reading. Databases that nobody has a feed of any
-// more are forgotten.
+// One thread a cluster, one short connection a reading, as soon as there is a primary. Databases
+// that nobody has a feed of any more are forgotten.
 //
 // Thread rule: start() and stop() from one thread, everything else from any.
 class CatalogReader {
@@ -72,6 +72,7 @@ class CatalogReader {
 
   void start();
   void stop();
+  void on_roles_changed() { wake(); }  // there may be a primary now
 
   // Read soon, if it is new, and again every monitor.catalog_interval.
   std::shared_ptr<CatalogFeed> feed(const std::string& dbname);

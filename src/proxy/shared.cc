@@ -12,7 +12,7 @@ ClusterRuntime::ClusterRuntime(const config::Cluster& cluster,
                                std::shared_ptr<const net::TlsContext> tls_context)
     : config(cluster),
       tls(std::move(tls_context)),
-      monitor(config, {}),
+      monitor(config, [this] { catalogs.on_roles_changed(); }),
       catalogs(config, monitor),
       counters(config.hosts.size()) {}
 

@@ -40,6 +40,10 @@ struct ClusterRuntime {
   };
   ClusterRuntime(const config::Cluster& cluster,
                  std::shared_ptr<const net::TlsContext> tls_context);
+  ~ClusterRuntime() { stop(); }  // before the reader goes of which the monitor's threads tell
+  ClusterRuntime(const ClusterRuntime&) = delete;
+  ClusterRuntime& operator=(const ClusterRuntime&) = delete;
+
   void start(std::function<void()> on_awaited);
   void stop();
 

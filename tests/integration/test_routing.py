@@ -155,6 +155,23 @@ def test_write_hidden_in_a_prepared_statement_is_repaired(client, cluster, names
     assert cluster.value(0, "SELECT count(*) FROM {table} WHERE id >= 2000".format(**names)) == "6"
 
 
+def test_the_catalog_is_read_as_soon_as_there_is_a_primary(start_weir, names):
+    weir = start_weir(ready=False)
+    sql = "EXPLAIN ROUTE SELECT {stable}()".format(**names)
+
+    def first_session():
+        try:
+            return weir.connect()
+        except OSError:  # it does not listen yet
+            return None
+
+    sessions = []
+    wait_until(lambda: sessions.append(first_session()) or sessions[-1], "a session")
+    wait_until(lambda: sessions[-1].query(sql)[0] == ["route: replica"], "the catalog is read")
+    sessions[-1].terminate()
+    assert "cannot read the catalog" not in weir.log()  # nor is it read in vain before
+
+
 # --- transactions ---------------------------------------------------------------------------------
 
 
