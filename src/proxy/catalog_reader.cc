@@ -22,10 +22,11 @@ constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sak
 constexpr base::milliseconds kRetry{1'000};
 
 // Rows of one kind a SELECT: kind, oid, schema, name, trait, fewest and most arguments, source,
-// oids of functions, relations and types that it uses, whether it is on the default search_path,
-// whether it sets its own. What a rule or an expression calls is in the
-// text of its tree, also where pg_depend is silent (built-in functions). Objects of the system are
-// there when they are volatile, or tell of the server.
+// oids of functions, relations and types that it uses and of functions that cast to it, whether it
+// is on the default search_path, whether it sets its own, whether one of pg_catalog hides it. What
+// a rule or an expression calls is in the text of its tree, also where pg_depend is silent
+// (built-in functions). Objects of the system are there when they are volatile, or tell of the
+// server.
 constexpr const char* kObjects = R"(
 WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)')),
   namespace AS (SELECT oid, nspname, nspname = 'public' OR EXISTS
@@ -38,8 +39,11 @@ SELECT 'f', p.oid, n.nspname, p.proname, CASE p.provolatile WHEN 'v' THEN 'v' EL
     (SELECT string_agg(m[1], ' ') FROM
       regexp_matches(concat(p.prosqlbody, p.proargdefaults), pattern, 'g') AS m)),
   (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m),
-  p.proargtypes::text, n.on_path,
-  EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
+  p.proargtypes::text, '', n.on_path,
+  EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%'),
+  p.provariadic = 0 AND p.pronargdefaults = 0 AND p.proargnames IS NULL AND EXISTS
+    (SELECT FROM pg_proc b WHERE b.pronamespace = 'pg_catalog'::regnamespace
+      AND b.proname = p.proname AND b.proargtypes = p.proargtypes AND b.provariadic = 0)
 FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
   JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 WHERE (p.oid >= 16384 OR p.provolatile = 'v'
@@ -48,6 +52,7 @@ WHERE (p.oid >= 16384 OR p.provolatile = 'v'
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
   CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f'
+    WHEN c.relhassubclass THEN 'p'
     WHEN c.relkind = 'v' AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid
       AND r.ev_type = '1' AND r.ev_action::text LIKE '%{ROWMARKCLAUSE%') THEN 'l' ELSE '' END,
   0, 0, '',
@@ -63,20 +68,21 @@ SELECT 'r', c.oid, n.nspname, c.relname,
   (SELECT string_agg(m[1], ' ') FROM pg_rewrite r,
       regexp_matches(r.ev_action::text, ':resulttype (\d+)', 'g') AS m
     WHERE c.relkind = 'v' AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'),
-  n.on_path, false
+  '', n.on_path, false, false
 FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
   AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
 UNION ALL
-SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', n.on_path,
-  false
+SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', '',
+  n.on_path, false, false
 FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
 UNION ALL
 SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
   concat_ws(' ', t.typinput::oid,
-    (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
     (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
-      'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text, n.on_path, false
+      'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text,
+  (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
+  n.on_path, false, false
 FROM called, pg_type t JOIN namespace n ON n.oid = t.typnamespace
 WHERE t.oid >= 16384 AND t.typelem = 0
   AND (t.typtype IN ('b', 'd', 'r') OR t.oid IN (SELECT casttarget FROM pg_cast)))";
@@ -119,6 +125,7 @@ Object::Trait trait_of(std::string_view text) {
   if (text == "v") return Object::Trait::kVolatile;
   if (text == "u") return Object::Trait::kUnlogged;
   if (text == "l") return Object::Trait::kLocking;
+  if (text == "p") return Object::Trait::kParent;
   return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
 }
 
@@ -129,14 +136,16 @@ Object object_of(const Rows& rows, int row) {
           .schema = std::string(text(2)),
           .name = std::string(text(3)),
           .trait = trait_of(text(4)),
-          .on_default_path = text(11) == "t",
-          .has_own_path = text(12) == "t",
+          .on_default_path = text(12) == "t",
+          .has_own_path = text(13) == "t",
+          .hidden = text(14) == "t",
           .args_min = number<int>(rows.value(row, 5)),
           .args_max = number<int>(rows.value(row, 6)),
           .body = std::string(text(7)),
           .functions = oids(text(8)),
           .relations = oids(text(9)),
-          .types = oids(text(10))};
+          .types = oids(text(10)),
+          .casts = oids(text(11))};
 }
 
 }  // namespace
@@ -278,7 +287,7 @@ absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   }
   const auto rows = connection->execute(kObjects, {}, deadline);
   if (!rows.ok()) return rows.status();
-  if (rows->columns() != 13) return absl::UnavailableError("not an answer of PostgreSQL's");
+  if (rows->columns() != 15) return absl::UnavailableError("not an answer of PostgreSQL's");
   const auto path = connection->execute(kDefaultPath, {}, deadline);
   if (!path.ok()) return path.status();
   CatalogReading reading;

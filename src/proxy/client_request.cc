@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
@@ -297,10 +299,15 @@ void Client::note_settings() const {
   if (settings_.hash() == settings_as_of_) return;
   settings_as_of_ = settings_.hash();
   serializable_ = default_of("isolation") == "serializable";
-  const bool moved = settings_.find("search_path") != nullptr ||
-                     settings_.find("role") != nullptr ||
+  const std::string* path = settings_.find("search_path");
+  const bool moved = path != nullptr || settings_.find("role") != nullptr ||
                      settings_.find("session_authorization") != nullptr;
-  names_ = moved ? sql::Names::kAnywhere : sql::Names::kDefaultPath;
+  // Where it is not named pg_catalog comes first.
+  const bool named =
+      path != nullptr && absl::StrContains(absl::AsciiStrToLower(*path), "pg_catalog");
+  names_ = named   ? sql::Names::kEverything
+           : moved ? sql::Names::kAnywhere
+                   : sql::Names::kDefaultPath;
 }
 
 // A standby knows no serializable transactions.

@@ -80,7 +80,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
       if (knowledge.names == Names::kDefaultPath && analysis.statements.size() > 1 &&
           std::ranges::any_of(analysis.statements, moves_names)) {
         result = parse_and_classify(text, shape,
-                                    {knowledge.harmless, knowledge.catalog, Names::kAnywhere});
+                                    {knowledge.harmless, knowledge.catalog, Names::kEverything});
         if (knowledge.catalog) result.analysis.catalog = knowledge.catalog->key(knowledge.names);
         return result;
       }

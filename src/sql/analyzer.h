@@ -54,6 +54,6 @@ class Analyzer {
 
 // One pass without any cache. Exposed for tests and fuzzing.
 Analysis analyze_once(std::string_view text, const AnalyzerOptions& options,
-                      const Catalog* catalog = nullptr, Names names = Names::kAnywhere);
+                      const Catalog* catalog = nullptr, Names names = Names::kEverything);
 
 }  // namespace sql

@@ -20,7 +20,7 @@ using Trait = CatalogObject::Trait;
 
 std::uint64_t next_id() {
   static std::atomic<std::uint64_t> last{0};
-  return last += 2;
+  return last += kNames;
 }
 
 // Volatile functions of PostgreSQL's own extensions that change nothing.
@@ -123,11 +123,20 @@ class BodyWords {
   }
 };
 
-// From what each object does by itself to what it does by what it uses.
+// From what each object does by itself to what it does by what it uses. Each is there twice: alone,
+// and as a whole, which is with what comes with it unless one is more exact: the casts of a
+// function's arguments, those to a type, the children of a table.
 class Closure {
  public:
+  struct Findings {
+    std::vector<Finding> alone, whole;  // index as the objects
+  };
+
   Closure(const std::vector<CatalogObject>& objects, Names names)
-      : objects_(objects), names_(names), findings_(objects.size()), users_(objects.size()) {
+      : objects_(objects),
+        names_(names),
+        findings_(2 * objects.size()),
+        users_(2 * objects.size()) {
     for (std::size_t i = 0; i < objects.size(); ++i) {
       const CatalogObject& object = objects[i];
       by_oid_.emplace(std::pair(object.kind, object.oid), i);
@@ -137,7 +146,7 @@ class Closure {
     for (std::size_t i = 0; i < objects.size(); ++i) link(i);
   }
 
-  std::vector<Finding> run() {
+  Findings run() {
     std::vector<std::size_t> pending;
     for (std::size_t i = 0; i < objects_.size(); ++i) {
       findings_[i].join(own_finding(objects_[i]));
@@ -148,21 +157,39 @@ class Closure {
       pending.pop_back();
       for (const std::size_t user : users_[used]) {
         if (findings_[user].access == Access::kWrite) continue;
-        findings_[user].join(through(objects_[user], findings_[used]));
+        const bool same = user == whole(used);
+        findings_[user].join(same ? findings_[used]
+                                  : through(objects_[user % objects_.size()], findings_[used]));
         pending.push_back(user);
       }
     }
-    return std::move(findings_);
+    const auto middle = findings_.begin() + static_cast<std::ptrdiff_t>(objects_.size());
+    return {.alone = {std::move_iterator(findings_.begin()), std::move_iterator(middle)},
+            .whole = {std::move_iterator(middle), std::move_iterator(findings_.end())}};
   }
 
  private:
   using ByName = absl::flat_hash_map<std::string_view, std::vector<std::size_t>>;
 
+  // Index of the whole of it; alone it has its own.
+  std::size_t whole(std::size_t i) const { return i + objects_.size(); }
+
   void link(std::size_t i) {
     const CatalogObject& object = objects_[i];
-    for (const auto oid : object.functions) use(i, Kind::kFunction, oid);
-    for (const auto oid : object.relations) use(i, Kind::kRelation, oid);
-    for (const auto oid : object.types) use(i, Kind::kType, oid);
+    users_[i].push_back(whole(i));
+    // In trees casts are calls like others: arguments are what they should be. Not so of operators.
+    for (const auto oid : object.functions) {
+      use(i, Kind::kFunction, oid,
+          object.kind == Kind::kOperator ? Extent::kWhole : Extent::kAlone);
+    }
+    for (const auto oid : object.casts) use(whole(i), Kind::kFunction, oid, Extent::kAlone);
+    const std::size_t reader = object.trait == Trait::kParent ? whole(i) : i;
+    for (const auto oid : object.relations) use(reader, Kind::kRelation, oid, Extent::kWhole);
+    for (const auto oid : object.types) {
+      if (object.kind == Kind::kType) use(i, Kind::kType, oid, Extent::kAlone);
+      const bool is_view = object.kind == Kind::kRelation;
+      use(is_view ? i : whole(i), Kind::kType, oid, Extent::kWhole);
+    }
     if (object.body.empty()) return;
     const BodyWords words(object.body);
     for (const auto& [schema, word] : words.called) {
@@ -177,9 +204,10 @@ class Closure {
     for (const auto& [schema, word] : words.named) use_named(i, relations_, schema, word);
   }
 
-  void use(std::size_t user, Kind kind, std::uint32_t oid) {
+  void use(std::size_t user, Kind kind, std::uint32_t oid, Extent extent) {
     const auto it = by_oid_.find(std::pair(kind, oid));
-    if (it != by_oid_.end()) users_[it->second].push_back(user);
+    if (it == by_oid_.end()) return;
+    users_[extent == Extent::kAlone ? it->second : whole(it->second)].push_back(user);
   }
 
   void use_named(std::size_t user, const ByName& by_name, std::string_view schema,
@@ -189,17 +217,18 @@ class Closure {
     for (const std::size_t used : it->second) {
       const CatalogObject& object = objects_[used];
       // The system's objects are judged by name where they are called.
-      const bool meant = !schema.empty() ? object.schema == schema
-                                         : object.on_default_path || names_ == Names::kAnywhere ||
-                                               objects_[user].has_own_path;
-      if (meant) users_[used].push_back(user);
+      const bool meant = !schema.empty()
+                             ? object.schema == schema
+                             : object.on_default_path || names_ != Names::kDefaultPath ||
+                                   objects_[user].has_own_path;
+      if (meant) users_[whole(used)].push_back(user);
     }
   }
 
   const std::vector<CatalogObject>& objects_;
   const Names names_;
-  std::vector<Finding> findings_;
-  std::vector<std::vector<std::size_t>> users_;  // of each object: those that use it
+  std::vector<Finding> findings_;                // of each alone, then of each as a whole
+  std::vector<std::vector<std::size_t>> users_;  // index likewise: those that use it
   absl::flat_hash_map<std::pair<Kind, std::uint32_t>, std::size_t> by_oid_;
   ByName functions_, relations_;
 };
@@ -214,8 +243,8 @@ void Finding::join(const Finding& other) {
 
 Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
     : id_(next_id()), default_path_(default_path) {
-  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath).run();
-  std::vector<Finding> anywhere = Closure(objects, Names::kAnywhere).run();
+  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath).run().whole;
+  auto [alone, anywhere] = Closure(objects, Names::kAnywhere).run();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const CatalogObject& object = objects[i];
     if (object.oid < kFirstUserOid) {  // functions.cc knows what they do
@@ -231,6 +260,8 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
     entries[object.name].push_back(
         {.schema = object.schema,
          .on_default_path = object.on_default_path,
+         .hidden = object.hidden,
+         .harmless_alone = alone[i].access == Access::kRead,
          .args_min = object.args_min,
          .args_max = object.args_max,
          .findings = {std::move(by_default[i]), std::move(anywhere[i])}});
@@ -239,9 +270,11 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
 
 // Null = it cannot be meant.
 const Finding* Catalog::Entry::find(Names names, std::string_view wanted_schema) const {
-  const bool meant = !wanted_schema.empty() ? schema == wanted_schema
-                                            : on_default_path || names == Names::kAnywhere;
-  return meant ? &findings[static_cast<std::size_t>(names)] : nullptr;
+  const bool found_first = !hidden || names == Names::kEverything;
+  const bool meant = !wanted_schema.empty()
+                         ? schema == wanted_schema
+                         : found_first && (on_default_path || names != Names::kDefaultPath);
+  return meant ? &findings[names == Names::kDefaultPath ? 0 : 1] : nullptr;
 }
 
 std::optional<Finding> Catalog::function(Names names, std::string_view schema,
@@ -261,27 +294,29 @@ std::optional<Finding> Catalog::function(Names names, std::string_view schema,
 }
 
 const Finding* Catalog::most_demanding(const ByName& entries, Names names, std::string_view schema,
-                                       std::string_view name) {
+                                       std::string_view name, Extent extent) {
   const auto it = entries.find(name);
   if (it == entries.end()) return nullptr;
   for (const Entry& entry : it->second) {
     const Finding* finding = entry.find(names, schema);
-    if (finding != nullptr && finding->access == Access::kWrite) return finding;
+    if (finding == nullptr || finding->access != Access::kWrite) continue;
+    if (extent == Extent::kWhole || !entry.harmless_alone) return finding;
   }
   return nullptr;
 }
 
-const Finding* Catalog::relation(Names names, std::string_view schema,
-                                 std::string_view name) const {
-  return most_demanding(relations_, allowed(names), schema, name);
+const Finding* Catalog::relation(Names names, std::string_view schema, std::string_view name,
+                                 Extent extent) const {
+  return most_demanding(relations_, allowed(names), schema, name, extent);
 }
 
 const Finding* Catalog::oper(Names names, std::string_view schema, std::string_view name) const {
-  return most_demanding(operators_, allowed(names), schema, name);
+  return most_demanding(operators_, allowed(names), schema, name, Extent::kWhole);
 }
 
-const Finding* Catalog::type(Names names, std::string_view schema, std::string_view name) const {
-  return most_demanding(types_, allowed(names), schema, name);
+const Finding* Catalog::type(Names names, std::string_view schema, std::string_view name,
+                             Extent extent) const {
+  return most_demanding(types_, allowed(names), schema, name, extent);
 }
 
 }  // namespace sql

@@ -20,19 +20,30 @@ namespace sql {
 // A row of the system catalogs, as proxy/catalog_reader.cc asks the primary for it.
 struct CatalogObject {
   enum class Kind : std::uint8_t { kFunction, kRelation, kOperator, kType };
-  enum class Trait : std::uint8_t { kNone, kVolatile, kUnlogged, kForeign, kLocking };
+  enum class Trait : std::uint8_t {
+    kNone,
+    kVolatile,
+    kUnlogged,
+    kForeign,
+    kLocking,
+    kParent,  // a table that others inherit from: `relations` are these
+  };
 
   Kind kind = Kind::kFunction;
   std::uint32_t oid = 0;  // unique within its kind
   std::string schema, name;
   Trait trait = Trait::kNone;
-  bool on_default_path = false;    // in schema public, or in one that is called as a role
-  bool has_own_path = false;       // a function that sets its search_path
+  bool on_default_path = false;  // in schema public, or in one that is called as a role
+  bool has_own_path = false;     // a function that sets its search_path
+  // Of a function: pg_catalog has one of the same name and argument types, which is found first.
+  bool hidden = false;
   int args_min = 0, args_max = 0;  // of a function; args_max -1 = any number
   std::string body;                // source of a function in SQL or a procedural language
   // What it uses, by oid: a view's functions and relations, a parent's children, an operator's
-  // function, what a row security policy asks. Those that are no objects here are harmless.
+  // function, what a row security policy asks, a function's types of arguments, a domain's type.
+  // Those that are no objects here are harmless.
   std::vector<std::uint32_t> functions, relations, types;
+  std::vector<std::uint32_t> casts;  // of a type: functions that cast other types to it
 
   bool operator==(const CatalogObject&) const = default;
 };
@@ -40,7 +51,15 @@ struct CatalogObject {
 // Which names without a schema a session can mean.
 enum class Names : std::uint8_t {
   kDefaultPath,  // search_path is "$user", public
-  kAnywhere,     // it may be anything
+  kAnywhere,     // it may be anything, behind pg_catalog
+  kEverything,   // and may have pg_catalog behind others
+};
+inline constexpr std::size_t kNames = 3;
+
+// How much of it is used.
+enum class Extent : std::uint8_t {
+  kAlone,  // a table without its children (ONLY), a type of what is no value of another one
+  kWhole,  // a table with its children, a type with what casts to it
 };
 
 // What using something may do.
@@ -61,7 +80,7 @@ class Catalog {
   // default_path: that of sessions that have not set it is "$user", public.
   explicit Catalog(const std::vector<CatalogObject>& objects, bool default_path = true);
 
-  // Unique in the process for each of the two; never 0.
+  // Unique in the process for each of the three; never 0.
   std::uint64_t key(Names names) const { return id_ + static_cast<std::uint64_t>(names); }
 
   // A name without a schema stands for every object of the name that `names` allows: the most
@@ -69,9 +88,11 @@ class Catalog {
   std::optional<Finding> function(Names names, std::string_view schema, std::string_view name,
                                   int args) const;
   // nullptr = nothing to say against it.
-  const Finding* relation(Names names, std::string_view schema, std::string_view name) const;
+  const Finding* relation(Names names, std::string_view schema, std::string_view name,
+                          Extent extent) const;
   const Finding* oper(Names names, std::string_view schema, std::string_view name) const;
-  const Finding* type(Names names, std::string_view schema, std::string_view name) const;
+  const Finding* type(Names names, std::string_view schema, std::string_view name,
+                      Extent extent) const;
   // Customized options that functions may set, as their bodies name them.
   const std::set<std::string, std::less<>>& custom_settings() const { return custom_settings_; }
   static constexpr std::size_t kCustomSettingsMax = 256;
@@ -81,18 +102,19 @@ class Catalog {
  private:
   struct Entry {
     std::string schema;
-    bool on_default_path = false;
+    bool on_default_path = false, hidden = false;
+    bool harmless_alone = false;  // wherever names are looked for: only the whole of it is not
     int args_min = 0, args_max = 0;
-    std::array<Finding, 2> findings;  // by Names
+    std::array<Finding, 2> findings;  // of the whole: by names of kDefaultPath, and of anywhere
     const Finding* find(Names names, std::string_view wanted_schema) const;
   };
   using ByName = std::map<std::string, std::vector<Entry>, std::less<>>;
 
-  Names allowed(Names names) const { return default_path_ ? names : Names::kAnywhere; }
+  Names allowed(Names names) const { return default_path_ ? names : Names::kEverything; }
   static const Finding* most_demanding(const ByName& entries, Names names, std::string_view schema,
-                                       std::string_view name);
+                                       std::string_view name, Extent extent);
 
-  const std::uint64_t id_;  // even
+  const std::uint64_t id_;  // a multiple of kNames
   const bool default_path_;
   ByName functions_;                      // all
   ByName relations_, operators_, types_;  // those that have something against them

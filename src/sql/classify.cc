@@ -224,8 +224,8 @@ void Classifier::copy(const PgQuery__CopyStmt& s) {
 void Classifier::copied(const PgQuery__RangeVar& relation) {
   out_.relations.emplace_back(relation.relname);
   if (knowledge_.catalog == nullptr) return;
-  const Finding* finding =
-      knowledge_.catalog->relation(knowledge_.names, relation.schemaname, relation.relname);
+  const Finding* finding = knowledge_.catalog->relation(knowledge_.names, relation.schemaname,
+                                                        relation.relname, Extent::kWhole);
   if (finding == nullptr) return;
   statement().access = Access::kWrite;
   statement().residue |= finding->residue;

@@ -148,6 +148,12 @@ class Walk {
         return into(*node->into_clause);
       case PG_QUERY__NODE__NODE_RANGE_VAR:
         return relation(*node->range_var);
+      case PG_QUERY__NODE__NODE_TYPE_CAST:
+        if (node->type_cast->arg != nullptr &&
+            node->type_cast->arg->node_case == PG_QUERY__NODE__NODE_ROW_EXPR) {
+          of_row_ = node->type_cast->type_name;
+        }
+        return;
       case PG_QUERY__NODE__NODE_TYPE_NAME:
         return type(*node->type_name);
       case PG_QUERY__NODE__NODE_STRING:
@@ -185,8 +191,9 @@ class Walk {
       writes(std::string(range.relname) + " shows the server itself");
     }
     if (knowledge_.catalog == nullptr) return;
+    const Extent extent = range.inh != 0 ? Extent::kWhole : Extent::kAlone;
     if (const Finding* finding =
-            knowledge_.catalog->relation(knowledge_.names, schema, range.relname)) {
+            knowledge_.catalog->relation(knowledge_.names, schema, range.relname, extent)) {
       effects_.refused_relation = true;
       writes(finding->why, finding->residue);
     }
@@ -207,12 +214,13 @@ class Walk {
     names.push_back(std::move(full));
   }
 
-  // A cast to it may run a function.
+  // A cast to it may run a function, but not of ROW(...): that is of no type that has casts.
   void type(const PgQuery__TypeName& type) {
     if (knowledge_.catalog == nullptr) return;
     const QualifiedName name = qualified_name(nodes(type.n_names, type.names));
+    const Extent extent = &type == of_row_ ? Extent::kAlone : Extent::kWhole;
     if (const Finding* finding =
-            knowledge_.catalog->type(knowledge_.names, name.schema, name.name)) {
+            knowledge_.catalog->type(knowledge_.names, name.schema, name.name, extent)) {
       writes(finding->why, finding->residue);
     }
   }
@@ -283,6 +291,7 @@ class Walk {
   std::vector<Pending> pending_;
   std::vector<std::string_view> local_;  // names that WITH gives
   const PgQuery__WithClause* skipped_ = nullptr;
+  const PgQuery__TypeName* of_row_ = nullptr;  // to which the latest ROW(...) is cast
   Effects effects_;
 };
 

@@ -17,7 +17,7 @@ struct Knowledge {
   // Functions that their owner calls harmless: "name" or "schema.name", lower case, as called.
   const std::vector<std::string>& harmless;
   const Catalog* catalog = nullptr;  // null = not known: every function of a user's is a write
-  Names names = Names::kAnywhere;    // of the session
+  Names names = Names::kEverything;  // of the session
 };
 
 struct FunctionEffect {

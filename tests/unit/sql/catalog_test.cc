@@ -114,6 +114,7 @@ const std::vector<CatalogObject> kObjects = {
      .oid = 30005,
      .schema = "app",
      .name = "parent",
+     .trait = Trait::kParent,
      .relations = {30001, 30004}},
     {.kind = Kind::kRelation,
      .oid = 30006,
@@ -125,6 +126,42 @@ const std::vector<CatalogObject> kObjects = {
     {.kind = Kind::kOperator, .oid = 40001, .schema = "app", .name = "@@@", .functions = {20002}},
     {.kind = Kind::kOperator, .oid = 40002, .schema = "app", .name = "~~~", .functions = {20001}},
     {.kind = Kind::kType, .oid = 50001, .schema = "app", .name = "ticket", .functions = {kNextval}},
+    {.kind = Kind::kType, .oid = 50002, .schema = "app", .name = "cast_to", .casts = {20002}},
+    {.kind = Kind::kType, .oid = 50003, .schema = "app", .name = "cast_from", .casts = {20011}},
+    {.kind = Kind::kType, .oid = 50004, .schema = "app", .name = "domain", .types = {50002}},
+    {.kind = Kind::kFunction,
+     .oid = 20011,
+     .schema = "app",
+     .name = "of_cast_to",
+     .args_min = 1,
+     .args_max = 1,
+     .types = {50002}},
+    {.kind = Kind::kFunction,
+     .oid = 20012,
+     .schema = "app",
+     .name = "initcap",
+     .trait = Trait::kVolatile,
+     .hidden = true,
+     .args_min = 1,
+     .args_max = 1},
+    {.kind = Kind::kRelation,
+     .oid = 30008,
+     .schema = "app",
+     .name = "grandparent",
+     .trait = Trait::kParent,
+     .relations = {30005}},
+    {.kind = Kind::kRelation,
+     .oid = 30009,
+     .schema = "app",
+     .name = "guarded",
+     .trait = Trait::kParent,
+     .functions = {kNextval},
+     .relations = {30001}},
+    {.kind = Kind::kRelation,
+     .oid = 30010,
+     .schema = "app",
+     .name = "over_parent",
+     .relations = {30005}},
 };
 
 const Catalog& catalog() {
@@ -191,6 +228,49 @@ TEST_CASE("operators and types whose functions write") {
   CHECK(access_of("SELECT 1 ~~~ 2") == Access::kRead);
   CHECK(access_of("SELECT '1'::ticket") == Access::kWrite);
   CHECK(access_of("SELECT CAST(x AS app.ticket) FROM items") == Access::kWrite);
+}
+
+TEST_CASE("ONLY is without a table's children, and with its own policies") {
+  for (const char* relation : {"parent", "app.grandparent"}) {
+    CAPTURE(relation);
+    CHECK(access_of("SELECT * FROM " + std::string(relation)) == Access::kWrite);
+    CHECK(access_of("SELECT * FROM ONLY " + std::string(relation)) == Access::kRead);
+    CHECK(access_of("SELECT 1 FROM ONLY parent, " + std::string(relation)) == Access::kWrite);
+  }
+  for (const char* relation : {"guarded", "over_parent", "scratch", "numbered"}) {
+    CAPTURE(relation);
+    CHECK(access_of("SELECT * FROM ONLY " + std::string(relation)) == Access::kWrite);
+  }
+}
+
+TEST_CASE("a cast runs what casts to its type, but not of a row") {
+  CHECK(access_of("SELECT x::cast_to FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT x::domain FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT ROW(1)::cast_to, (1, 2)::domain") == Access::kRead);
+  CHECK(access_of("SELECT ROW(1)::cast_to, x::cast_to FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT x::cast_to, ROW(1)::cast_to FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT ROW(x::cast_to)::cast_to FROM items") == Access::kWrite);
+  CHECK(access_of("SELECT ROW(1)::ticket") == Access::kWrite);
+  // What casts is given just what it takes; a call may have to cast first.
+  CHECK(access_of("SELECT ROW(1)::cast_to::cast_from") == Access::kRead);
+  CHECK(access_of("SELECT of_cast_to(ROW(1)::cast_to)") == Access::kWrite);
+}
+
+TEST_CASE("what pg_catalog has, too, is found only by its schema, or where that comes later") {
+  const auto access = [](std::string_view text, Names names) {
+    return analyze_once(text, {}, &catalog(), names).access;
+  };
+  for (const Names names : {Names::kDefaultPath, Names::kAnywhere}) {
+    CHECK(access("SELECT initcap('x')", names) == Access::kRead);
+    CHECK(access("SELECT app.initcap('x')", names) == Access::kWrite);
+  }
+  CHECK(access("SELECT initcap('x')", Names::kEverything) == Access::kWrite);
+  CHECK(access("SELECT initcap('x')", Names::kAnywhere) == Access::kRead);
+  CHECK(access("SET search_path = app, pg_catalog; SELECT initcap('x')", Names::kDefaultPath) ==
+        Access::kWrite);
+  const Catalog elsewhere(kObjects, false);
+  CHECK(analyze_once("SELECT initcap('x')", {}, &elsewhere, Names::kDefaultPath).access ==
+        Access::kWrite);
 }
 
 TEST_CASE("analyses by several catalogs are kept apart") {
