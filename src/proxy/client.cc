@@ -193,6 +193,7 @@ void Client::close(std::string_view why) {
 }
 
 void Client::on_server_lost(std::string_view why) {
+  end_report();
   if (why.empty() || replication_ != Replication::kNone) {
     set_state(State::kClosing);
     if (out_.empty()) close("its server ended the session");
@@ -207,6 +208,7 @@ void Client::on_server_lost(std::string_view why) {
 
 bool Client::run_again(protocol::Bytes requests, Where where) {
   if (reruns_ == kMaxReruns) return false;
+  end_report();
   ++reruns_;
   ++pools_->stats.retries;
   spdlog::debug("{}: runs its request again", who());

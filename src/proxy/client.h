@@ -96,6 +96,10 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_position(protocol::Bytes body);
   void on_probe_ended();
   void on_probe_failed();
+  bool reports_commit();
+  void report_commit();
+  void on_reported(protocol::Bytes body);
+  void end_report();
   void on_settings_applied();
   // The server, which owes nothing, is not needed any more: true when the client has let it go.
   bool part_from_server();
@@ -225,7 +229,6 @@ class Client final : public net::Connection, public pool::Waiter {
   sql::Access routed_access();
   void note_route(const route::Decision& decision, sql::Access access);
   void await_sample();
-  bool tell_lsn(const cluster::Snapshot& snapshot);
   void route_request();
   bool looks_for_server() const;
   bool adopt_new_pools();
@@ -234,6 +237,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_too_used(const Server& found) const;
   void attach(Server& server);
   bool equalize_settings();
+
+  // client_lsn.cc
+  static std::string_view lsn_query();
 
   // client_explain.cc
   std::string explanation(std::string_view text);
@@ -369,6 +375,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
   std::set<std::string, std::less<>> custom_;  // settings that it may have set, as it names them
   bool recheck_ = false;                       // a pin may be gone: to be probed
+  bool report_due_ = false;                    // of a commit that others were pipelined behind
+  bool owes_ready_ = false;                    // ReadyForQuery waits for the position of a commit
+  std::string reported_lsn_;                   // that; "" = not known
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
@@ -382,6 +391,9 @@ class Client final : public net::Connection, public pool::Waiter {
 inline bool names_statement(sql::Verb verb) {
   return verb == sql::Verb::kPrepare || verb == sql::Verb::kExecute ||
          verb == sql::Verb::kDeallocate;
+}
+inline bool asks_lsn(const sql::Statement& statement) {
+  return statement.verb == sql::Verb::kShow && statement.name == session::kLsnSetting;
 }
 protocol::Error bad_own_setting(std::string_view name);
 

@@ -323,6 +323,7 @@ std::optional<std::string> Client::renamed_sql(std::string_view text,
   const auto* single = analysis.single();
   // In a transaction that has failed it fails whatever it names.
   if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
+  if (asks_lsn(*single)) return std::string(lsn_query());
   if (!names_statement(single->verb)) return std::nullopt;
   const session::StatementPtr* known = statements_.find(single->name);
   if (single->name.empty() || known == nullptr) return std::nullopt;

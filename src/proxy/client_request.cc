@@ -271,8 +271,9 @@ void Client::gather_frame(const protocol::Frame& frame) {
 void Client::note_statements(const sql::Analysis& analysis) {
   if (analysis.plain) return;
   for (const auto& statement : analysis.statements) {
-    if (statement.verb == sql::Verb::kShow && statement.name == "weir.lsn") {
+    if (asks_lsn(statement)) {
       gathered_.asks_lsn = true;
+      gathered_.access = std::max(gathered_.access, sql::Access::kRead);
     }
     if (statement.verb != sql::Verb::kBegin) continue;
     const bool may_replica =

@@ -49,8 +49,10 @@ route::SessionView Client::view() {
 sql::Access Client::routed_access() {
   const bool pinned_by_mode = pools_->mode == config::PoolMode::kSession;
   if (pinned_by_mode && own_.route != sql::Hint::kReplica) return sql::Access::kWrite;
-  const bool primary =
-      gathered_.needs_primary || next_ == Where::kPrimary || is_serializable_by_default();
+  // SHOW weir.lsn is asked where all is that it shall cover.
+  const bool covers = !gathered_.asks_lsn || consistency() != config::Consistency::kEventual;
+  const bool primary = gathered_.needs_primary || next_ == Where::kPrimary ||
+                       is_serializable_by_default() || !covers;
   return primary ? sql::Access::kWrite : gathered_.access;
 }
 
@@ -83,20 +85,6 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
   }
 }
 
-// A position at which everything is there that this session has committed or seen, or what the
-// primary had lately, if it is a new one. The server itself shows it: to it, it is a setting.
-bool Client::tell_lsn(const cluster::Snapshot& snapshot) {
-  const base::Time of = std::max(as_of_, host_as_of_);
-  const auto& history = snapshot.primary_history;
-  const protocol::Lsn lsn = of != base::Time{} ? snapshot.position_after(of)
-                            : history.empty()  ? 0
-                                               : history.back().lsn;
-  if (lsn == 0) return false;
-  settings_.set("weir.lsn",
-                session::quote_value(protocol::format_lsn(std::max(lsn, own_.min_lsn))));
-  return true;
-}
-
 // Until its hosts were sampled anew.
 void Client::await_sample() {
   wait_held();
@@ -111,7 +99,6 @@ void Client::route_request() {
   auto& set = *pools_;
   const sql::Access access = routed_access();
   const auto& snapshot = set.snapshot();
-  if (gathered_.asks_lsn && !tell_lsn(snapshot)) return await_sample();
   const auto decision = set.router.decide(access, gathered_.hints.route, view(), snapshot,
                                           set.loads(worker_.loop().now()));
   note_route(decision, access);

@@ -30,6 +30,7 @@ enum Note : std::uint32_t {
   kNoteReset,     // cleaning before the server may serve another client
   kNoteProbe,     // asks what an opaque statement left behind
   kNotePosition,  // asks how far a replica is behind a read
+  kNoteReport,    // asks for the position that covers a commit
   kNoteUnnamed,   // a Parse of the unnamed statement
   // Bound to fail, in place of what the client may not do:
   kNoteTooMuch,   // to prepare more statements

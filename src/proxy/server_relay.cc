@@ -20,7 +20,8 @@ bool passes_in_pieces(char type) {
 }
 
 bool is_injected(Note note) {
-  return note == kNoteSettings || note == kNoteReset || note == kNoteProbe || note == kNotePosition;
+  return note == kNoteSettings || note == kNoteReset || note == kNoteProbe ||
+         note == kNotePosition || note == kNoteReport;
 }
 
 constexpr char kInPieces = 0;  // in place of a type: the message is not whole
@@ -189,9 +190,12 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
                      protocol::Bytes body, bool whole) {
   const session::Entry* entry = step.entry;
   const auto note = entry != nullptr ? static_cast<Note>(entry->note) : kNoNote;
+  const bool reports = step.ready && step.forward && client != nullptr && client->reports_commit();
   if (step.failed) {
     on_failure(step, note, raw, body);
     if (!is_open()) return;
+  } else if (reports) {
+    relay_held();
   } else if (step.forward && client != nullptr) {
     relay_to_client(whole ? type : kInPieces, raw);
   }
@@ -214,6 +218,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     }
     if (note == kNoteProbe && type == protocol::backend::kDataRow) client->on_probe_row(body);
     if (note == kNotePosition && type == protocol::backend::kDataRow) client->on_position(body);
+    if (note == kNoteReport && type == protocol::backend::kDataRow) client->on_reported(body);
   }
   if (step.ready) {
     const bool forwarded = step.forward;
@@ -221,7 +226,9 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     if (client != nullptr && note == kNoteSettings) client->on_settings_applied();
     if (client != nullptr && note == kNoteProbe) client->on_probe_ended();
     if (forwarded) rerun.ended();
+    if (client != nullptr && note == kNoteReport) client->end_report();
     if (exchange.empty()) rerun.clear();
+    if (reports && client != nullptr) client->report_commit();
   }
 }
 
@@ -358,7 +365,7 @@ void Server::on_dropped(const session::Entry& entry) {
 }
 
 void Server::on_hidden_failure(Note note, protocol::Bytes body) {
-  if (note == kNotePosition) return;  // then it is not known
+  if (note == kNotePosition || note == kNoteReport) return;  // then it is not known
   const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
   settings_unknown = true;
   if (note == kNoteSettings && client != nullptr) {

@@ -12,11 +12,12 @@ struct Known {
   std::string_view name, values;
 };
 
-constexpr std::array<Known, 4> kKnown = {{
+constexpr std::array<Known, 5> kKnown = {{
     {"weir.route", "Available values: default, primary, replica."},
     {"weir.consistency", "Available values: default, eventual, session, strong."},
     {"weir.min_lsn", "A position in the WAL as SHOW weir.lsn gives it, like 0/16B3748."},
     {"weir.explain", "Available values: on, off."},
+    {"weir.report_lsn", "Available values: on, off."},
 }};
 
 template <typename Enum>
@@ -45,11 +46,11 @@ bool OwnSettings::set(std::string_view name, std::string_view value) {
     const auto lsn = protocol::parse_lsn(value);
     if (!none && !lsn) return false;
     min_lsn = lsn.value_or(0);
-  } else if (name == "weir.explain") {
+  } else if (name == "weir.explain" || name == "weir.report_lsn") {
     const bool on = value == "on" || value == "true" || value == "yes" || value == "1";
     const bool off = value == "off" || value == "false" || value == "no" || value == "0";
     if (!none && !on && !off) return false;
-    explain = on;
+    (name == "weir.explain" ? explain : report_lsn) = on;
   }
   return true;
 }

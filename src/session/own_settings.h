@@ -18,11 +18,15 @@ struct OwnSettings {
   std::optional<config::Consistency> consistency;  // weir.consistency
   protocol::Lsn min_lsn = 0;                       // weir.min_lsn: 0 = none
   bool explain = false;                            // weir.explain: a NOTICE for each decision
+  bool report_lsn = false;  // weir.report_lsn: kLsnSetting is told after each commit
 
   // Takes the value of one of them. False: it is none that the setting can have, and nothing
   // changes; true also for a setting that is not the proxy's own.
   bool set(std::string_view name, std::string_view value);
 };
+
+// A position at which all is visible that the session has committed or seen: SHOW gives it.
+inline constexpr std::string_view kLsnSetting = "weir.lsn";
 
 inline bool is_own(std::string_view name) { return name.starts_with("weir."); }
 
