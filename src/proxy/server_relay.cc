@@ -171,6 +171,7 @@ bool Server::leave_answered_client() {
   }
   Client& answered = *client;
   if (!answered.part_from_server()) return false;
+  answered.end_report();
   answered.push();
   if (answered.is_open()) worker_.run_soon(answered);  // its input may have waited
   return true;

@@ -190,3 +190,15 @@ def test_a_connection_that_breaks_between_requests(start_weir, cluster):
                 time.sleep(4 * CUT_AFTER_S)  # nothing is in flight when the connection breaks
             used.add(session.value("SELECT inet_client_port() /* weir: replica */"))
         assert len(used) == 2, "no connection was cut"
+
+
+def test_a_commit_whose_position_is_lost(start_weir, cluster, table):
+    """It has happened: its client, who asked to be told how far it is, is not told, and goes on."""
+    asked = b"SELECT pg_catalog.pg_current_wal_insert_lsn()\0"
+    with Relay(cluster.ports[0], cut_at=asked) as relay:
+        weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}}})
+        with weir.connect() as session:
+            session.query("SET weir.report_lsn = on")
+            session.query(f"INSERT INTO {table} VALUES (1)")
+            assert session.parameters["weir.lsn"] == ""
+            assert session.value(f"SELECT count(*) FROM {table}") == "1"
