@@ -128,12 +128,12 @@ Analyzer::Analyzer(AnalyzerOptions options)
 Analyzer::~Analyzer() = default;
 
 AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Names names) {
-  using Level = AnalysisCache::Level;
+  using Key = AnalysisCache::Key;
   AnalysisCache& cache = cache_->analyses;
   const std::uint64_t by = catalog != nullptr ? catalog->key(names) : 0;
   const bool by_text = text.size() <= kTextKeyMax;
   if (by_text) {
-    if (const AnalysisPtr* found = cache.find(Level::kText, by, text)) {
+    if (const AnalysisPtr* found = cache.find(Key::kText, by, text)) {
       ++stats_.text_hits;
       return *found;
     }
@@ -165,7 +165,7 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   }
   AnalysisPtr analysis;
   bool by_shape = false;
-  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Level::kShape, by, key)) {
+  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Key::kShape, by, key)) {
     ++stats_.shape_hits;
     analysis = *found;
   } else {
@@ -176,8 +176,8 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
     by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
     analysis = std::make_shared<const Analysis>(std::move(result.analysis));
   }
-  if (by_shape) cache.put(Level::kShape, by, key, analysis);
-  if (by_text) cache.put(Level::kText, by, text, analysis);
+  if (by_shape) cache.put(Key::kShape, by, key, analysis);
+  if (by_text) cache.put(Key::kText, by, text, analysis);
   stats_.bytes = cache.bytes();
   return analysis;
 }

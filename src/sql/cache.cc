@@ -33,21 +33,21 @@ std::size_t bytes_of(const Analysis& analysis) {
 
 }  // namespace
 
-const AnalysisPtr* AnalysisCache::find(Level level, std::uint64_t catalog, std::string_view key) {
-  const auto found = table(level).find({catalog, key});
-  if (found == table(level).end()) return nullptr;
+const AnalysisPtr* AnalysisCache::find(Key kind, std::uint64_t catalog, std::string_view key) {
+  const auto found = table(kind).find({catalog, key});
+  if (found == table(kind).end()) return nullptr;
   found->second->used = true;
   return &found->second->analysis;
 }
 
-void AnalysisCache::put(Level level, std::uint64_t catalog, std::string_view key,
+void AnalysisCache::put(Key kind, std::uint64_t catalog, std::string_view key,
                         AnalysisPtr analysis) {
   const std::size_t bytes = sizeof(Entry) + kOverhead + key.size() + bytes_of(*analysis);
   if (bytes > bytes_max_ / 8) return;
   while (bytes_ + bytes > bytes_max_) evict_one();
   auto entry = std::make_unique<Entry>(
-      Entry{std::string(key), std::move(analysis), bytes, catalog, level, /*used=*/false});
-  if (!table(level).try_emplace({catalog, entry->key}, entry.get()).second) return;
+      Entry{std::string(key), std::move(analysis), bytes, catalog, kind, /*used=*/false});
+  if (!table(kind).try_emplace({catalog, entry->key}, entry.get()).second) return;
   bytes_ += bytes;
   ring_.push_back(std::move(entry));
 }
@@ -58,7 +58,7 @@ void AnalysisCache::evict_one() {
     Entry& entry = *ring_[hand_];
     if (std::exchange(entry.used, false)) continue;
     bytes_ -= entry.bytes;
-    table(entry.level).erase({entry.catalog, entry.key});
+    table(entry.kind).erase({entry.catalog, entry.key});
     std::swap(ring_[hand_], ring_.back());
     ring_.pop_back();
     return;

@@ -19,22 +19,22 @@ namespace sql {
 
 class AnalysisCache {
  public:
-  enum class Level : std::uint8_t { kText, kShape };
+  enum class Key : std::uint8_t { kText, kShape };
 
   explicit AnalysisCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}
   AnalysisCache(const AnalysisCache&) = delete;
   AnalysisCache& operator=(const AnalysisCache&) = delete;
 
   // nullptr when unknown. The pointer is valid until the next put().
-  const AnalysisPtr* find(Level level, std::uint64_t catalog, std::string_view key);
+  const AnalysisPtr* find(Key kind, std::uint64_t catalog, std::string_view key);
   // Keeps nothing that would take more than an eighth of the whole. A key must not be in yet.
-  void put(Level level, std::uint64_t catalog, std::string_view key, AnalysisPtr analysis);
+  void put(Key kind, std::uint64_t catalog, std::string_view key, AnalysisPtr analysis);
 
-  // visit(key, analysis) of each entry of Level::kShape.
+  // visit(key, analysis) of each entry of Key::kShape.
   template <typename Visit>
   void each_shape(Visit visit) const {
     for (const auto& entry : ring_) {
-      if (entry->level == Level::kShape) visit(std::string_view(entry->key), *entry->analysis);
+      if (entry->kind == Key::kShape) visit(std::string_view(entry->key), *entry->analysis);
     }
   }
 
@@ -48,12 +48,12 @@ class AnalysisCache {
     AnalysisPtr analysis;
     std::size_t bytes = 0;
     std::uint64_t catalog = 0;
-    Level level = Level::kText;
+    Key kind = Key::kText;
     bool used = false;  // since the hand passed
   };
 
   void evict_one();
-  auto& table(Level level) { return tables_[static_cast<std::size_t>(level)]; }
+  auto& table(Key kind) { return tables_[static_cast<std::size_t>(kind)]; }
 
   const std::size_t bytes_max_;
   std::size_t bytes_ = 0;

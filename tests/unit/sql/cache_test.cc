@@ -9,7 +9,7 @@
 namespace sql {
 namespace {
 
-using Level = AnalysisCache::Level;
+using Key = AnalysisCache::Key;
 
 AnalysisPtr analysis(std::uint64_t shape) {
   Analysis a;
@@ -19,41 +19,41 @@ AnalysisPtr analysis(std::uint64_t shape) {
 
 TEST_CASE("levels are apart") {
   AnalysisCache cache(1 << 20);
-  cache.put(Level::kText, 0, "a", analysis(1));
-  cache.put(Level::kShape, 0, "a", analysis(2));
-  REQUIRE(cache.find(Level::kText, 0, "a") != nullptr);
-  CHECK((*cache.find(Level::kText, 0, "a"))->shape == 1);
-  CHECK((*cache.find(Level::kShape, 0, "a"))->shape == 2);
-  CHECK(cache.find(Level::kText, 0, "b") == nullptr);
+  cache.put(Key::kText, 0, "a", analysis(1));
+  cache.put(Key::kShape, 0, "a", analysis(2));
+  REQUIRE(cache.find(Key::kText, 0, "a") != nullptr);
+  CHECK((*cache.find(Key::kText, 0, "a"))->shape == 1);
+  CHECK((*cache.find(Key::kShape, 0, "a"))->shape == 2);
+  CHECK(cache.find(Key::kText, 0, "b") == nullptr);
 }
 
 TEST_CASE("bytes are bounded, and what is used stays") {
   AnalysisCache cache(64 << 10);
-  cache.put(Level::kText, 0, "hot", analysis(1));
+  cache.put(Key::kText, 0, "hot", analysis(1));
   for (int i = 0; i < 10'000; ++i) {
-    cache.put(i % 2 == 0 ? Level::kText : Level::kShape, 0, "key" + std::to_string(i), analysis(2));
+    cache.put(i % 2 == 0 ? Key::kText : Key::kShape, 0, "key" + std::to_string(i), analysis(2));
     CHECK(cache.bytes() <= 64 << 10);
-    REQUIRE(cache.find(Level::kText, 0, "hot") != nullptr);
+    REQUIRE(cache.find(Key::kText, 0, "hot") != nullptr);
   }
   CHECK(cache.bytes() > 48 << 10);
-  CHECK(cache.find(Level::kText, 0, "key0") == nullptr);
-  CHECK(cache.find(Level::kShape, 0, "key9999") != nullptr);
+  CHECK(cache.find(Key::kText, 0, "key0") == nullptr);
+  CHECK(cache.find(Key::kShape, 0, "key9999") != nullptr);
 }
 
 TEST_CASE("nothing large is kept") {
   AnalysisCache cache(64 << 10);
-  cache.put(Level::kText, 0, std::string(10 << 10, 'x'), analysis(1));
+  cache.put(Key::kText, 0, std::string(10 << 10, 'x'), analysis(1));
   CHECK(cache.bytes() == 0);
   Analysis large;
   large.why = std::string(10 << 10, 'y');
-  cache.put(Level::kText, 0, "small", std::make_shared<const Analysis>(std::move(large)));
+  cache.put(Key::kText, 0, "small", std::make_shared<const Analysis>(std::move(large)));
   CHECK(cache.bytes() == 0);
 }
 
 TEST_CASE("a cache of nothing") {
   AnalysisCache cache(0);
-  cache.put(Level::kText, 0, "a", analysis(1));
-  CHECK(cache.find(Level::kText, 0, "a") == nullptr);
+  cache.put(Key::kText, 0, "a", analysis(1));
+  CHECK(cache.find(Key::kText, 0, "a") == nullptr);
   CHECK(cache.bytes() == 0);
 }
 
