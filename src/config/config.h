@@ -102,6 +102,7 @@ struct Cluster {
   milliseconds monitor_interval{100};     // between two samples of a host; 20 ms .. 60 s
   milliseconds monitor_timeout{1000};     // a host silent for so long is down
   milliseconds catalog_interval{30'000};  // between two readings of a database's catalog; 0 = never
+  std::size_t catalog_bytes = 64u << 20;  // of a database's catalog that are read; 64 kB .. 1 GB
   std::string monitor_user;      // with monitor_password: reads positions; any login works.
   std::string monitor_password;  // Default: a login that the config knows (see load.h)
   std::string monitor_database = "postgres";

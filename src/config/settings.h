@@ -117,6 +117,7 @@ void visit_cluster(Visitor& v, T& cluster) {
                    DurationRange{milliseconds(20), std::chrono::minutes(10)});
     inner.duration("catalog_interval", cluster.catalog_interval,
                    DurationRange{milliseconds(0), std::chrono::hours(24)});
+    inner.size("catalog_bytes", cluster.catalog_bytes, SizeRange{64 * kKiB, kGiB});
     inner.text("user", cluster.monitor_user, TextKind::kName);
     inner.secret("password", cluster.monitor_password);
     inner.text("database", cluster.monitor_database, TextKind::kName);

@@ -20,6 +20,7 @@ constexpr base::milliseconds kSpacing{50};            // between two readings, a
 constexpr int kSpacingRatio = 10;                     // at least so many times as long as one took
 constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sake of unknown names
 constexpr base::milliseconds kRetry{1'000};
+constexpr const char* kFetch = "FETCH 200 FROM objects";  // bounds what is not counted yet
 
 // Rows of one kind a SELECT: kind, oid, schema, name, trait, fewest and most arguments, source,
 // oids of functions, relations and types that it uses and of functions that cast to it, whether it
@@ -27,28 +28,27 @@ constexpr base::milliseconds kRetry{1'000};
 // a rule or an expression calls is in the text of its tree, also where pg_depend is silent
 // (built-in functions). Objects of the system are there when they are volatile, or tell of the
 // server.
+//
+// In the order of CatalogObject::Kind backwards. A function whose source is too long for its words
+// to be looked at counts as volatile.
 constexpr const char* kObjects = R"(
+DECLARE objects NO SCROLL CURSOR FOR
 WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)')),
   namespace AS (SELECT oid, nspname, nspname = 'public' OR EXISTS
     (SELECT FROM pg_roles WHERE rolname = nspname) AS on_path FROM pg_namespace)
-SELECT 'f', p.oid, n.nspname, p.proname, CASE p.provolatile WHEN 'v' THEN 'v' ELSE '' END,
-  p.pronargs - p.pronargdefaults, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
-  CASE WHEN l.lanname IN ('c', 'internal') THEN '' ELSE p.prosrc END,
-  concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggmtransfn::oid,
-    a.aggminvtransfn::oid, a.aggmfinalfn::oid,
-    (SELECT string_agg(m[1], ' ') FROM
-      regexp_matches(concat(p.prosqlbody, p.proargdefaults), pattern, 'g') AS m)),
-  (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m),
-  p.proargtypes::text, '', n.on_path,
-  EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%'),
-  p.provariadic = 0 AND p.pronargdefaults = 0 AND p.proargnames IS NULL AND EXISTS
-    (SELECT FROM pg_proc b WHERE b.pronamespace = 'pg_catalog'::regnamespace
-      AND b.proname = p.proname AND b.proargtypes = p.proargtypes AND b.provariadic = 0)
-FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
-  JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-WHERE (p.oid >= 16384 OR p.provolatile = 'v'
-    OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
-  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
+  concat_ws(' ', t.typinput::oid,
+    (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
+      'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text,
+  (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
+  n.on_path, false, false
+FROM called, pg_type t JOIN namespace n ON n.oid = t.typnamespace
+WHERE t.oid >= 16384 AND t.typelem = 0
+  AND (t.typtype IN ('b', 'd', 'r') OR t.oid IN (SELECT casttarget FROM pg_cast))
+UNION ALL
+SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', '',
+  n.on_path, false, false
+FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
   CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f'
@@ -73,19 +73,26 @@ FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
   AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
 UNION ALL
-SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', '',
-  n.on_path, false, false
-FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
-UNION ALL
-SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
-  concat_ws(' ', t.typinput::oid,
-    (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
-      'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text,
-  (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
-  n.on_path, false, false
-FROM called, pg_type t JOIN namespace n ON n.oid = t.typnamespace
-WHERE t.oid >= 16384 AND t.typelem = 0
-  AND (t.typtype IN ('b', 'd', 'r') OR t.oid IN (SELECT casttarget FROM pg_cast)))";
+SELECT 'f', p.oid, n.nspname, p.proname,
+  CASE WHEN p.provolatile = 'v' OR octet_length(p.prosrc) > 262144 THEN 'v' ELSE '' END,
+  p.pronargs - p.pronargdefaults, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
+  CASE WHEN l.lanname IN ('c', 'internal') OR octet_length(p.prosrc) > 262144 THEN ''
+    ELSE p.prosrc END,
+  concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggmtransfn::oid,
+    a.aggminvtransfn::oid, a.aggmfinalfn::oid,
+    (SELECT string_agg(m[1], ' ') FROM
+      regexp_matches(concat(p.prosqlbody, p.proargdefaults), pattern, 'g') AS m)),
+  (SELECT string_agg(m[1], ' ') FROM regexp_matches(p.prosqlbody::text, ':relid (\d+)', 'g') AS m),
+  p.proargtypes::text, '', n.on_path,
+  EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%'),
+  p.provariadic = 0 AND p.pronargdefaults = 0 AND p.proargnames IS NULL AND EXISTS
+    (SELECT FROM pg_proc b WHERE b.pronamespace = 'pg_catalog'::regnamespace
+      AND b.proname = p.proname AND b.proargtypes = p.proargtypes AND b.provariadic = 0)
+FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
+  JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+WHERE (p.oid >= 16384 OR p.provolatile = 'v'
+    OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
+  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype))";
 
 // Whether every session starts with the search_path that PostgreSQL is delivered with.
 constexpr const char* kDefaultPath = R"(
@@ -148,6 +155,12 @@ Object object_of(const Rows& rows, int row) {
           .casts = oids(text(11))};
 }
 
+std::size_t bytes_of(const Object& object) {
+  return sizeof object + object.schema.size() + object.name.size() + object.body.size() +
+         sizeof(std::uint32_t) * (object.functions.size() + object.relations.size() +
+                                  object.types.size() + object.casts.size());
+}
+
 }  // namespace
 
 sql::CatalogPtr CatalogFeed::get() const {
@@ -168,6 +181,7 @@ void CatalogFeed::on_definitions_changed() {
 void CatalogFeed::on_unknown_name() {
   {
     std::lock_guard lock(mutex_);
+    if (catalog_ && !catalog_->is_whole()) return;  // it would stay unknown
     const base::Time due = began_ + std::max<base::Duration>(kUnknownSpacing, spacing_);
     if (due >= due_) return;
     due_ = due;
@@ -255,7 +269,13 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     // by it stays.
     const bool same = feed.catalog_ && feed.from_ == *reading;
     catalog = same ? feed.catalog_
-                   : std::make_shared<const sql::Catalog>(reading->objects, reading->default_path);
+                   : std::make_shared<const sql::Catalog>(reading->objects, reading->scope);
+    if (!catalog->is_whole() && feed.from_.scope.unread != reading->scope.unread) {
+      spdlog::warn(
+          "{}: the catalog of {} is larger than monitor.catalog_bytes={}: what was not read "
+          "of it counts as a write read={}",
+          config_.name, dbname, config_.catalog_bytes, reading->objects.size());
+    }
     feed.from_ = *std::move(reading);
   }
   std::lock_guard lock(feed.mutex_);
@@ -281,19 +301,29 @@ absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   const base::Time deadline = read_clock() + kTimeout;
   auto connection = LibpqConnection::open(login, deadline, stop_);
   if (!connection.ok()) return connection.status();
-  if (const auto set = connection->execute("SET search_path TO pg_catalog", {}, deadline);
-      !set.ok()) {
-    return set.status();
+  for (const char* sql : {"SET search_path TO pg_catalog", "BEGIN READ ONLY",
+                          "SET LOCAL cursor_tuple_fraction TO 1", kObjects}) {
+    const auto done = connection->execute(sql, {}, deadline);
+    if (!done.ok()) return done.status();
   }
-  const auto rows = connection->execute(kObjects, {}, deadline);
-  if (!rows.ok()) return rows.status();
-  if (rows->columns() != 15) return absl::UnavailableError("not an answer of PostgreSQL's");
   const auto path = connection->execute(kDefaultPath, {}, deadline);
   if (!path.ok()) return path.status();
   CatalogReading reading;
-  reading.default_path = path->count() == 1 && path->value(0, 0) == "t";
-  reading.objects.reserve(static_cast<std::size_t>(rows->count()));
-  for (int row = 0; row < rows->count(); ++row) reading.objects.push_back(object_of(*rows, row));
+  reading.scope.default_path = path->count() == 1 && path->value(0, 0) == "t";
+  std::size_t bytes = 0;
+  for (bool more = true; more && reading.scope.unread == 0;) {
+    const auto rows = connection->execute(kFetch, {}, deadline);
+    if (!rows.ok()) return rows.status();
+    if (rows->columns() != 15) return absl::UnavailableError("not an answer of PostgreSQL's");
+    more = rows->count() != 0;
+    for (int row = 0; row < rows->count(); ++row) {
+      const Object& object = reading.objects.emplace_back(object_of(*rows, row));
+      bytes += bytes_of(object);
+      if (bytes <= config_.catalog_bytes) continue;
+      reading.scope.unread = static_cast<std::size_t>(object.kind) + 1;
+      break;
+    }
+  }
   std::ranges::sort(reading.objects, {}, [](const Object& o) { return std::pair(o.kind, o.oid); });
   return reading;
 }

@@ -24,7 +24,7 @@ class CatalogReader;
 
 struct CatalogReading {  // see sql::Catalog
   std::vector<sql::CatalogObject> objects;
-  bool default_path = true;
+  sql::Catalog::Scope scope;
   bool operator==(const CatalogReading&) const = default;
 };
 

@@ -69,6 +69,15 @@ Finding own_finding(const CatalogObject& object) {
   return {Access::kWrite, kOpaque, named + " is volatile"};
 }
 
+// Of what is not among the objects of a catalog that is not whole.
+const Finding& unread_finding() {
+  static const Finding kUnread{Access::kWrite, kOpaque,
+                               "not read, the catalog is larger than monitor.catalog_bytes"};
+  return kUnread;
+}
+
+std::size_t index_of(Kind kind) { return static_cast<std::size_t>(kind); }
+
 // Why something that uses it is as demanding.
 Finding through(const CatalogObject& user, const Finding& used) {
   Finding finding = used;
@@ -132,9 +141,10 @@ class Closure {
     std::vector<Finding> alone, whole;  // index as the objects
   };
 
-  Closure(const std::vector<CatalogObject>& objects, Names names)
+  Closure(const std::vector<CatalogObject>& objects, Names names, std::size_t unread)
       : objects_(objects),
         names_(names),
+        unread_(unread),
         findings_(2 * objects.size()),
         users_(2 * objects.size()) {
     for (std::size_t i = 0; i < objects.size(); ++i) {
@@ -148,8 +158,8 @@ class Closure {
 
   Findings run() {
     std::vector<std::size_t> pending;
-    for (std::size_t i = 0; i < objects_.size(); ++i) {
-      findings_[i].join(own_finding(objects_[i]));
+    for (std::size_t i = 0; i < objects_.size(); ++i) findings_[i].join(own_finding(objects_[i]));
+    for (std::size_t i = 0; i < findings_.size(); ++i) {
       if (findings_[i].access == Access::kWrite) pending.push_back(i);
     }
     while (!pending.empty()) {
@@ -191,6 +201,7 @@ class Closure {
       use(is_view ? i : whole(i), Kind::kType, oid, Extent::kWhole);
     }
     if (object.body.empty()) return;
+    if (unread_ != 0) return findings_[i].join(unread_finding());  // whatever its words are
     const BodyWords words(object.body);
     for (const auto& [schema, word] : words.called) {
       use_named(i, functions_, schema, word);
@@ -206,7 +217,10 @@ class Closure {
 
   void use(std::size_t user, Kind kind, std::uint32_t oid, Extent extent) {
     const auto it = by_oid_.find(std::pair(kind, oid));
-    if (it == by_oid_.end()) return;
+    if (it == by_oid_.end()) {
+      if (oid >= kFirstUserOid && index_of(kind) < unread_) findings_[user].join(unread_finding());
+      return;
+    }
     users_[extent == Extent::kAlone ? it->second : whole(it->second)].push_back(user);
   }
 
@@ -227,6 +241,7 @@ class Closure {
 
   const std::vector<CatalogObject>& objects_;
   const Names names_;
+  const std::size_t unread_;                     // kinds
   std::vector<Finding> findings_;                // of each alone, then of each as a whole
   std::vector<std::vector<std::size_t>> users_;  // index likewise: those that use it
   absl::flat_hash_map<std::pair<Kind, std::uint32_t>, std::size_t> by_oid_;
@@ -241,10 +256,10 @@ void Finding::join(const Finding& other) {
   residue |= other.residue;
 }
 
-Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
-    : id_(next_id()), default_path_(default_path) {
-  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath).run().whole;
-  auto [alone, anywhere] = Closure(objects, Names::kAnywhere).run();
+Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
+    : id_(next_id()), scope_(scope) {
+  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath, scope.unread).run().whole;
+  auto [alone, anywhere] = Closure(objects, Names::kAnywhere, scope.unread).run();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const CatalogObject& object = objects[i];
     if (object.oid < kFirstUserOid) {  // functions.cc knows what they do
@@ -253,11 +268,7 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, bool default_path)
     }
     add_custom_settings(object.body, NamedIn::kBody, kCustomSettingsMax, custom_settings_);
     if (object.kind != Kind::kFunction && anywhere[i].access == Access::kRead) continue;
-    ByName& entries = object.kind == Kind::kFunction   ? functions_
-                      : object.kind == Kind::kRelation ? relations_
-                      : object.kind == Kind::kOperator ? operators_
-                                                       : types_;
-    entries[object.name].push_back(
+    entries_[index_of(object.kind)][object.name].push_back(
         {.schema = object.schema,
          .on_default_path = object.on_default_path,
          .hidden = object.hidden,
@@ -279,9 +290,10 @@ const Finding* Catalog::Entry::find(Names names, std::string_view wanted_schema)
 
 std::optional<Finding> Catalog::function(Names names, std::string_view schema,
                                          std::string_view name, int args) const {
-  names = allowed(names);
-  const auto it = functions_.find(name);
-  if (it == functions_.end()) return std::nullopt;
+  if (!scope_.default_path) names = Names::kEverything;
+  const ByName& functions = entries_[index_of(Kind::kFunction)];
+  const auto it = functions.find(name);
+  if (it == functions.end()) return std::nullopt;
   std::optional<Finding> joined;
   for (const Entry& entry : it->second) {
     const Finding* finding = entry.find(names, schema);
@@ -293,30 +305,33 @@ std::optional<Finding> Catalog::function(Names names, std::string_view schema,
   return joined;
 }
 
-const Finding* Catalog::most_demanding(const ByName& entries, Names names, std::string_view schema,
-                                       std::string_view name, Extent extent) {
-  const auto it = entries.find(name);
-  if (it == entries.end()) return nullptr;
-  for (const Entry& entry : it->second) {
-    const Finding* finding = entry.find(names, schema);
-    if (finding == nullptr || finding->access != Access::kWrite) continue;
-    if (extent == Extent::kWhole || !entry.harmless_alone) return finding;
+const Finding* Catalog::most_demanding(Kind kind, Names names, std::string_view schema,
+                                       std::string_view name, Extent extent) const {
+  if (!scope_.default_path) names = Names::kEverything;
+  const ByName& entries = entries_[index_of(kind)];
+  if (const auto it = entries.find(name); it != entries.end()) {
+    for (const Entry& entry : it->second) {
+      const Finding* finding = entry.find(names, schema);
+      if (finding == nullptr || finding->access != Access::kWrite) continue;
+      if (extent == Extent::kWhole || !entry.harmless_alone) return finding;
+    }
   }
-  return nullptr;
+  const bool is_system = schema == "pg_catalog" || schema == "information_schema";
+  return index_of(kind) < scope_.unread && !is_system ? &unread_finding() : nullptr;
 }
 
 const Finding* Catalog::relation(Names names, std::string_view schema, std::string_view name,
                                  Extent extent) const {
-  return most_demanding(relations_, allowed(names), schema, name, extent);
+  return most_demanding(Kind::kRelation, names, schema, name, extent);
 }
 
 const Finding* Catalog::oper(Names names, std::string_view schema, std::string_view name) const {
-  return most_demanding(operators_, allowed(names), schema, name, Extent::kWhole);
+  return most_demanding(Kind::kOperator, names, schema, name, Extent::kWhole);
 }
 
 const Finding* Catalog::type(Names names, std::string_view schema, std::string_view name,
                              Extent extent) const {
-  return most_demanding(types_, allowed(names), schema, name, extent);
+  return most_demanding(Kind::kType, names, schema, name, extent);
 }
 
 }  // namespace sql

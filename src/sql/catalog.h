@@ -19,6 +19,7 @@ namespace sql {
 
 // A row of the system catalogs, as proxy/catalog_reader.cc asks the primary for it.
 struct CatalogObject {
+  // Read backwards: of a catalog that is too large the first ones are missing.
   enum class Kind : std::uint8_t { kFunction, kRelation, kOperator, kType };
   enum class Trait : std::uint8_t {
     kNone,
@@ -77,8 +78,17 @@ struct Finding {
 // in which every word is taken for a use of whatever has that name.
 class Catalog {
  public:
-  // default_path: that of sessions that have not set it is "$user", public.
-  explicit Catalog(const std::vector<CatalogObject>& objects, bool default_path = true);
+  struct Scope {
+    bool default_path = true;  // that of sessions that have not set it is "$user", public
+    // So many kinds of objects, the first ones of Kind, were not read whole: what is not among
+    // `objects` counts as a write then, and so does what may use such.
+    std::size_t unread = 0;
+    bool operator==(const Scope&) const = default;
+  };
+  explicit Catalog(const std::vector<CatalogObject>& objects, Scope scope);
+  explicit Catalog(const std::vector<CatalogObject>& objects) : Catalog(objects, Scope()) {}
+
+  bool is_whole() const { return scope_.unread == 0; }
 
   // Unique in the process for each of the three; never 0.
   std::uint64_t key(Names names) const { return id_ + static_cast<std::uint64_t>(names); }
@@ -110,14 +120,13 @@ class Catalog {
   };
   using ByName = std::map<std::string, std::vector<Entry>, std::less<>>;
 
-  Names allowed(Names names) const { return default_path_ ? names : Names::kEverything; }
-  static const Finding* most_demanding(const ByName& entries, Names names, std::string_view schema,
-                                       std::string_view name, Extent extent);
+  const Finding* most_demanding(CatalogObject::Kind kind, Names names, std::string_view schema,
+                                std::string_view name, Extent extent) const;
 
   const std::uint64_t id_;  // a multiple of kNames
-  const bool default_path_;
-  ByName functions_;                      // all
-  ByName relations_, operators_, types_;  // those that have something against them
+  const Scope scope_;
+  // By kind: all functions, and of the others those that have something against them.
+  std::array<ByName, 4> entries_;
   std::set<std::string, std::less<>> system_views_, custom_settings_;
 };
 using CatalogPtr = std::shared_ptr<const Catalog>;

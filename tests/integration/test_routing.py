@@ -172,6 +172,42 @@ def test_the_catalog_is_read_as_soon_as_there_is_a_primary(start_weir, names):
     assert "cannot read the catalog" not in weir.log()  # nor is it read in vain before
 
 
+@pytest.fixture
+def crowded(cluster):
+    """A database with 3000 functions."""
+    name = fresh_name("crowded")
+    cluster.sql(0, f"CREATE DATABASE {name}", "postgres")
+    cluster.sql(0, """
+        DO $$ BEGIN FOR n IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION f_%s() RETURNS int '
+            'LANGUAGE sql STABLE AS $f$ SELECT 1 $f$', n); END LOOP; END $$;
+        CREATE TABLE plain (id int); CREATE VIEW reads AS SELECT * FROM plain;
+        CREATE VIEW calls AS SELECT f_3000() AS n;
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO app""", name)
+    cluster.wait_replayed()
+    yield name
+    cluster.sql(0, f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+
+@pytest.mark.parametrize("most, known", [("256kB", False), ("64MB", True)])
+def test_a_catalog_that_is_too_large_is_not_kept(start_weir, crowded, most, known):
+    weir = start_weir({"clusters": {"main": {"monitor": {"catalog_bytes": most}}},
+                       "databases": {crowded: {"cluster": "main"}}})
+    with weir.connect(database=crowded, **EVENTUAL) as client:
+
+        def routes(sql):
+            return client.query(f"EXPLAIN ROUTE {sql}")
+
+        wait_until(lambda: ["catalog: not known"] not in routes("SELECT 1"), "the catalog is read")
+        for sql in ("SELECT * FROM plain", "SELECT lower('A') FROM reads"):
+            assert routes(sql)[0] == ["route: replica"]
+        for sql in ("SELECT f_3000()", "SELECT * FROM calls"):
+            assert routes(sql)[0] == ["route: replica" if known else "route: primary"]
+            client.query(sql)
+    # Of whether the catalog of another database is too large nothing is said here.
+    warned = f"the catalog of {crowded} is larger than monitor.catalog_bytes"
+    assert weir.log().count(warned) == (not known)
+
+
 # --- transactions ---------------------------------------------------------------------------------
 
 

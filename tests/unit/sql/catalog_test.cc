@@ -268,9 +268,39 @@ TEST_CASE("what pg_catalog has, too, is found only by its schema, or where that 
   CHECK(access("SELECT initcap('x')", Names::kAnywhere) == Access::kRead);
   CHECK(access("SET search_path = app, pg_catalog; SELECT initcap('x')", Names::kDefaultPath) ==
         Access::kWrite);
-  const Catalog elsewhere(kObjects, false);
+  const Catalog elsewhere(kObjects, {.default_path = false});
   CHECK(analyze_once("SELECT initcap('x')", {}, &elsewhere, Names::kDefaultPath).access ==
         Access::kWrite);
+}
+
+TEST_CASE("what was not read of a catalog that is too large counts as a write") {
+  const auto access = [](std::string_view text, std::size_t unread) {
+    const Catalog part(kObjects, {.unread = unread});
+    return analyze_once(text, {}, &part).access;
+  };
+  struct Case {
+    const char* text;
+    std::size_t unread;  // so many kinds, and it is a write
+  };
+  // total has a source, of which no word is known for certain; items is a plain table, or may be.
+  for (const auto& [text, unread] : {Case{"SELECT app.total(1)", 1}, Case{"SELECT * FROM items", 2},
+                                     Case{"SELECT 1 + 2", 3}, Case{"SELECT 'x'::text", 4}}) {
+    CAPTURE(text);
+    for (std::size_t n = 0; n <= 4; ++n) {
+      CAPTURE(n);
+      CHECK(access(text, n) == (n < unread ? Access::kRead : Access::kWrite));
+    }
+  }
+  CHECK(access("SELECT lower('x'), many(1), random() FROM items", 1) == Access::kRead);
+  CHECK(access("SELECT nobody(1)", 1) == Access::kWrite);
+  CHECK(access("SELECT * FROM pg_catalog.pg_class", 4) == Access::kRead);
+  const Catalog view({{.kind = Kind::kRelation,
+                       .oid = 30001,
+                       .schema = "app",
+                       .name = "calls",
+                       .functions = {20001}}},
+                     {.unread = 1});
+  CHECK(analyze_once("SELECT * FROM calls", {}, &view).access == Access::kWrite);
 }
 
 TEST_CASE("analyses by several catalogs are kept apart") {
