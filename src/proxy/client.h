@@ -132,6 +132,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::uint64_t patterns = 0;        // Analysis::patterns, joined,
     std::uint64_t patterns_of = 0;     // and of which they are
     const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
+    int rule = route::kNoRule;         // that had a say in it, as Decision has it
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
     bool only_set = false;             // one SET and nothing else

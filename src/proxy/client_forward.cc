@@ -292,6 +292,7 @@ void Client::note_routed(const sql::Analysis& analysis) const {
   ++(primary ? analysis.routed.to_primary : analysis.routed.to_replica);
   analysis.routed.last_to_primary = primary;
   analysis.routed.reason = gathered_.reason;
+  analysis.routed.rule = gathered_.rule;
 }
 
 // What is remembered at once of any statement on its way, before it is known to succeed.

@@ -64,6 +64,7 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
     return;
   }
   gathered_.reason = decision.reason;
+  gathered_.rule = decision.rule;
   if (own_.explain && state_ != State::kWelcome) {
     protocol::write_notice(made(), {.severity = protocol::Severity::kNotice,
                                     .code = protocol::sqlstate::kSuccess,

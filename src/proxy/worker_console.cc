@@ -57,7 +57,14 @@ bool is_changed(const PoolSet& set, const Topology& topology, const config::Diff
 }  // namespace
 
 void Worker::inspect(Inspection& into, bool with_routes) const {
-  if (with_routes) analyzer_->add_routed(into.routes, kRoutesShown);
+  if (with_routes) {
+    analyzer_->add_routed(into.routes, kRoutesShown, [this](const sql::Analysis::Routed& routed) {
+      // A request that waited over a reload may have been decided by a rule that is gone.
+      const bool exists = routed.rule < static_cast<int>(config().rules.size());
+      return route::to_text(
+          {.reason = routed.reason, .rule = exists ? routed.rule : route::kNoRule}, config());
+    });
+  }
   const auto now = loop_.now();
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {

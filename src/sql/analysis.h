@@ -140,6 +140,7 @@ struct Analysis {
     bool last_to_primary = false;
     bool refused = false;  // by a replica: it counts as a write from then on
     const char* reason = "";
+    int rule = -1;  // of the configuration's, the one that had a say in it; -1 = none
   };
   mutable Routed routed;
 

@@ -182,7 +182,8 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   return analysis;
 }
 
-void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit) const {
+void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit,
+                          const ReasonOf& reason_of) const {
   constexpr std::size_t kTextMax = 200;
   absl::flat_hash_map<std::uint64_t, std::size_t> known;
   for (std::size_t i = 0; i < into.size(); ++i) known.emplace(into[i].shape, i);
@@ -199,7 +200,7 @@ void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit) con
     row.to_primary += routed.to_primary;
     row.to_replica += routed.to_replica;
     row.to_primary_last = routed.last_to_primary;
-    row.reason = routed.reason;
+    row.reason = reason_of(routed);
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +43,10 @@ class Analyzer {
 
   // Those in the cache that were routed, at most `limit`; added to those of the same shape in
   // `into`.
-  void add_routed(std::vector<RoutedShape>& into, std::size_t limit) const;
+  // reason_of: for people, of the latest decision.
+  using ReasonOf = std::function<std::string(const Analysis::Routed&)>;
+  void add_routed(std::vector<RoutedShape>& into, std::size_t limit,
+                  const ReasonOf& reason_of) const;
 
  private:
   struct Cache;

@@ -126,6 +126,21 @@ def shapes(weir, text):
     return [row["shape"] for row in weir.show("ROUTES") if text in row["statement"].lower()]
 
 
+def test_the_console_names_the_rule(with_rules):
+    weir = with_rules({"name": "reports", "regex": "AS named", "route": "primary"},
+                      {"name": "near", "regex": "AS nearby", "hosts": [1]})
+
+    def reasons(text):
+        return [row["reason"] for row in weir.show("ROUTES") if text in row["statement"].lower()]
+
+    with weir.connect(**EVENTUAL) as client:
+        for name, reason in (("named", "rule reports"), ("nearby", "read (rule near)"),
+                             ("nameless", "read")):
+            client.query(f"SELECT 1 AS {name}")
+            wait_until(lambda n=name: reasons(n) != [], "the route is known", 5 * SLOW)
+            assert reasons(name) == [reason]
+
+
 def test_a_rule_without_conditions_is_of_everything(with_rules, cluster):
     weir = with_rules({"hosts": [2]})
     with weir.connect() as client:
