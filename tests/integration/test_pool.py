@@ -215,6 +215,26 @@ def test_fairness_between_databases(start_weir):
             thread.__exit__()
 
 
+@pytest.mark.parametrize("politely", [True, False])
+def test_a_client_that_leaves_while_it_waits(start_weir, cluster, table, politely):
+    """Who says goodbye behind a request wants it carried out; who breaks off does not."""
+    weir = start_weir({"pool": {"size": 1}}, workers=1)
+    with weir.connect() as one:
+        one.query("BEGIN")
+        two = weir.connect()
+        two.send(wire.query(f"INSERT INTO {table} VALUES (1)"))
+        wait_until(lambda: [row["state"] for row in weir.show("CLIENTS")].count("waiting") == 1,
+                   "the request waits", 5 * SLOW)
+        two.terminate() if politely else two.drop()
+        time.sleep(0.1)
+        one.query("COMMIT")
+        wait_until(lambda: len([row for row in weir.show("CLIENTS") if row["user"] == "app"]) == 1,
+                   "it is gone", 5 * SLOW)
+        # In the same connection, and so behind it.
+        assert one.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == \
+            ("1" if politely else "0")
+
+
 # --- a thousand clients ---------------------------------------------------------------------------
 
 

@@ -14,6 +14,9 @@ SCHEMA = """
 CREATE TABLE t (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text);
 CREATE FUNCTION note(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', $1;
   RETURN $1; END $$;
+CREATE PROCEDURE twice() LANGUAGE plpgsql AS $$ DECLARE n int; BEGIN
+  SELECT count(*) INTO n FROM t; INSERT INTO t VALUES (n + 1); COMMIT;
+  INSERT INTO t VALUES (n + 2); ROLLBACK; INSERT INTO t VALUES (n + 3); END $$;
 """
 COUNT = "/* weir: primary */ SELECT count(*) FROM t"
 # Object ids of pg_proc.
@@ -55,6 +58,29 @@ SCRIPTS = {
             "COMMIT", COUNT),
         send(step("INSERT INTO t VALUES (3), (3)"), SYNC, INSERT, INSERT, SYNC,
              step(COUNT), SYNC), ready(3)],
+    "transactions within one text": [
+        run("BEGIN; INSERT INTO t VALUES (1); COMMIT; SELECT 1/0", COUNT, "COMMIT; BEGIN; SELECT 1",
+            "SELECT 1/0; ROLLBACK", "ROLLBACK; BEGIN; SELECT 1/0", "ROLLBACK; SELECT 2",
+            "SELECT 1; SAVEPOINT s", "BEGIN; SAVEPOINT s; SELECT 1/0", "ROLLBACK TO s; SELECT 3",
+            "COMMIT AND CHAIN; SET LOCAL work_mem = '5MB'; ROLLBACK AND CHAIN; SHOW work_mem",
+            "ABORT; START TRANSACTION READ ONLY; INSERT INTO t VALUES (2)", "END", COUNT)],
+    "procedures that commit": [
+        run("CALL twice()", COUNT, "BEGIN; CALL twice()", "ROLLBACK", COUNT),
+        send(step("CALL twice()"), SYNC, step("SELECT 1"), step("CALL twice()"), SYNC,
+             step(COUNT), SYNC), ready(3)],
+    "ending oneself": [run("SELECT pg_cancel_backend(pg_backend_pid())",
+                           "SELECT pg_terminate_backend(pg_backend_pid())"), closed()],
+    "another encoding": [
+        run("SET client_encoding = 'LATIN1'", "SELECT chr(252), length(chr(8364))",
+            "SELECT chr(8364)", "SELECT 'still there'", "RESET client_encoding",
+            "SELECT chr(8364)")],
+    "a timeout in a transaction": [
+        run("SET idle_in_transaction_session_timeout = '100ms'", "SELECT 1", "BEGIN"), closed()],
+    "messages in pieces": [
+        send(query("SELECT 1")[:3]), quiet(), send(query("SELECT 1")[3:9]), quiet(),
+        send(query("SELECT 1")[9:], parse("", "SELECT 2")[:4]), ready(), quiet(),
+        send(parse("", "SELECT 2")[4:], bind("", ""), execute()[:6]), quiet(),
+        send(execute()[6:], SYNC[:2]), quiet(), send(SYNC[2:]), ready()],
     "large answers": [run("SELECT repeat('x', 100000), generate_series(1, 30)",
                           "SELECT repeat('y', 3000000)")],
 
@@ -149,6 +175,23 @@ SCRIPTS = {
              query("PREPARE r AS SELECT 'r'"), bind("", "r"), describe("S", "r"), execute(), SYNC,
              parse("r", "SELECT 1"), SYNC, close("S", "r"), SYNC, query("EXECUTE r"),
              query("DEALLOCATE ALL"), bind("", "s"), SYNC), ready(12)],
+    "cursors without a transaction": [
+        send(step("DECLARE c CURSOR FOR SELECT generate_series(1, 3)"), step("FETCH 2 FROM c"),
+             SYNC, step("FETCH 1 FROM c"), SYNC,
+             step("DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 3)"), SYNC,
+             step("FETCH 2 FROM c"), SYNC, step("CLOSE c"), SYNC), ready(5)],
+    "types that are none": [
+        send(parse("", "SELECT $1", [99999]), SYNC, parse("", "SELECT $1, $2", [23]),
+             bind("", "", [1, 2]),
+             describe("P"), execute(), SYNC, parse("", "SELECT $2::int"), describe("S"), SYNC),
+        ready(3)],
+    "the empty statement": [
+        send(parse("e", ""), describe("S", "e"), bind("p", "e"), describe("P", "p"),
+             execute("p"), execute("p"), SYNC), ready()],
+    "temporary tables in a pipeline": [
+        send(step("CREATE TEMP TABLE s (a int) ON COMMIT DELETE ROWS"), SYNC,
+             step("INSERT INTO s VALUES (1)"), step("TABLE s"), SYNC, step("TABLE s"), SYNC,
+             step("DROP TABLE s"), step("SELECT 1"), SYNC, step("TABLE s"), SYNC), ready(5)],
     "a timeout in a batch": [
         send(step("SET statement_timeout = '50ms'"), SYNC, step("SELECT 1"),
              step("SELECT pg_sleep(9)"), step("SELECT 2"), SYNC, step("SELECT 3"), SYNC), ready(3)],

@@ -206,9 +206,12 @@ TEST_CASE("COPY in, extended, with Sync sent at once as libpq does") {
   CHECK(c.server("1 2 n G") == "12nG");
   CHECK(c.exchange.in_copy_in());
   SUBCASE("that goes well: the first Sync is never answered") {
+    CHECK_FALSE(c.exchange.copy_in_ended());
     c.client("c");
+    CHECK(c.exchange.copy_in_ended());
     SUBCASE("CommandComplete before the second Sync") {
       CHECK(c.server("C") == "C");
+      CHECK_FALSE(c.exchange.copy_in_ended());
       CHECK(c.exchange.empty());
       CHECK_FALSE(c.exchange.releasable());  // nothing has ended the batch
       c.client("S");
