@@ -200,7 +200,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_as_fresh();
   std::size_t drop_copy(protocol::Bytes in);
   bool answers_will_come() const;
-  std::size_t bad_message(char type);  // 0 = not even a length
+  std::size_t bad_message(char type);
+  std::size_t bad_length(protocol::Bytes in);
   std::size_t on_terminate();
   bool says_goodbye();
   bool gather(protocol::Bytes in);
@@ -388,10 +389,12 @@ class Client final : public net::Connection, public pool::Waiter {
   bool console_busy_ = false;
 };
 
-// PREPARE, EXECUTE, DEALLOCATE
-inline bool names_statement(sql::Verb verb) {
-  return verb == sql::Verb::kPrepare || verb == sql::Verb::kExecute ||
-         verb == sql::Verb::kDeallocate;
+// PREPARE, EXECUTE, DEALLOCATE, CREATE TABLE ... AS EXECUTE.
+inline bool names_prepared(const sql::Statement& statement) {
+  const bool defines =
+      statement.verb == sql::Verb::kDdl || statement.verb == sql::Verb::kCreateTemp;
+  return statement.verb == sql::Verb::kPrepare || statement.verb == sql::Verb::kExecute ||
+         statement.verb == sql::Verb::kDeallocate || (defines && !statement.name.empty());
 }
 inline bool asks_lsn(const sql::Statement& statement) {
   return statement.verb == sql::Verb::kShow && statement.name == session::kLsnSetting;

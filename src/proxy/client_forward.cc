@@ -106,7 +106,7 @@ std::size_t Client::forward(protocol::Bytes in) {
   protocol::Header header;
   const auto status = protocol::read_header(in, max_body, header);
   if (status == protocol::HeaderStatus::kNeedMore) return 0;
-  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  if (status == protocol::HeaderStatus::kBad) return bad_length(in);
   if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
     return bad_message(header.type);
   }
@@ -325,7 +325,7 @@ std::optional<std::string> Client::renamed_sql(std::string_view text,
   // In a transaction that has failed it fails whatever it names.
   if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
   if (asks_lsn(*single)) return std::string(lsn_query());
-  if (!names_statement(single->verb)) return std::nullopt;
+  if (!names_prepared(*single)) return std::nullopt;
   const session::StatementPtr* known = statements_.find(single->name);
   if (single->name.empty() || known == nullptr) return std::nullopt;
   const session::StatementPtr statement = *known;

@@ -122,7 +122,7 @@ std::size_t Client::drop_copy(protocol::Bytes in) {
   protocol::Header header;
   const auto status = protocol::read_header(in, worker_.config().limits.message_bytes, header);
   if (status == protocol::HeaderStatus::kNeedMore) return 0;
-  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  if (status == protocol::HeaderStatus::kBad) return bad_length(in);
   const std::size_t now = std::min(header.total, in.size());
   stream_left_ = header.total - now;
   stream_discard_ = true;
@@ -138,13 +138,23 @@ bool Client::answers_will_come() const {
 // As PostgreSQL does it, which reads no message before the one in front of it is answered.
 std::size_t Client::bad_message(char type) {
   if (answers_will_come()) return hold();
-  if (type == 0) {
+  fail({.severity = protocol::Severity::kFatal,
+        .code = protocol::sqlstate::kProtocolViolation,
+        .message =
+            "invalid frontend message type " + std::to_string(static_cast<unsigned char>(type))});
+  return 0;
+}
+
+// Of one that cannot be PostgreSQL tells nobody; a limit of ours is told.
+std::size_t Client::bad_length(protocol::Bytes in) {
+  if (answers_will_come()) return hold();
+  protocol::Header header;
+  if (protocol::read_header(in, SIZE_MAX, header) == protocol::HeaderStatus::kBad) {
     close("invalid message length");
   } else {
     fail({.severity = protocol::Severity::kFatal,
-          .code = protocol::sqlstate::kProtocolViolation,
-          .message =
-              "invalid frontend message type " + std::to_string(static_cast<unsigned char>(type))});
+          .code = protocol::sqlstate::kProgramLimitExceeded,
+          .message = "message is longer than limits.message_bytes"});
   }
   return 0;
 }
@@ -181,7 +191,7 @@ bool Client::gather(protocol::Bytes in) {
     protocol::Header header;
     const auto status = protocol::read_header(rest, limits.message_bytes, header);
     if (status == protocol::HeaderStatus::kNeedMore) return false;
-    if (status == protocol::HeaderStatus::kBad) return bad_message(0) != 0;
+    if (status == protocol::HeaderStatus::kBad) return bad_length(rest) != 0;
     if (!protocol::is_frontend_type(header.type) || header.type == protocol::frontend::kPassword) {
       return bad_message(header.type) != 0;
     }
@@ -334,7 +344,7 @@ const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& st
   const sql::Catalog* by = catalog();
   const auto names = names_meant();
   const sql::Statement* single = statement.analysis->single();
-  const bool is_ours = single != nullptr && names_statement(single->verb);  // may be renamed
+  const bool is_ours = single != nullptr && names_prepared(*single);  // may be renamed
   const bool by_same = statement.analysis->catalog == (by != nullptr ? by->key(names) : 0) &&
                        statement.analysis->patterns_of == worker_.analyzer().patterns_id();
   if (!by_same && !is_ours) {
@@ -421,7 +431,7 @@ std::size_t Client::skip_refused(protocol::Bytes in) {
   protocol::Header header;
   const auto status = protocol::read_header(in, worker_.config().limits.message_bytes, header);
   if (status == protocol::HeaderStatus::kNeedMore) return 0;
-  if (status == protocol::HeaderStatus::kBad) return bad_message(0);
+  if (status == protocol::HeaderStatus::kBad) return bad_length(in);
   if (header.type == protocol::frontend::kTerminate) return on_terminate();
   const std::size_t now = std::min(header.total, in.size());
   stream_left_ = header.total - now;

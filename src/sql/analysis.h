@@ -88,7 +88,8 @@ struct Statement {
   Verb verb = Verb::kOther;
   Access access = Access::kWrite;
   std::uint16_t residue = kNoResidue;
-  std::string name;  // DEALLOCATE, PREPARE, EXECUTE, DECLARE, CLOSE, LISTEN, SAVEPOINT...
+  // DEALLOCATE, PREPARE, EXECUTE and CREATE TABLE AS it, DECLARE, CLOSE, LISTEN, SAVEPOINT...
+  std::string name;
   std::vector<SetStatement> sets;  // SET, RESET, or SELECT set_config('a', 'b', false)
   // BEGIN, SET TRANSACTION: what they say; nullopt = not said.
   std::optional<bool> read_only, deferrable;

@@ -237,6 +237,9 @@ void Classifier::create_as(const PgQuery__CreateTableAsStmt& s, const PgQuery__N
   const Effects effects = part(node);
   set(Verb::kDdl, Access::kWrite, effects.residue);
   if (effects.session_set_configs > 0) statement().residue |= kOpaque;
+  if (s.query != nullptr && s.query->node_case == PG_QUERY__NODE__NODE_EXECUTE_STMT) {
+    statement().name = s.query->execute_stmt->name;
+  }
   if (!is_temporary(target)) return;
   const bool dropped = s.into->on_commit == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DROP;
   set(Verb::kCreateTemp, Access::kWrite, dropped ? kNoResidue : kTempObject);

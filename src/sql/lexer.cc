@@ -250,6 +250,11 @@ std::optional<std::string> rename_prepared(std::string_view text, std::string_vi
   Token verb = lexer.next();
   if (lexer.is(verb, "explain")) {
     while (verb.kind != TokenKind::kEnd && !lexer.is(verb, "execute")) verb = lexer.next();
+  } else if (lexer.is(verb, "create")) {  // a table, perhaps itself called execute
+    for (bool as = false; verb.kind != TokenKind::kEnd && !(as && lexer.is(verb, "execute"));) {
+      as = lexer.is(verb, "as");
+      verb = lexer.next();
+    }
   }
   if (!lexer.is(verb, "execute") && !lexer.is(verb, "prepare") && !lexer.is(verb, "deallocate")) {
     return std::nullopt;

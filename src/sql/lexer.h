@@ -97,8 +97,8 @@ class Lexer {
 // whatever standard_conforming_strings says.
 std::string quote_literal(std::string_view text);
 
-// The text of a PREPARE, EXECUTE, EXPLAIN EXECUTE or DEALLOCATE with another statement's name,
-// which needs no quotes; nullopt = the text is none of them, or names none.
+// The text of a PREPARE, EXECUTE, EXPLAIN EXECUTE, CREATE ... AS EXECUTE or DEALLOCATE with another
+// statement's name, which needs no quotes; nullopt = the text is none of them, or names none.
 std::optional<std::string> rename_prepared(std::string_view text, std::string_view name);
 
 // Of EXPLAIN ROUTE <text>, which PostgreSQL does not know: the text; nullopt = it is something

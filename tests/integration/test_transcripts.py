@@ -192,6 +192,10 @@ SCRIPTS = {
         send(step("CREATE TEMP TABLE s (a int) ON COMMIT DELETE ROWS"), SYNC,
              step("INSERT INTO s VALUES (1)"), step("TABLE s"), SYNC, step("TABLE s"), SYNC,
              step("DROP TABLE s"), step("SELECT 1"), SYNC, step("TABLE s"), SYNC), ready(5)],
+    "tables made by statements of the protocol": [
+        send(parse("s", "SELECT $1::int AS n"), SYNC), ready(),
+        run("CREATE TEMP TABLE execute AS EXECUTE s(4)", "TABLE execute", "DROP TABLE execute",
+            "CREATE TEMP TABLE z AS EXECUTE none(4)", "CREATE TEMP TABLE z AS EXECUTE s")],
     "a timeout in a batch": [
         send(step("SET statement_timeout = '50ms'"), SYNC, step("SELECT 1"),
              step("SELECT pg_sleep(9)"), step("SELECT 2"), SYNC, step("SELECT 3"), SYNC), ready(3)],

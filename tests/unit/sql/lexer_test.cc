@@ -193,6 +193,9 @@ TEST_CASE("lexer: the name in EXECUTE is exchanged, and nothing else") {
   CHECK(sql::rename_prepared("DEALLOCATE p", "x") == "DEALLOCATE x");
   CHECK(sql::rename_prepared("DEALLOCATE PREPARE p;", "x") == "DEALLOCATE PREPARE x;");
   CHECK(sql::rename_prepared("DEALLOCATE prepare", "x") == "DEALLOCATE x");
+  CHECK(sql::rename_prepared("CREATE TEMP TABLE execute (a) AS EXECUTE p(1)", "x") ==
+        "CREATE TEMP TABLE execute (a) AS EXECUTE x(1)");
+  CHECK(sql::rename_prepared("CREATE TABLE execute AS SELECT p", "x") == std::nullopt);
   CHECK(sql::rename_prepared("EXPLAIN SELECT 1", "x") == std::nullopt);
   CHECK(sql::rename_prepared("EXECUTE", "x") == std::nullopt);
   CHECK(sql::rename_prepared("", "x") == std::nullopt);
