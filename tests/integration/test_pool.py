@@ -297,6 +297,7 @@ def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
         return most
 
     most = asyncio.run(all_of_them())
+    print(f"{sum(counts)} rounds, {min(counts)} to {max(counts)} each")
     assert min(counts) >= 1
     assert 0 < most <= 20
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == str(clients)
