@@ -59,13 +59,15 @@ class Cluster:
 
     def sql(self, number, text, database="app"):
         """Runs a statement as the superuser on one host and returns its rows. One that stood in
-        the way of a replica's replay was cancelled before it did anything, and is run again."""
+        the way of a replica's replay was cancelled, or its connection ended, before it did
+        anything, and is run again."""
         for left in reversed(range(10)):
             try:
                 with self.connect(number, database=database) as server:
                     return server.query(text)
-            except wire.ServerError as failed:
-                if failed.code != "40001" or number == 0 or not left:
+            except (wire.ServerError, wire.Closed) as failed:
+                in_the_way = getattr(failed, "code", "40001") == "40001"
+                if not in_the_way or number == 0 or not left:
                     raise
 
     def value(self, number, text, database="app"):
