@@ -45,8 +45,7 @@ char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 
 
 char Lexer::peek() const { return at(run_end(at_, kSpace)); }
 
-bool Lexer::is(const Token& token, std::string_view word) const {
-  if (token.kind != TokenKind::kWord || token.size() != word.size()) return false;
+bool Lexer::spells(const Token& token, std::string_view word) const {
   for (std::size_t i = 0; i < word.size(); ++i)
     if (lower(text_[token.begin + i]) != word[i]) return false;
   return true;
@@ -54,7 +53,9 @@ bool Lexer::is(const Token& token, std::string_view word) const {
 
 Token Lexer::token(TokenKind kind, std::size_t begin, std::size_t end) {
   at_ = end;
-  return {kind, begin, end};
+  return {.kind = kind,
+          .begin = static_cast<std::uint32_t>(begin),
+          .end = static_cast<std::uint32_t>(end)};
 }
 
 Token Lexer::next() {
@@ -123,7 +124,11 @@ Token Lexer::lex(std::size_t begin) {
   if (c == '.' && at(begin + 1) == '.') return token(TokenKind::kOperator, begin, begin + 2);
   if (c == ':' && (at(begin + 1) == ':' || at(begin + 1) == '='))
     return token(TokenKind::kOperator, begin, begin + 2);
-  if (has(c, kSelfChar)) return token(TokenKind::kSelf, begin, begin + 1);
+  if (has(c, kSelfChar)) {
+    Token self = token(TokenKind::kSelf, begin, begin + 1);
+    self.self = c;
+    return self;
+  }
   return token(TokenKind::kInvalid, begin, begin + 1);
 }
 

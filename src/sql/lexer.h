@@ -27,18 +27,20 @@ enum class TokenKind : std::uint8_t {
   kInvalid,    // unterminated string, name or comment; a byte that begins no token
 };
 
+// Fits in two registers: a text of PostgreSQL's is shorter than 1 GiB.
 struct Token {
   TokenKind kind = TokenKind::kEnd;
-  std::size_t begin = 0;
-  std::size_t end = 0;
+  char self = '\0';  // the character of a kSelf
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
 
   std::size_t size() const { return end - begin; }
 };
 
 class Lexer {
  public:
-  // `text` must outlive the lexer.
-  explicit Lexer(std::string_view text) : text_(text) {}
+  // `text` must outlive the lexer; of one longer than 4 GiB the rest is ignored.
+  explicit Lexer(std::string_view text) : text_(text.substr(0, UINT32_MAX)) {}
 
   // The next token; white space and comments are skipped. kEnd at the end, again and again.
   Token next();
@@ -50,10 +52,10 @@ class Lexer {
     return text_.substr(token.begin, token.size());
   }
   // True if `token` is the word, which must be given in lower case.
-  bool is(const Token& token, std::string_view word) const;
-  bool is(const Token& token, char self) const {
-    return token.kind == TokenKind::kSelf && text_[token.begin] == self;
+  bool is(const Token& token, std::string_view word) const {
+    return token.kind == TokenKind::kWord && token.size() == word.size() && spells(token, word);
   }
+  bool is(const Token& token, char self) const { return token.self == self; }
 
   // From now on, the insides of skipped block comments are appended to `comments`.
   void collect_comments(std::vector<std::string_view>* comments) { comments_ = comments; }
@@ -62,6 +64,7 @@ class Lexer {
   std::size_t work() const { return work_; }
 
  private:
+  bool spells(const Token& token, std::string_view word) const;
   // Where characters of these classes end.
   std::size_t run_end(std::size_t begin, std::uint8_t classes) const;
   bool skip_space();  // false: a comment that does not end

@@ -1,11 +1,14 @@
 #include "sql/shape.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "sql/hint.h"
 
 namespace sql {
 namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 bool is_constant_word(const Lexer& lexer, const Token& token) {
   return lexer.is(token, "null") || lexer.is(token, "true") || lexer.is(token, "false") ||
@@ -93,7 +96,9 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
   text_ = text;
   lexer_ = Lexer(text);
   options_ = options;
-  out_.text.clear();
+  // Room for a space behind each character, which is more than nearly all texts take.
+  out_.text.resize(std::min(2 * text.size(), Shape::kKeyMax));
+  written_ = 0;
   out_.reduced.clear();
   out_.hash = 0;
   out_.valid = true;
@@ -117,8 +122,8 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
   if (copied_ > 0) out_.reduced += text_.substr(copied_);
   out_.hints = find_hints(text_);
   out_.mentions_state = words_.found();
-  hash_in(out_.text);
-  if (folded_) out_.text.clear();
+  hash_in(written());
+  out_.text.resize(folded_ ? 0 : written_);
   if (out_.hash == 0) out_.hash = 1;
   return out_;
 }
@@ -126,15 +131,17 @@ const Shape& Shaper::shape(std::string_view text, ShapeOptions options) {
 void Shaper::step(const Token& token) {
   if (token.kind == TokenKind::kInvalid) out_.valid = false;
   if (options_.state_words) words_.see(lexer_, token);
-  values_state(token);
+  if (rows_.active || lexer_.is(token, "values")) values_state(token);
   const Token before = last_;
   if (!folds_sign(token)) write_token(token);
   if (token.kind == TokenKind::kSelf) bracket(token, before);
-  if (out_.text.size() > Shape::kKeyMax && !rows_.active) {
-    hash_in(out_.text);
-    out_.text.clear();
-    folded_ = true;
-  }
+  if (written_ > Shape::kKeyMax && !rows_.active) fold();
+}
+
+void Shaper::fold() {
+  hash_in(written());
+  written_ = 0;
+  folded_ = true;
 }
 
 // Before `token` is written: may it begin or end rows of VALUES?
@@ -145,7 +152,7 @@ void Shaper::values_state(const Token& token) {
     const bool starts = last_.kind == TokenKind::kWord || lexer_.is(last_, ',');
     if (opens && starts) {
       rows_.row_open = true;
-      rows_.begin = out_.text.size();
+      rows_.begin = written_;
       rows_.reduced = out_.reduced.size();
       rows_.copied = copied_;
       return;
@@ -175,7 +182,7 @@ void Shaper::bracket(const Token& token, const Token& before) {
   Lexer ahead = lexer_;
   std::size_t first_end = 0;
   if (!constants_follow(ahead, first_end)) return;
-  write("$");
+  write('$');
   lexer_ = ahead;
   drop(first_end, ahead.next().begin);
 }
@@ -200,18 +207,17 @@ bool Shaper::constants_follow(Lexer& ahead, std::size_t& first_end) {
 
 void Shaper::row_closed(const Token& token) {
   rows_.row_open = false;
-  const std::string_view written = out_.text;
   const bool again = rows_.last_end != kNowhere &&
-                     written.substr(rows_.begin) ==
-                         written.substr(rows_.last_begin, rows_.last_end - rows_.last_begin);
+                     written().substr(rows_.begin) ==
+                         written().substr(rows_.last_begin, rows_.last_end - rows_.last_begin);
   if (again) {
-    out_.text.resize(rows_.last_end);
+    written_ = rows_.last_end;
     out_.reduced.resize(rows_.reduced);
     copied_ = rows_.copied;
     drop(rows_.last_text_end, token.end);
   } else {
     rows_.last_begin = rows_.begin;
-    rows_.last_end = out_.text.size();
+    rows_.last_end = written_;
   }
   rows_.last_text_end = token.end;
 }
@@ -231,33 +237,38 @@ bool Shaper::folds_sign(const Token& token) const {
   return ahead.next().kind == TokenKind::kNumber;
 }
 
-void Shaper::write(std::string_view piece) {
-  out_.text += piece;
-  out_.text += ' ';
+char* Shaper::room(std::size_t bytes) {
+  if (out_.text.size() - written_ < bytes + 1) out_.text.resize(2 * out_.text.size() + bytes + 1);
+  char* const begin = out_.text.data() + written_;
+  begin[bytes] = ' ';
+  written_ += bytes + 1;
+  return begin;
 }
+
+void Shaper::write(char c) { *room(1) = c; }
 
 void Shaper::write_token(const Token& token) {
   last_ = token;
   switch (token.kind) {
     case TokenKind::kWord: {
-      const std::size_t begin = out_.text.size();
-      write(lexer_.text(token));
-      for (std::size_t i = begin; i < out_.text.size(); ++i) {
-        char& c = out_.text[i];
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-      }
+      const std::string_view word = lexer_.text(token);
+      std::ranges::transform(word, room(word.size()), lower);
       return;
     }
+    case TokenKind::kSelf:
+      return write(token.self);
     case TokenKind::kString:
     case TokenKind::kNumber:
     case TokenKind::kParameter:
-      return write("$");  // which alone is no token of PostgreSQL's
+      return write('$');  // which alone is no token of PostgreSQL's
     case TokenKind::kQuotedName:
-    case TokenKind::kOperator:
-    case TokenKind::kSelf:
-      return write(lexer_.text(token));
+    case TokenKind::kOperator: {
+      const std::string_view text = lexer_.text(token);
+      std::ranges::copy(text, room(text.size()));
+      return;
+    }
     case TokenKind::kInvalid:
-      return write("\\");  // its text may be a literal that lacks its end
+      return write('\\');  // its text may be a literal that lacks its end
     case TokenKind::kEnd:
       return;
   }

@@ -70,8 +70,12 @@ class Shaper {
     return lexer.work() > options_.work_max || effort_ / 3 > options_.tokens_max;
   }
   void drop(std::size_t from, std::size_t to);
-  void write(std::string_view piece);
+  // Makes room for so many bytes and a space behind what is written.
+  char* room(std::size_t bytes);
+  void write(char c);
   void write_token(const Token& token);
+  void fold();
+  std::string_view written() const { return std::string_view(out_.text).substr(0, written_); }
   bool folds_sign(const Token& token) const;
   void hash_in(std::string_view bytes);
 
@@ -82,10 +86,11 @@ class Shaper {
   ShapeOptions options_;
   Token last_;  // what was written last
   Rows rows_;
-  std::size_t depth_ = 0;   // of brackets
-  std::size_t effort_ = 0;  // three for a token, one for a constant in a list
-  std::size_t copied_ = 0;  // of text_, into out_.reduced
-  bool folded_ = false;     // out_.text has been hashed and cleared at least once
+  std::size_t written_ = 0;  // of out_.text, which is longer until the end
+  std::size_t depth_ = 0;    // of brackets
+  std::size_t effort_ = 0;   // three for a token, one for a constant in a list
+  std::size_t copied_ = 0;   // of text_, into out_.reduced
+  bool folded_ = false;      // out_.text has been hashed and cleared at least once
 };
 
 }  // namespace sql
