@@ -104,6 +104,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // The server, which owes nothing, is not needed any more: true when the client has let it go.
   bool part_from_server();
   void on_releasable();  // the server owes nothing and is in no transaction
+  void on_flushed();     // the server owes nothing, a batch is open
   void write_made_up(const session::Entry& entry);
 
   std::string who() const;  // for logs: id, db/user, address
@@ -144,6 +145,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool large = false;                // must be sent before it is whole
     bool flush = false, sync = false;  // what it ends with
     bool empty_batch = false;          // a Sync or Flush and nothing else
+    bool runs = false;                 // has a Bind or an Execute
     bool closes = false;               // a named statement
     bool old_unnamed = false;          // binds an unnamed statement that it did not parse
     sql::AnalysisPtr analysis;         // of a Query
@@ -198,6 +200,9 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t hold();
   bool may_pipeline();
   bool is_as_fresh();
+  bool may_write_later();
+  bool may_leave_batch() const;
+  std::size_t go_on_behind_flush(protocol::Bytes in);
   std::size_t drop_copy(protocol::Bytes in);
   bool answers_will_come() const;
   std::size_t bad_message(char type);
@@ -357,6 +362,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool discard_message_ = false;   // the ledger refused the latest message
   bool force_forward_ = false;     // the next message goes to the server at hand
   bool held_ = false;              // input waits for what is in flight
+  bool prepares_only_ = false;     // a batch is open, in which nothing has run
   bool refused_ = false;           // the rest of a refused request is to be skipped
   bool terminated_ = false;        // said goodbye
   protocol::Buffer again_;         // to be run again: input from the next round on

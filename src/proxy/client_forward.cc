@@ -57,6 +57,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
                    status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;
+  prepares_only_ = gathered_.flush && !gathered_.runs;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
     server->rerun.sent(in.first(bytes), rerun_kind());

@@ -328,6 +328,10 @@ void Client::on_releasable() {
   if (!in_.empty() || held_) worker_.run_soon(*this);
 }
 
+void Client::on_flushed() {
+  if (held_) worker_.run_soon(*this);
+}
+
 bool Client::part_from_server() {
   if (opaque_ || !pins.empty() || pools_->mode == config::PoolMode::kSession) return false;
   server->client = nullptr;

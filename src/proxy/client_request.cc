@@ -58,6 +58,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   if (server != nullptr && gathered_.attached) return send_gathered(in);
   // A Sync at the front belongs to what is in flight: a COPY swallowed the one before it.
   const bool sync = static_cast<char>(in[0]) == protocol::frontend::kSync;
+  if (!sync && may_leave_batch()) return go_on_behind_flush(in);
   if (server != nullptr && (is_bound() || (sync && !server->exchange.empty()))) {
     // What changes the session's state must have done so before the next request is looked at.
     if (!in_flight_plain_ && !server->exchange.batch_open() && !server->exchange.empty() &&
@@ -102,9 +103,9 @@ std::size_t Client::hold() {
 }
 
 bool Client::may_pipeline() {
-  const bool fits = server->on_primary() ||
-                    (!gathered_.needs_primary && gathered_.access != sql::Access::kWrite &&
-                     gathered_.hints.route != sql::Hint::kPrimary);
+  const bool fits = server->on_primary() || (!gathered_.needs_primary && !may_write_later() &&
+                                             gathered_.access != sql::Access::kWrite &&
+                                             gathered_.hints.route != sql::Hint::kPrimary);
   return fits && is_as_fresh() && terms() == in_flight_terms_ && in_flight_plain_ &&
          gathered_.plain && !gathered_.large && server->exchange.size() < kMaxPipelined;
 }
@@ -115,6 +116,39 @@ bool Client::is_as_fresh() {
   const auto level = consistency();
   return level == in_flight_level_ && level != config::Consistency::kStrong &&
          gathered_.hints.min_lsn == 0;
+}
+
+// Whether what comes behind this request, in the same implicit transaction, may be a write: one
+// that has begun to run on a replica cannot be moved then.
+bool Client::may_write_later() {
+  return gathered_.flush && gathered_.runs && !is_read_only_by_default() &&
+         gathered_.hints.route != sql::Hint::kReplica && own_.route != sql::Hint::kReplica &&
+         terms().route != sql::Hint::kReplica;
+}
+
+// The open batch is on a replica, and so far nothing in it has run: what was prepared is known, so
+// the rest may go elsewhere.
+bool Client::may_leave_batch() const {
+  return prepares_only_ && server != nullptr && !server->on_primary() && status_ == 'I' &&
+         pins.empty() && server->exchange.batch_open() && !server->exchange.skipping() &&
+         pools_->mode != config::PoolMode::kSession;
+}
+
+// asyncpg prepares with Parse, Describe, Flush. What comes next may be of any kind.
+std::size_t Client::go_on_behind_flush(protocol::Bytes in) {
+  if (!gather(in) || !is_open() || state_ == State::kClosing) return 0;
+  const bool answered = server->exchange.empty();
+  if (may_pipeline()) {
+    if (answered) server->rerun.clear();  // the client can send all that matters again
+    return send_gathered(in);
+  }
+  if (!answered) return hold();
+  Server& left = *std::exchange(server, nullptr);
+  set_state(State::kIdle);
+  left.exchange.expect({.what = session::Expect::kSync, .fate = session::Fate::kSwallow});
+  protocol::write_sync(left.made());
+  worker_.on_client_left(left, Worker::Leaving::kPolitely);
+  return on_some_bytes(in);
 }
 
 // Copy data that comes after its COPY has failed: PostgreSQL ignores it, too.
@@ -242,7 +276,11 @@ void Client::gather_frame(const protocol::Frame& frame) {
       join(gathered_.last_parse.get());
       break;
     }
+    case protocol::frontend::kExecute:
+      gathered_.runs = true;
+      break;
     case protocol::frontend::kBind:
+      gathered_.runs = true;
       if (const auto bind = protocol::decode_bind(frame.body)) {
         join(analysis_of(bind->statement));
         const bool parsed_here = gathered_.last_parse && gathered_.last_parse_name.empty();

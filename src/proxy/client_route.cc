@@ -51,7 +51,7 @@ sql::Access Client::routed_access() {
   if (pinned_by_mode && own_.route != sql::Hint::kReplica) return sql::Access::kWrite;
   // SHOW weir.lsn is asked where all is that it shall cover.
   const bool covers = !gathered_.asks_lsn || consistency() != config::Consistency::kEventual;
-  const bool primary = gathered_.needs_primary || next_ == Where::kPrimary ||
+  const bool primary = gathered_.needs_primary || may_write_later() || next_ == Where::kPrimary ||
                        is_serializable_by_default() || !covers;
   return primary ? sql::Access::kWrite : gathered_.access;
 }

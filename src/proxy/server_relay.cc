@@ -105,6 +105,8 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
   // Only now: a client that is granted this server may write to it at once.
   if (is_open() && client != nullptr && exchange.releasable() && stream_left_ == 0) {
     client->on_releasable();
+  } else if (is_open() && client != nullptr && exchange.empty() && exchange.batch_open()) {
+    client->on_flushed();
   } else if (is_open() && client == nullptr && exchange.empty() &&
              pool_state() == pool::Server::State::kLeased) {
     // An idle server that only had something to say is in the pool already.

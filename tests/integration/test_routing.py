@@ -5,7 +5,7 @@ import pytest
 
 from support import wire
 from support.cluster import fresh_name, wait_until
-from support.wire import SYNC, bind, execute, parse
+from support.wire import FLUSH, SYNC, bind, describe, execute, parse, query
 
 PORT = "inet_server_port()"
 # So that reads are spread: by default they stay where their session has read last.
@@ -381,3 +381,76 @@ def test_weights(start_weir, cluster):
     with weir.connect(**EVENTUAL) as client:
         seen = Counter(host_of(cluster, client) for _ in range(800))
     assert seen[0] == 0 and 2.0 < seen[2] / seen[1] < 4.5
+
+
+# --- batches with Flush in them ---------------------------------------------------------------
+
+
+def described(client, sql, name=""):
+    """Parse, Describe, Flush: how asyncpg begins whatever it has not prepared yet."""
+    client.send(parse(name, sql), describe("S", name), FLUSH)
+    return [client.read_noting().type for _ in range(3)]
+
+
+def step(sql):
+    return parse("", sql) + bind("", "") + execute()
+
+
+def rows_of(messages):
+    return [message.values()[0] for message in messages if message.type == "D"]
+
+
+def test_a_write_behind_a_described_read_goes_to_the_primary(cluster, client, table):
+    """asyncpg's copy_records_to_table(): it looks at the table, and copies, without a Sync."""
+    for number in range(12):
+        assert described(client, f"SELECT v FROM {table} LIMIT 1", f"s{number}") == ["1", "t", "T"]
+        client.send(query(f"INSERT INTO {table} VALUES ({number}, 'x')"))
+        client.read_until_ready()
+    for number in range(12, 24):
+        described(client, f"SELECT {number} FROM {table} LIMIT 1")
+        client.send(step(f"INSERT INTO {table} VALUES ({number}, 'x')"), SYNC)
+        client.read_until_ready()
+    assert cluster.sql(0, f"SELECT count(*) FROM {table}") == [["24"]]
+
+
+def test_what_was_described_is_read_on_replicas(cluster, client):
+    seen = Counter()
+    for number in range(24):
+        assert described(client, f"SELECT {PORT}, {number}", f"s{number}") == ["1", "t", "T"]
+        client.send(bind("", f"s{number}"), execute(), SYNC)
+        seen[cluster.number_of(rows_of(client.read_until_ready())[0])] += 1
+    assert seen[0] == 0 and seen[1] + seen[2] == 24
+
+
+def test_described_and_written_in_one_go(cluster, client, table):
+    """The answers to the first part are still to come when the write is there."""
+    for number in range(12):
+        client.send(parse(f"s{number}", f"SELECT v FROM {table}"), describe("S", f"s{number}"),
+                    FLUSH, step(f"INSERT INTO {table} VALUES ({number}, 'x')"), SYNC)
+        assert [message.type for message in client.read_until_ready()] == list("1tT12CZ")
+    assert cluster.sql(0, f"SELECT count(*) FROM {table}") == [["12"]]
+
+
+def test_a_write_behind_a_read_and_a_flush(cluster, client, table):
+    """Both are of one implicit transaction: nobody knows yet that it writes."""
+    for number in range(12):
+        client.send(step(f"SELECT {PORT}"), FLUSH)
+        got = [client.read_noting() for _ in range(4)]
+        assert cluster.number_of(got[2].values()[0]) == 0
+        client.send(step(f"INSERT INTO {table} VALUES ({number}, 'x')"), SYNC)
+        client.read_until_ready()
+    assert cluster.sql(0, f"SELECT count(*) FROM {table}") == [["12"]]
+    client.query("SET weir.route TO 'replica'")
+    client.send(step(f"SELECT {PORT}"), FLUSH, SYNC)
+    assert cluster.number_of(rows_of(client.read_until_ready())[0]) != 0
+
+
+def test_an_error_behind_a_described_read(client, table):
+    """It was sent elsewhere: nothing of the batch before it is undone, since nothing was done."""
+    for _ in range(6):
+        described(client, f"SELECT v FROM {table} LIMIT 1")
+        client.send(step("SELECT no_such_column"), FLUSH)
+        assert client.read_noting().fields()["C"] == "42703"
+        client.send(step("SELECT 1"), SYNC)
+        assert client.read_until_ready()[-1].type == "Z"
+        assert client.query("SELECT 7")[-1][0] == "7"
