@@ -232,7 +232,8 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
 
 bool Client::quiet() const {
   if (state_ == State::kReplicating) return true;
-  return server == nullptr && !waiting() && in_.empty() &&
+  const bool owed = server != nullptr && (status_ != 'I' || !server->exchange.releasable());
+  return !owed && !waiting() && in_.empty() &&
          (state_ == State::kIdle || state_ == State::kStartup || state_ == State::kConsole);
 }
 

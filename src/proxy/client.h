@@ -42,7 +42,7 @@ class Client final : public net::Connection, public pool::Waiter {
     kLookup,       // auth_query is under way
     kPassword,     // asked for a password or a SASL message
     kWelcome,      // logged in; a server is asked what to tell the client
-    kIdle,         // no request, no server (unless pinned or in a transaction)
+    kIdle,         // no request, no transaction, and no server (unless pinned)
     kWaiting,      // its request waits for a server connection
     kActive,       // a request is in flight
     kReplicating,  // all bytes pass between it and a server of its own

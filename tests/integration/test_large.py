@@ -78,6 +78,22 @@ def test_memory_stays_small_with_a_large_row(weir):
         assert weir.memory_kib() - before < SMALL_KIB
 
 
+@pytest.mark.parametrize("pinned", [False, True])
+def test_memory_stays_small_behind_a_slow_query(weir, pinned):
+    """200 MB of requests wait in the client's socket, also when it keeps its connection."""
+    with weir.connect() as client:
+        client.query("CREATE TEMP TABLE IF NOT EXISTS kept_here()" if pinned else "SELECT 1")
+        before = weir.memory_kib()
+        client.send(query("SELECT pg_sleep(20)"))
+        client.socket.settimeout(0.5)
+        request = query(f"SELECT 1 -- {'x' * 20_000}")
+        with pytest.raises(TimeoutError):
+            for _ in range(10_000):
+                client.send(request)
+        assert weir.memory_kib() - before < SMALL_KIB
+        client.drop()
+
+
 def test_message_beyond_the_limit(start_weir):
     weir = start_weir({"limits": {"message_bytes": 1 * MB}})
     with weir.connect() as client:

@@ -217,6 +217,24 @@ def test_drain_lets_transactions_finish(start_weir, cluster, table):
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "2"
 
 
+def test_drain_does_not_wait_for_sessions_that_keep_their_connection(start_weir):
+    """They listen, have a temporary table, or their mode has it so; nothing is under way."""
+    weir = start_weir({"databases": {"app": {}, "kept": {"dbname": "app", "pool_mode": "session"}}})
+    listening, with_table, kept = weir.connect(), weir.connect(), weir.connect(database="kept")
+    listening.query("LISTEN x")
+    with_table.query("CREATE TEMP TABLE t()")
+    kept.query("SELECT 1")
+    in_transaction = weir.connect()
+    in_transaction.query("CREATE TEMP TABLE u(); BEGIN; SELECT 1")
+    weir.signal(signal.SIGTERM)
+    for client in (listening, with_table, kept):
+        assert [got.fields()["C"] for got in client.expect_closed() if got.type == "E"] == ["57P01"]
+    assert weir.process.poll() is None
+    in_transaction.query("COMMIT")
+    in_transaction.expect_closed()
+    assert weir.wait_exit(5) == 0
+
+
 def test_drain_has_a_deadline(start_weir):
     weir = start_weir({"timeouts": {"drain": "500ms"}})
     with weir.connect() as client:

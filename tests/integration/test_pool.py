@@ -186,6 +186,32 @@ def test_query_timeout(start_weir):
         assert client.value("SELECT 1") == "1"
 
 
+@pytest.mark.parametrize("how", ["pinned", "session mode"])
+def test_timeouts_of_sessions_that_keep_their_connection(start_weir, table, how):
+    """They run from request to request, as for any other."""
+    config = {"timeouts": {"client_idle": "1500ms", "query": "1200ms",
+                           "idle_in_transaction": "600ms"}}
+    weir = start_weir({**config, **({"pool_mode": "session"} if how != "pinned" else {})})
+
+    def kept():
+        client = weir.connect()
+        client.query("CREATE TEMP TABLE kept_here()" if how == "pinned" else "SELECT 1")
+        return client
+
+    def end_of(client):
+        return [got.fields()["C"] for got in client.expect_closed() if got.type == "E"]
+
+    with kept() as busy, kept() as slow, kept() as idle, kept() as sleeper:
+        sleeper.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+        slow.send(wire.query("SELECT pg_sleep(20)"))
+        for _ in range(4):
+            busy.query("SELECT pg_sleep(0.6)")
+        assert end_of(slow) == ["57014"]
+        assert end_of(idle) == ["57P05"]
+        assert end_of(sleeper) == ["25P03"]
+        assert busy.value("SELECT 1") == "1"
+
+
 def test_a_slow_client_does_not_hold_up_others(start_weir):
     """A reader that stops reading keeps its own connection, and no one else's."""
     weir = start_weir({"pool": {"size": 2}})
