@@ -335,6 +335,7 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
   mutable std::uint64_t settings_as_of_ = 0;    // settings_.hash() of these two:
   mutable bool serializable_ = false;           // by default
+  mutable bool creates_in_temp_ = false;        // search_path begins with pg_temp
   mutable sql::Names names_ = sql::Names::kDefaultPath;
   session::ClientStatements statements_;
   std::vector<std::string> sql_prepared_;  // names that PREPARE gave

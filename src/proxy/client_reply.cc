@@ -92,6 +92,9 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
       server->note_sequences_discarded();
     }
   }
+  if (statement.verb == sql::Verb::kCreateTemp || (statement.residue & sql::kTempObject) != 0) {
+    server->had_temp = true;
+  }
   if (const auto left = pinning_residue(statement)) {
     pins.add(left, worker_.loop().now(), analysis.why);
     server->dirty = true;
@@ -311,6 +314,7 @@ void Client::on_releasable() {
   if (state_ == State::kClosing || state_ == State::kClosed || server == nullptr) return;
   if (opaque_ || (recheck_ && !pins.empty())) {
     server->settings_unknown = server->settings_unknown || opaque_;
+    server->had_temp = server->had_temp || opaque_;
     opaque_ = recheck_ = false;
     server->probing = true;
     server->inject_query(probe(), kNoteProbe);

@@ -353,9 +353,11 @@ void Client::note_settings() const {
   const std::string* path = settings_.find("search_path");
   const bool moved = path != nullptr || settings_.find("role") != nullptr ||
                      settings_.find("session_authorization") != nullptr;
+  const std::string names = path != nullptr ? absl::AsciiStrToLower(*path) : std::string();
+  const std::size_t temp = names.find("pg_temp");  // the first one, or one with a longer name
+  creates_in_temp_ = temp != std::string::npos && names.find(',') > temp;
   // Where it is not named pg_catalog comes first.
-  const bool named =
-      path != nullptr && absl::StrContains(absl::AsciiStrToLower(*path), "pg_catalog");
+  const bool named = absl::StrContains(names, "pg_catalog");
   names_ = named   ? sql::Names::kEverything
            : moved ? sql::Names::kAnywhere
                    : sql::Names::kDefaultPath;

@@ -189,9 +189,12 @@ void Client::wait_in(HostPool& pool) {
   }
 }
 
-// A library stays loaded for as long as its connection is open.
+// A library stays loaded for as long as its connection is open. So does a temporary schema, and who
+// names it first would create it: that is what PREPARE TRANSACTION then refuses.
 bool Client::is_too_used(const Server& found) const {
-  return found.has_served && (next_ == Where::kNew || gathered_.loads);
+  note_settings();
+  return (found.has_served && (next_ == Where::kNew || gathered_.loads)) ||
+         (found.had_temp && creates_in_temp_);
 }
 
 // The lease begins: the server gets what it lacks of the session's settings.
@@ -213,6 +216,7 @@ void Client::attach(Server& with) {
   in_flight_level_ = consistency();
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
+  with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());
   gathered_.attached = gathered_.complete;
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);

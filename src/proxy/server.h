@@ -95,6 +95,7 @@ class Server final : public net::Connection, public pool::Server {
   bool probing = false;           // what its client left on it is being asked
   bool abandoned = false;         // its client went without a word: what runs is to be cancelled
   bool has_served = false;        // a client has had it
+  bool had_temp = false;          // it may have a temporary schema, even if nothing is in it
   // The client that last wrote here; 0 = none since the connection knows of no sequence.
   static constexpr std::uint64_t kNobody = UINT64_MAX;  // it is gone
   std::uint64_t last_writer = 0;

@@ -430,3 +430,21 @@ def test_statement_mode_refuses_transactions(start_weir):
         with pytest.raises((wire.ServerError, wire.Closed)):
             client.query("BEGIN")
             client.query("SELECT 1")
+
+
+def test_naming_an_empty_temporary_schema_first(start_weir):
+    """It creates the schema, and such a transaction cannot be prepared; that a connection has one
+    from another session must not show."""
+    weir = start_weir({"pool": {"size": 1}})
+    with weir.connect() as other:
+        other.query("CREATE TEMP TABLE t(); DROP TABLE t")
+    for path in ("pg_temp", "'pg_temp', public", "\"pg_temp\""):
+        with weir.connect() as client:
+            client.query(f"SET search_path TO {path}")
+            client.query("BEGIN")
+            assert client.value("SELECT current_schema() ~ 'pg_temp'") == "t"
+            with pytest.raises(wire.ServerError) as failed:
+                client.query("PREPARE TRANSACTION 'temp_schema'")
+            assert failed.value.code == "0A000"
+            client.query("ROLLBACK")
+            assert client.value("SHOW search_path").replace("'", "").startswith(("pg_temp", '"pg'))
