@@ -94,11 +94,14 @@ WHERE (p.oid >= 16384 OR p.provolatile = 'v'
     OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
   AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype))";
 
-// Whether every session starts with the search_path that PostgreSQL is delivered with.
-constexpr const char* kDefaultPath = R"(
+// Whether every session starts with the search_path that PostgreSQL is delivered with; a hash of
+// what any database's sessions start with.
+constexpr const char* kDefaults = R"(
 SELECT reset_val = '"$user", public' AND NOT EXISTS (SELECT FROM pg_db_role_setting,
   unnest(setconfig) AS one WHERE one LIKE 'search_path=%' AND setdatabase IN (0,
-    (SELECT oid FROM pg_database WHERE datname = current_database())))
+    (SELECT oid FROM pg_database WHERE datname = current_database()))),
+  (SELECT hashtextextended(coalesce(string_agg(concat_ws(' ', setdatabase, setrole, setconfig),
+    ';' ORDER BY setdatabase, setrole), ''), 0) FROM pg_db_role_setting)
 FROM pg_settings WHERE name = 'search_path')";
 
 // 0 = it is none.
@@ -290,6 +293,13 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
   if (news) feed.version_.fetch_add(1, std::memory_order_release);
 }
 
+// After a statement that passed through a proxy this notes it once more: something else may have
+// changed as well.
+void CatalogReader::note_defaults(std::string_view hash) {
+  if (!defaults_hash_.empty() && defaults_hash_ != hash) defaults_.note_change(read_clock());
+  defaults_hash_ = hash;
+}
+
 absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   const cluster::SnapshotPtr snapshot = monitor_.snapshot();
   if (snapshot->primary < 0) return absl::UnavailableError("no primary");
@@ -306,10 +316,14 @@ absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
     const auto done = connection->execute(sql, {}, deadline);
     if (!done.ok()) return done.status();
   }
-  const auto path = connection->execute(kDefaultPath, {}, deadline);
-  if (!path.ok()) return path.status();
+  const auto defaults = connection->execute(kDefaults, {}, deadline);
+  if (!defaults.ok()) return defaults.status();
+  if (defaults->count() != 1 || defaults->columns() != 2) {
+    return absl::UnavailableError("not an answer of PostgreSQL's");
+  }
+  note_defaults(defaults->value(0, 1).value_or(""));
   CatalogReading reading;
-  reading.scope.default_path = path->count() == 1 && path->value(0, 0) == "t";
+  reading.scope.default_path = defaults->value(0, 0) == "t";
   std::size_t bytes = 0;
   for (bool more = true; more && reading.scope.unread == 0;) {
     const auto rows = connection->execute(kFetch, {}, deadline);

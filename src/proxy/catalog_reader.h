@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "config/config.h"
 #include "proxy/libpq_connection.h"
 #include "proxy/monitor.h"
+#include "proxy/session_defaults.h"
 #include "sql/catalog.h"
 
 namespace proxy {
@@ -77,6 +79,8 @@ class CatalogReader {
   // Read soon, if it is new, and again every monitor.catalog_interval.
   std::shared_ptr<CatalogFeed> feed(const std::string& dbname);
 
+  SessionDefaults& defaults() { return defaults_; }
+
  private:
   friend class CatalogFeed;
 
@@ -84,6 +88,7 @@ class CatalogReader {
   void wake();
   void refresh(const std::string& dbname, CatalogFeed& feed);
   absl::StatusOr<CatalogReading> read(const std::string& dbname);
+  void note_defaults(std::string_view hash);
 
   const config::Cluster& config_;
   const ClusterMonitor& monitor_;
@@ -93,7 +98,10 @@ class CatalogReader {
   std::condition_variable woken_up_;
   bool woken_ = false;
   std::map<std::string, std::shared_ptr<CatalogFeed>> feeds_;  // by database
-  std::string failure_;                                        // the thread's: last logged
+  SessionDefaults defaults_;
+  // The thread's.
+  std::string failure_;        // last logged
+  std::string defaults_hash_;  // of the last reading; "" = none yet
 };
 
 }  // namespace proxy

@@ -182,6 +182,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void enter_console();
   void send_welcome(const ServerParameters& parameters);
   std::string welcome_key() const;
+  const ServerParameters* known_welcome() const;  // null = none
   static std::string clean_application_name(std::string_view name);
   std::size_t on_console_bytes(protocol::Bytes in);
   void on_console_reply(protocol::Bytes bytes, bool close_it);
@@ -378,6 +379,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool wrote_ = false;
   bool read_fresh_ = false;          // what is in flight reads data, and later reads go by that
   bool defined_ = false;             // its transaction has changed definitions
+  bool altered_defaults_ = false;    // and what sessions start with
   std::uint64_t wrote_on_ = 0;       // the server where it wrote last
   std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
   std::string bad_setting_;          // the same

@@ -224,8 +224,9 @@ void Client::log_in() {
   use_pools(replicates ? replication_pools(*database)
                        : worker_.pool_set(*database, database_, user_));
   pools_->stats.client_login_count++;
-  const auto known = pools_->welcomes.find(welcome_key());
-  if (known != pools_->welcomes.end()) return send_welcome(known->second);
+  as_of_ =
+      pools_->defaults().changed();  // replicas that have not replayed it begin with older ones
+  if (const auto* known = known_welcome()) return send_welcome(*known);
   set_state(State::kWelcome);
   request_since_ = worker_.loop().now();
   gathered_ = {};
@@ -243,13 +244,23 @@ std::string Client::welcome_key() const {
   return key;
 }
 
+const ServerParameters* Client::known_welcome() const {
+  if (const auto version = pools_->defaults().version(); pools_->welcomes_of != version) {
+    pools_->welcomes.clear();
+    pools_->welcomes_of = version;
+  }
+  const auto known = pools_->welcomes.find(welcome_key());
+  return known == pools_->welcomes.end() ? nullptr : &known->second;
+}
+
 void Client::on_settings_applied() {
   if (state_ != State::kWelcome) return;
   if (replication_ != Replication::kNone) return begin_replication();
   if (pools_->welcomes.size() >= kMaxWelcomes) pools_->welcomes.clear();
-  auto& welcome = pools_->welcomes[welcome_key()];
-  welcome = server->parameters;
-  send_welcome(welcome);
+  if (!server->opened_early && server->defaults_of == pools_->welcomes_of) {
+    pools_->welcomes[welcome_key()] = server->parameters;
+  }
+  send_welcome(server->parameters);
 }
 
 void Client::send_welcome(const ServerParameters& parameters) {

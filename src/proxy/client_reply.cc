@@ -77,6 +77,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
              ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
   defined_ = defined_ || statement.verb == sql::Verb::kDdl;
+  altered_defaults_ = altered_defaults_ || statement.sets_defaults;
   if (statement.verb == sql::Verb::kPrepare) sql_prepared_.push_back(statement.name);
   if (statement.verb == sql::Verb::kDeallocate) on_deallocated(statement.name);
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
@@ -190,6 +191,8 @@ void Client::on_ready_for_query(char status) {
     transaction_since_ = now;
     portals_.clear();
     if (wrote_ || read_fresh_) note_end_of_transaction();
+    // Not now(): that was read before the reply was.
+    if (std::exchange(altered_defaults_, false)) pools_->defaults().note_change(net::read_clock());
     if (std::exchange(defined_, false)) pools_->catalog_feed->on_definitions_changed();
   }
   if (held_ || !in_.empty()) worker_.run_soon(*this);

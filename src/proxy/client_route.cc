@@ -193,7 +193,8 @@ void Client::wait_in(HostPool& pool) {
 // names it first would create it: that is what PREPARE TRANSACTION then refuses.
 bool Client::is_too_used(const Server& found) const {
   note_settings();
-  return (found.has_served && (next_ == Where::kNew || gathered_.loads)) ||
+  return (found.is_outdated() && found.last_writer != id) ||
+         (found.has_served && (next_ == Where::kNew || gathered_.loads)) ||
          (found.had_temp && creates_in_temp_);
 }
 

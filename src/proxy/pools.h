@@ -64,6 +64,7 @@ class PoolSet {
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
   // The latest of the database; null = not known. Valid until the next call.
   const sql::Catalog* catalog() const;
+  SessionDefaults& defaults() const { return cluster->catalogs.defaults(); }
   const ServerParameters startup;                   // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
@@ -71,6 +72,7 @@ class PoolSet {
   bool retired = false;         // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;
+  std::uint64_t welcomes_of = 0;  // SessionDefaults::version()
   route::Router router;
   Stats& stats;  // of the database, in this worker
 

@@ -140,4 +140,10 @@ void Server::pump() {
   }
 }
 
+bool Server::is_outdated() const {
+  const SessionDefaults& defaults = pool_.set.defaults();
+  return defaults_of != defaults.version() ||
+         (opened_early && defaults.are_on(pool_.host, pool_.set.snapshot()));
+}
+
 }  // namespace proxy

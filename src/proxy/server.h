@@ -72,13 +72,18 @@ class Server final : public net::Connection, public pool::Server {
   bool uses_tls() const { return stream_.is_tls(); }
   // As the latest snapshot has it: everything may be sent here.
   bool on_primary() const { return pool_.set.snapshot().primary == static_cast<int>(pool_.host); }
+  // What its sessions start with has changed since it was opened: nobody is to get it any more, but
+  // for the session that it is kept for.
+  bool is_outdated() const;
   ConnectionRow row(base::Time now) const;
 
   // Identity and bookkeeping.
   const std::uint64_t id;
   const base::WallTime connected_at;
   base::Time opened_at{};
-  base::Duration lifetime{};  // with its jitter; 0 = for ever
+  base::Duration lifetime{};      // with its jitter; 0 = for ever
+  std::uint64_t defaults_of = 0;  // SessionDefaults::version() when it was opened
+  bool opened_early = false;      // on a replica that had not replayed that change
   std::uint32_t backend_pid = 0;
   std::string backend_key;
   net::Address address{};

@@ -145,7 +145,7 @@ ConnectionRow Server::row(base::Time now) const {
   row.host = pool_.target().name;
   row.connect_time = connected_at;
   row.request_time = wall_time(request_time, now);
-  row.close_needed = close_when_free || pool_.set.retired;
+  row.close_needed = close_when_free || pool_.set.retired || is_outdated();
   row.link = client != nullptr ? client->id : 0;
   row.remote_pid = backend_pid;
   row.prepared_statements = static_cast<std::uint32_t>(statements.size());

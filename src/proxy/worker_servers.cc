@@ -33,6 +33,9 @@ void Worker::open_server(HostPool& pool) {
   pool.servers.push_back(&opened);
   const auto& timeouts = config().timeouts;
   opened.lifetime = jittered(timeouts.server_lifetime, timeouts.server_lifetime_jitter, opened.id);
+  const SessionDefaults& defaults = pool.set.defaults();
+  opened.defaults_of = defaults.version();
+  opened.opened_early = !defaults.are_on(pool.host, pool.set.snapshot());
   servers_.emplace(opened.id, std::move(server));
   opened.start();
 }
@@ -79,7 +82,8 @@ void Worker::on_server_ready(Server& server) {
 void Worker::give(Server& server) {
   HostPool& pool = server.pool();
   server.settings_hash = server.settings.hash();
-  const bool must_close = server.close_when_free || pool.set.retired || stopping_;
+  const bool must_close = server.close_when_free || pool.set.retired || stopping_ ||
+                          (server.is_outdated() && !server.kept);
   if (must_close) return server.close("replaced");
   bool close_it = false;
   const auto answer = pool.pool.ready(server, loop_.now(), close_it);
@@ -259,7 +263,8 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     if (!ready && now - server->opened_at > timeouts.connect) {
       on_server_failed(*server, "log-in took longer than timeouts.connect", nullptr);
     } else if (server->pool_state() == pool::Server::State::kIdle &&
-               (pool.set.retired || server->close_when_free || old)) {
+               (pool.set.retired || server->close_when_free || old ||
+                (server->is_outdated() && !server->kept))) {
       server->close("its time is over");
     }
   }

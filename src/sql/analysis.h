@@ -95,6 +95,7 @@ struct Statement {
   std::optional<bool> read_only, deferrable;
   std::optional<std::string> isolation;  // lower case: "serializable" ...
   bool chain = false;                    // COMMIT AND CHAIN
+  bool sets_defaults = false;            // ALTER ROLE or ALTER DATABASE ... SET, RESET
 };
 
 enum class Hint : std::uint8_t { kNone, kPrimary, kReplica };  // /* weir: primary */

@@ -356,6 +356,10 @@ void Classifier::catalog(const PgQuery__Node* node) {
     case PG_QUERY__NODE__NODE_INDEX_STMT:
     case PG_QUERY__NODE__NODE_RENAME_STMT:
       return set(Verb::kDdl, Access::kWrite);
+    case PG_QUERY__NODE__NODE_ALTER_ROLE_SET_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_SET_STMT:
+      statement().sets_defaults = true;
+      return set(Verb::kDdl, Access::kWrite);
     default:
       return define(node);
   }

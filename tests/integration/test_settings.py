@@ -1,4 +1,6 @@
 """SET, RESET and startup parameters: they follow the client, and only the client."""
+import time
+
 import pytest
 
 from support import SLOW, wire
@@ -292,3 +294,75 @@ def test_customized_options_that_functions_set(start_weir, cluster, table, name,
         one.query(f"DO $$ BEGIN RESET {name}; END $$")
         assert each() == [[None, None], ["8", "8"]]
     cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")
+
+
+# --- defaults -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def defaults(cluster):
+    """Whatever a test does to the defaults of role and database is undone."""
+    yield
+    cluster.sql(0, "ALTER ROLE app RESET ALL; ALTER DATABASE app RESET ALL")
+    cluster.wait_replayed()
+
+
+def new_sessions(target, count=6):
+    """What each of them finds: told at its start, and on which host it likes."""
+    found = set()
+    for _ in range(count):
+        with target.connect() as client:
+            found.add((client.parameters["DateStyle"], client.value("SHOW work_mem"),
+                       show(client, "work_mem"),
+                       client.value("SELECT current_setting('work_mem')")))
+    return found
+
+
+@pytest.mark.parametrize("whose", ["ROLE app", "ROLE app IN DATABASE app", "DATABASE app"])
+def test_new_sessions_have_the_new_defaults(target, cluster, defaults, whose):
+    """At once, as with PostgreSQL, whoever has opened connections before."""
+    if whose.startswith("DATABASE"):
+        cluster.sql(0, "ALTER DATABASE app OWNER TO app")
+    try:
+        with target.connect() as client:
+            assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
+            client.query(f"ALTER {whose} SET work_mem TO '9MB'")
+            assert new_sessions(target) == {("ISO, MDY", "9MB", "9MB", "9MB")}
+            client.query(f"BEGIN; ALTER {whose} SET datestyle TO 'German'")
+            client.query("COMMIT")
+            assert new_sessions(target) == {("German, DMY", "9MB", "9MB", "9MB")}
+            client.query(f"ALTER {whose} RESET ALL")
+            assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
+    finally:
+        cluster.sql(0, "ALTER DATABASE app OWNER TO postgres")
+
+
+def test_defaults_that_others_change(start_weir, cluster, defaults):
+    weir = start_weir({"clusters": {"main": {"monitor": {"catalog_interval": "100ms"}}}})
+    assert new_sessions(weir) == {("ISO, MDY", "4MB", "4MB", "4MB")}
+    cluster.sql(0, "ALTER ROLE app SET work_mem TO '9MB'; ALTER ROLE app SET datestyle TO 'SQL'")
+    cluster.wait_replayed()
+    wait_until(lambda: new_sessions(weir, 1) == {("SQL, MDY", "9MB", "9MB", "9MB")}, "it is seen",
+               10 * SLOW, every=0.1)
+    assert new_sessions(weir) == {("SQL, MDY", "9MB", "9MB", "9MB")}
+
+
+def test_replicas_that_have_not_replayed_the_defaults(start_weir, cluster, defaults):
+    """What is opened there meanwhile serves no one else afterwards."""
+    weir = start_weir({"routing": {"lag_max": "1h", "lag_bytes_max": 0}})
+    with cluster.paused(*cluster.replicas):
+        with weir.connect() as client:
+            client.query("ALTER ROLE app SET work_mem TO '9MB'")
+            assert new_sessions(weir) == {("ISO, MDY", "9MB", "9MB", "9MB")}
+        with weir.connect() as early:
+            early.query("SET weir.consistency TO 'eventual'")
+            for _ in range(10):
+                assert show(early, "work_mem", primary=False) == "4MB"
+    cluster.wait_replayed()
+    with weir.connect() as client:
+        wait_until(lambda: show(client, "work_mem", primary=False) == "9MB", "replayed",
+                   10 * SLOW)
+        time.sleep(0.3 * SLOW)  # all hosts were sampled since
+    for _ in range(20):
+        with weir.connect() as client:
+            assert show(client, "work_mem", primary=False) == "9MB"

@@ -102,6 +102,20 @@ TEST_CASE("changes, removals, rights") {
   });
 }
 
+TEST_CASE("what sets defaults of sessions") {
+  for (const char* text : {"ALTER ROLE r SET a = 1", "ALTER USER r IN DATABASE d RESET ALL",
+                           "ALTER ROLE ALL SET a TO DEFAULT", "ALTER DATABASE d SET a FROM CURRENT",
+                           "ALTER DATABASE d RESET a"}) {
+    CAPTURE(text);
+    CHECK(analyze_once(text, {}).statements.at(0).sets_defaults);
+  }
+  for (const char* text : {"ALTER ROLE r CONNECTION LIMIT 5", "ALTER DATABASE d CONNECTION LIMIT 5",
+                           "ALTER FUNCTION f() SET a = 1", "SET a = 1"}) {
+    CAPTURE(text);
+    CHECK_FALSE(analyze_once(text, {}).statements.at(0).sets_defaults);
+  }
+}
+
 TEST_CASE("temporary objects") {
   check_all(std::initializer_list<Expected>{
       {"CREATE TEMP TABLE t (a int)", W, T, kTempObject},
