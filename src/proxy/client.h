@@ -289,6 +289,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void forward_named(const protocol::Frame& frame);
   void forward_execute(const protocol::Frame& frame);
   void note_statement(const sql::Analysis& analysis);
+  static std::string shown(const sql::Statement& statement, const sql::Analysis& analysis);
   void note_unread_statement();
   void note_access(sql::Access access);
   void note_routed(const sql::Analysis& analysis) const;
@@ -384,6 +385,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint16_t forbidden_pin_ = 0;  // of the statement that fails for it
   std::string bad_setting_;          // the same
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
+  std::string opaque_by_;            // the latest of them, for SHOW PINS
   std::set<std::string, std::less<>> custom_;  // settings that it may have set, as it names them
   bool recheck_ = false;                       // a pin may be gone: to be probed
   bool report_due_ = false;                    // of a commit that others were pipelined behind

@@ -303,7 +303,12 @@ void Client::note_statement(const sql::Analysis& analysis) {
     tracking_ = true;
     in_flight_plain_ = false;
   }
-  if (analysis.residue & (sql::kOpaque | sql::kUnreadable)) opaque_ = true;
+  constexpr unsigned kUnknown = sql::kOpaque | sql::kUnreadable;
+  if ((analysis.residue & kUnknown) == 0) return;
+  opaque_ = true;
+  const auto by = std::ranges::find_if(
+      analysis.statements, [](const sql::Statement& s) { return (s.residue & kUnknown) != 0; });
+  opaque_by_ = by == analysis.statements.end() ? analysis.why : shown(*by, analysis);
 }
 
 // What nobody sees may be named here.
@@ -314,6 +319,7 @@ void Client::note_opaque(std::string_view text) {
 void Client::note_unread_statement() {
   note_access(sql::Access::kWrite);
   tracking_ = opaque_ = true;
+  opaque_by_ = "not read by the proxy";
   in_flight_plain_ = false;
 }
 

@@ -68,6 +68,12 @@ void Client::on_parse_ended(std::uint64_t statement, bool ok) {
   pending_parses_.erase(it);
 }
 
+// For SHOW PINS: the statement without its literals, or what kind of one it is.
+std::string Client::shown(const sql::Statement& statement, const sql::Analysis& analysis) {
+  if (!statement.shown.empty()) return statement.shown;
+  return analysis.relations.empty() ? analysis.why : analysis.why + " " + analysis.relations[0];
+}
+
 void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag) {
   static const sql::Statement kUnknown;
   const auto at = static_cast<std::size_t>(index);
@@ -97,7 +103,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
     server->had_temp = true;
   }
   if (const auto left = pinning_residue(statement)) {
-    pins.add(left, worker_.loop().now(), analysis.why);
+    pins.add(left, worker_.loop().now(), shown(statement, analysis));
     server->dirty = true;
     if ((left & sql::kLoadedLibrary) != 0) server->close_when_free = true;
   }
@@ -263,7 +269,7 @@ void Client::on_probe_row(protocol::Bytes body) {
       pins.remove(kProbed[i]);
       continue;
     }
-    pins.add(kProbed[i], worker_.loop().now(), "function, DO or CALL");
+    pins.add(kProbed[i], worker_.loop().now(), opaque_by_);
     server->dirty = true;
   }
 }
@@ -280,6 +286,7 @@ void Client::on_position(protocol::Bytes body) {
 void Client::on_probe_ended() {
   if (!server->probing) return;  // it failed
   server->probing = false;
+  opaque_by_ = {};
   for (const auto& [name, value] : settings_.entries()) {
     if (is_hidden(name) && probed_.find(name) == nullptr) probed_.set(name, value);
   }
@@ -291,7 +298,7 @@ void Client::on_probe_ended() {
 // What was left is not known: it stays where it is.
 void Client::on_probe_failed() {
   probed_ = {};
-  pins.add(sql::kOpaque, worker_.loop().now(), "function, DO or CALL");
+  pins.add(sql::kOpaque, worker_.loop().now(), std::exchange(opaque_by_, {}));
 }
 
 std::string Client::probe() {

@@ -15,7 +15,7 @@ namespace session {
 struct Pin {
   sql::Residue reason{};
   base::Time since{};
-  std::string statement;  // its first 200 bytes, literals removed by the caller or not kept at all
+  std::string statement;  // which one took it; its first 200 bytes, without literals
 };
 
 class Pins {

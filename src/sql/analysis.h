@@ -96,6 +96,9 @@ struct Statement {
   std::optional<std::string> isolation;  // lower case: "serializable" ...
   bool chain = false;                    // COMMIT AND CHAIN
   bool sets_defaults = false;            // ALTER ROLE or ALTER DATABASE ... SET, RESET
+  // Of one that leaves a residue, for people: the beginning of its text, "$" for literals.
+  static constexpr std::size_t kShownMax = 120;
+  std::string shown;
 };
 
 enum class Hint : std::uint8_t { kNone, kPrimary, kReplica };  // /* weir: primary */

@@ -54,6 +54,35 @@ bool moves_names(const Statement& statement) {
   });
 }
 
+// The statements of a shape, "$" for literals. Their number is another one where a semicolon is no
+// end: within BEGIN ATOMIC.
+std::vector<std::string_view> parts_of(std::string_view shape) {
+  std::vector<std::string_view> parts;
+  while (!shape.empty()) {
+    const bool is_empty = shape.starts_with("; ");
+    const std::size_t end = is_empty ? 0 : std::min(shape.find(" ; "), shape.size());
+    if (!is_empty) parts.push_back(shape.substr(0, end));
+    shape.remove_prefix(std::min(end + (is_empty ? 2 : 3), shape.size()));
+  }
+  return parts;
+}
+
+void add_shown(Analysis& analysis, std::string_view shape) {
+  if (analysis.residue == kNoResidue) return;
+  const auto parts = parts_of(shape);
+  const bool matches = parts.size() == analysis.statements.size();
+  for (std::size_t i = 0; i < analysis.statements.size(); ++i) {
+    Statement& statement = analysis.statements[i];
+    if (statement.residue == kNoResidue) continue;
+    std::string_view text = matches ? parts[i] : shape;
+    if (text.ends_with(' ')) text.remove_suffix(1);
+    std::size_t end = std::min(text.size(), Statement::kShownMax);
+    // Never within a UTF-8 character.
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    statement.shown = text.substr(0, end);
+  }
+}
+
 Result parse_and_classify(std::string_view text, const Shape& shape, const Knowledge& knowledge) {
   Result result;
   Analysis& analysis = result.analysis;
@@ -85,6 +114,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
         return result;
       }
       analysis.plain = is_plain(analysis);
+      add_shown(analysis, shape.text);
     } else {
       refused = "not understood by the parser";
     }

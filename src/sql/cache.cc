@@ -21,7 +21,8 @@ std::size_t bytes_of(const Analysis& analysis) {
     for (const std::string& name : *names) bytes += heap_bytes(name);
   }
   for (const Statement& statement : analysis.statements) {
-    bytes += heap_bytes(statement.name) + statement.sets.capacity() * sizeof(SetStatement);
+    bytes += heap_bytes(statement.name) + heap_bytes(statement.shown);
+    bytes += statement.sets.capacity() * sizeof(SetStatement);
     if (statement.isolation) bytes += heap_bytes(*statement.isolation);
     for (const SetStatement& set : statement.sets) {
       bytes += heap_bytes(set.name) + heap_bytes(set.value_sql);

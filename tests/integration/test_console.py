@@ -176,6 +176,32 @@ def test_hosts(weir, cluster):
         assert row["lsn"] and "/" in row["lsn"]
 
 
+def test_pins_name_the_statement(start_weir):
+    """Which statement took the pin: without its literals, and the one of several."""
+    weir = start_weir()
+    taken = {
+        "CREATE TEMP TABLE scratch (a text DEFAULT 'a secret')":
+            ("temporary object", "create temp table scratch ( a text default $ )"),
+        "SELECT 1; SELECT pg_advisory_lock(4711); SELECT 2":
+            ("advisory lock", "select pg_advisory_lock ( $ )"),
+        "LISTEN gossip": ("listen", "listen gossip"),
+        "PREPARE p AS SELECT 'a secret'": ("prepared statement", "prepare p as select $"),
+        "DO $$ BEGIN PERFORM pg_advisory_lock(4712); END $$": ("advisory lock", "do $"),
+        "SELECT pg_backend_pid()": ("backend pid", "select pg_backend_pid ( )"),
+    }
+    for sql, (reason, statement) in taken.items():
+        with weir.connect() as client:
+            client.query(sql)
+            wait_until(lambda: weir.show("PINS"), "what DO has left is known", 5 * SLOW)
+            (row,) = weir.show("PINS")
+            assert (row["reason"], row["statement"]) == (reason, statement)
+        wait_until(lambda: not weir.show("PINS"), "it has left", 5 * SLOW)
+    with weir.connect() as client:
+        client.extended("SELECT pg_advisory_lock($1)", ["4713"])
+        (row,) = weir.show("PINS")
+        assert row["statement"] == "select pg_advisory_lock ( $ )"
+
+
 def test_lists_and_config(weir):
     lists = {row["list"]: row["items"] for row in weir.show("LISTS")}
     for name in ("databases", "users", "pools", "free_clients", "used_clients", "login_clients",

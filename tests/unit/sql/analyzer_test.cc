@@ -26,6 +26,30 @@ TEST_CASE("hits by text and by shape") {
   CHECK(analyzer.stats().bytes > 0);
 }
 
+TEST_CASE("what leaves a residue can be shown, without its literals") {
+  const auto shown = [](std::string_view text) {
+    std::string all;
+    for (const Statement& statement : analyze_once(text, {}).statements) {
+      all += "<" + statement.shown + ">";
+    }
+    return all;
+  };
+  CHECK(shown("CREATE TEMP TABLE Scratch (a text DEFAULT 'secret')") ==
+        "<create temp table scratch ( a text default $ )>");
+  CHECK(shown("SELECT 'secret';; LISTEN here; /* secret */ SELECT pg_advisory_lock(4711)") ==
+        "<><listen here><select pg_advisory_lock ( $ )>");
+  CHECK(shown("DO $$ BEGIN PERFORM 'secret'; END $$;") == "<do $>");
+  CHECK(shown("SELECT 1") == "<>");
+  CHECK(shown("SELECT FROM FROM set_config 'secret") == "<>");
+  const std::string umlauts = shown("LISTEN \"Ã¤" + [] {
+    std::string more;
+    for (int i = 0; i < 100; ++i) more += "Ã¤";
+    return more;
+  }() + "\"");
+  CHECK(umlauts.size() <= Statement::kShownMax + 2);
+  CHECK(umlauts.ends_with("Ã¤>"));
+}
+
 TEST_CASE("where literals matter, a shape's analysis is not used again") {
   Analyzer analyzer({});
   CHECK(analyzer.analyze("SET x = 'a'", nullptr, Names::kAnywhere)
