@@ -105,7 +105,9 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   if (const auto left = pinning_residue(statement)) {
     pins.add(left, worker_.loop().now(), shown(statement, analysis));
     server->dirty = true;
-    if ((left & sql::kLoadedLibrary) != 0) server->close_when_free = true;
+    // DISCARD ALL takes away neither: the next session would draw numbers that this one knows.
+    constexpr unsigned kStays = sql::kLoadedLibrary | sql::kRandomSeed;
+    if ((left & kStays) != 0) server->close_when_free = true;
   }
 }
 

@@ -8,6 +8,9 @@ from support.wire import SYNC, bind, execute, parse
 MESS = {
     "settings": "SET work_mem TO '3MB'; SET search_path TO nowhere; SET timezone TO 'Asia/Tokyo'",
     "a setting in a function": "DO $$ BEGIN PERFORM set_config('work_mem', '3MB', false); END $$",
+    "a custom setting": "SET app.tenant TO 'acme'",
+    "a custom setting in a function":
+        "DO $$ BEGIN PERFORM set_config('app.tenant', 'acme', false); END $$",
     "role": "SET ROLE pg_monitor",
     "temporary table": "CREATE TEMP TABLE scratch (a int)",
     "temporary function": "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -30,13 +33,23 @@ SELECT (SELECT count(*) FROM pg_settings WHERE source = 'session'
        (SELECT count(*) FROM pg_cursors WHERE name <> ''),
        (SELECT count(*) FROM pg_prepared_statements WHERE from_sql),
        (SELECT count(*) FROM pg_listening_channels()),
-       (SELECT count(*) WHERE current_user <> 'app' OR session_user <> 'app')
+       (SELECT count(*) WHERE current_user <> 'app' OR session_user <> 'app'),
+       (SELECT count(*) WHERE current_setting('app.tenant', true) <> ''),
+       (SELECT count(*) WHERE random() = {seeded})
 """
+
+
+@pytest.fixture(scope="session")
+def traces(cluster):
+    with cluster.connect(0) as direct:
+        direct.query("SELECT setseed(0.25)")
+        seeded = direct.value("SELECT random()")
+    return TRACES.format(seeded=seeded)
 
 
 @pytest.mark.parametrize("leaving", ["politely", "without a word", "in the middle"])
 @pytest.mark.parametrize("mess", MESS)
-def test_no_trace(start_weir, cluster, mess, leaving):
+def test_no_trace(start_weir, cluster, traces, mess, leaving):
     weir = start_weir({"pool": {"size": 1}}, workers=1)
     client = weir.connect()
     client.send(parse("named", "/* weir: primary */ SELECT 1"), bind("", "named"), execute(), SYNC)
@@ -51,7 +64,7 @@ def test_no_trace(start_weir, cluster, mess, leaving):
         client.drop()
     with weir.connect() as following:
         following.socket.settimeout(20 * SLOW)
-        assert following.query(TRACES) == [["0"] * 7]
+        assert following.query(traces) == [["0"] * 9]
         assert following.value("SHOW transaction_read_only") == "off"
         with pytest.raises(wire.ServerError) as failed:
             following.send(bind("", "named"), execute(), SYNC)
@@ -61,7 +74,7 @@ def test_no_trace(start_weir, cluster, mess, leaving):
                                         "locktype = 'advisory'") == "0", "no lock is left")
 
 
-def test_a_pin_that_ends_leaves_nothing(start_weir):
+def test_a_pin_that_ends_leaves_nothing(start_weir, traces):
     """The same when the session stays and only its pin ends."""
     weir = start_weir({"pool": {"size": 1}}, workers=1)
     with weir.connect() as one, weir.connect() as two:
@@ -73,5 +86,5 @@ def test_a_pin_that_ends_leaves_nothing(start_weir):
                    "the first pin has ended")
         one.query("SELECT pg_advisory_unlock(4711)")
         wait_until(lambda: not weir.show("PINS"), "so has the other")
-        assert two.query(TRACES) == [["0"] * 7]
+        assert two.query(traces) == [["0"] * 9]
         assert one.value("/* weir: primary */ SELECT current_setting('work_mem')") == "3MB"
