@@ -257,6 +257,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_sequences.cc
   bool may_advance_sequences() const;
   Server* own_sequence_server(HostPool& pool);
+  bool awaits_own_sequence_server(HostPool& pool) const;
   void keep_sequences();
   void forget_sequences();
   bool must_discard_sequences() const;

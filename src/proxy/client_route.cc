@@ -168,6 +168,7 @@ void Client::wait_in(HostPool& pool) {
   if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
   if (gathered_.asks_sequence) pools_->asks_sequences = true;
   if (Server* own = own_sequence_server(pool)) return attach(*own);
+  if (awaits_own_sequence_server(pool)) return wait_held();
   const auto kept = may_advance_sequences() && now >= pool.retry_at ? pool::Pool::Kept::kLost
                                                                     : pool::Pool::Kept::kUnharmed;
   auto answer = pool.pool.acquire(*this, settings_.hash(), now, kept);

@@ -22,6 +22,14 @@ Server* Client::own_sequence_server(HostPool& pool) {
   return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
 }
 
+// Whether that server has what is asked for, but serves somebody's read.
+bool Client::awaits_own_sequence_server(HostPool& pool) const {
+  if (!gathered_.asks_sequence) return false;
+  Server* own = worker_.find_server(wrote_on_);
+  return own != nullptr && &own->pool() == &pool && own->last_writer == id &&
+         own->pool_state() == pool::Server::State::kLeased && !own->close_when_free;
+}
+
 // It writes on its server, for the first time or again after others did.
 void Client::keep_sequences() {
   forget_sequences();

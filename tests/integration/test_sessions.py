@@ -4,7 +4,7 @@ import time
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import wait_until
+from support.cluster import fresh_name, wait_until
 from support.wire import SYNC, bind, execute, parse
 
 
@@ -448,3 +448,19 @@ def test_naming_an_empty_temporary_schema_first(start_weir):
             assert failed.value.code == "0A000"
             client.query("ROLLBACK")
             assert client.value("SHOW search_path").replace("'", "").startswith(("pg_temp", '"pg'))
+
+
+def test_currval_waits_for_its_connection(start_weir, cluster):
+    """Where the session wrote somebody reads just now."""
+    name = fresh_name("s")
+    cluster.sql(0, f"CREATE SEQUENCE {name}; GRANT ALL ON {name} TO app")
+    weir = start_weir({"pool": {"size": 4}}, workers=1)
+    with weir.connect() as writer, weir.connect() as reader:
+        writer.query("/* weir: primary */ SELECT 1")
+        assert writer.value(f"SELECT nextval('{name}')") == "1"
+        reader.send(wire.query("/* weir: primary */ SELECT pg_sleep(0.5)"))
+        wait_until(lambda: ["active"] == [row["state"] for row in weir.show("SERVERS")
+                                          if row["port"] == str(cluster.ports[0])],
+                   "it reads there")
+        assert writer.value(f"SELECT currval('{name}')") == "1"
+        reader.read_until_ready()
