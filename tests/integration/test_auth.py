@@ -69,8 +69,10 @@ def test_cleartext_password(start_weir):
     with pytest.raises(wire.ServerError) as failed:
         wire.connect(str(weir.socket_dir), weir.port, "app", "wrong", "app")
     assert failed.value.code == "28P01"
-    with pytest.raises((wire.ServerError, AssertionError)):
+    with pytest.raises(wire.ServerError) as failed:
         weir.connect()
+    assert (failed.value.fields["S"], failed.value.code) == ("FATAL", "28000")
+    assert "TLS" in failed.value.message
 
 
 def test_md5_with_a_stored_hash(start_weir):

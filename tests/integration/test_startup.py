@@ -6,6 +6,7 @@ import time
 import pytest
 
 from support import SLOW, wire
+from support.weir import Direct
 from support.wire import GSS_REQUEST, SSL_REQUEST, Wire
 
 
@@ -105,7 +106,8 @@ def test_unknown_database(target):
 
 def test_newer_minor_version_is_negotiated(target):
     with login(target, version=(3 << 16) | 9999) as client:
-        assert client.negotiated in (wire.PROTOCOL_3_0, wire.PROTOCOL_3_2, 0, 2)
+        direct = isinstance(target, Direct)  # PostgreSQL 15 speaks no newer one
+        assert client.negotiated == (wire.PROTOCOL_3_0 if direct else wire.PROTOCOL_3_2)
         assert client.value("SELECT 1") == "1"
 
 
@@ -118,7 +120,7 @@ def test_unknown_protocol_options_are_named(target):
             client._answer("app", "app", first.body)
             first = client.read()
         minor, count = struct.unpack_from("!II", first.body)
-        assert minor in (wire.PROTOCOL_3_0, 0)
+        assert minor == wire.PROTOCOL_3_0
         assert (count, first.body[8:]) == (2, b"_pq_.nonesuch\0_pq_.other\0")
 
 
