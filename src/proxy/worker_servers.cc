@@ -272,7 +272,7 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     static_cast<Server*>(surplus)->close("idle");
   }
   if (down) dismiss_waiters(pool, [this](Client& client) { hold(client); });
-  if (now < pool.retry_at || pool.set.retired) return;
+  if (now < pool.retry_at || pool.set.retired || stopping_) return;
   open_for_waiters(pool);
   while (pool.pool.may_open_for_min()) open_server(pool);
 }
