@@ -11,6 +11,7 @@ import pytest
 from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
 from support.load import Repeated
+from support.relay import Relay
 
 LONG = os.environ.get("WEIR_TEST_LONG") == "1"
 
@@ -120,25 +121,55 @@ def test_client_limits_of_databases_and_users(start_weir):
             client.terminate()
 
 
-def test_server_limits_of_databases_and_users(start_weir, cluster):
-    weir = start_weir({"databases": {"app": {"max_connections": 2}},
-                       "routing": {"split_reads": False}})
-    clients = [weir.connect("counted") for _ in range(6)]
-    threads = [threading.Thread(target=client.query, args=("SELECT pg_sleep(0.1)",))
+def most_backends(cluster, clients, seconds=0.1):
+    """How many connections of `counted` the primary has at most while all of them ask at once."""
+    threads = [threading.Thread(target=client.query, args=(f"SELECT pg_sleep({seconds})",))
                for client in clients]
     for thread in threads:
         thread.start()
     most = 0
     while any(thread.is_alive() for thread in threads):
-        most = max(most, cluster.backends("counted"))
-    assert most <= 2
+        most = max(most, int(cluster.value(0, "SELECT count(*) FROM pg_stat_activity "
+                                              "WHERE usename = 'counted'")))
     for client in clients:
         client.terminate()
+    return most
+
+
+@pytest.mark.parametrize("limited", [{"databases": {"app": {"max_connections": 2}}},
+                                     {"users": {"counted": {"max_connections": 2}}}],
+                         ids=["database", "user"])
+def test_server_limits_of_databases_and_users(start_weir, cluster, limited):
+    weir = start_weir({**limited, "routing": {"split_reads": False}})
+    assert most_backends(cluster, [weir.connect("counted") for _ in range(6)]) == 2
+
+
+def test_a_users_server_limit_is_that_of_all_its_databases(start_weir, cluster):
+    weir = start_weir({"users": {"counted": {"max_connections": 2}},
+                       "routing": {"split_reads": False}})
+    clients = [weir.connect("counted", database=name) for name in ("app", "postgres") * 3]
+    assert most_backends(cluster, clients) == 2
+
+
+def test_min_connections_are_kept_open(start_weir, cluster):
+    weir = start_weir({"pool": {"size": 5, "min": 3}, "routing": {"split_reads": False},
+                       "timeouts": {"server_idle": "200ms"}})
+    assert cluster.backends("counted") == 0  # of a pool that was never used
+    with weir.connect("counted") as client:
+        client.query("SELECT 1")
+        wait_until(lambda: cluster.backends("counted") == 3, "as many as min", 10 * SLOW)
+    busy = [weir.connect("counted") for _ in range(5)]
+    assert most_backends(cluster, busy, 0.3) == 5
+    wait_until(lambda: cluster.backends("counted") == 3, "idle ones beyond min are closed",
+               10 * SLOW)
+    time.sleep(0.5)
+    assert cluster.backends("counted") == 3
 
 
 def test_reserve(start_weir, cluster):
     weir = start_weir({"pool": {"size": 1, "reserve": 1}, "routing": {"split_reads": False},
                        "timeouts": {"reserve": "200ms"}})
+    assert most_backends(cluster, [weir.connect("counted") for _ in range(5)], 0.4) == 2
     with weir.connect("counted") as holder, weir.connect("counted") as waiting:
         holder.query("BEGIN")
         holder.query("SELECT 1")
@@ -175,21 +206,33 @@ def test_idle_in_transaction_timeout(start_weir, table):
         assert client.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "0"
 
 
-def test_query_timeout(start_weir):
+def ended_with(client):
+    """Severity and code of the one error before the end."""
+    (error,) = [got.fields() for got in client.expect_closed() if got.type == "E"]
+    return error["S"], error["C"]
+
+
+def test_query_timeout(start_weir, cluster):
+    """The session ends, and what it asked for is not left running."""
     weir = start_weir({"timeouts": {"query": "300ms"}})
-    with weir.connect() as client:
+    with weir.connect("counted") as client:
         begun = time.monotonic()
-        with pytest.raises((wire.ServerError, wire.Closed)):
-            client.query("SELECT pg_sleep(20)")
-        assert time.monotonic() - begun < 5 * SLOW
-    with weir.connect() as client:
+        client.send(wire.query("/* weir: primary */ SELECT pg_sleep(20)"))
+        assert ended_with(client) == ("FATAL", "57014")
+        assert 0.25 < time.monotonic() - begun < 5 * SLOW
+    wait_until(lambda: cluster.value(0, "SELECT count(*) FROM pg_stat_activity WHERE usename = "
+                                        "'counted' AND state = 'active'") == "0",
+               "the query was cancelled", 5 * SLOW)
+    with weir.connect("counted") as client:
+        client.query("BEGIN")
+        time.sleep(0.5)  # no query runs
         assert client.value("SELECT 1") == "1"
 
 
 @pytest.mark.parametrize("how", ["pinned", "session mode"])
 def test_timeouts_of_sessions_that_keep_their_connection(start_weir, table, how):
     """They run from request to request, as for any other."""
-    config = {"timeouts": {"client_idle": "1500ms", "query": "1200ms",
+    config = {"timeouts": {"client_idle": "2s", "query": "1500ms",
                            "idle_in_transaction": "600ms"}}
     weir = start_weir({**config, **({"pool_mode": "session"} if how != "pinned" else {})})
 
@@ -210,6 +253,44 @@ def test_timeouts_of_sessions_that_keep_their_connection(start_weir, table, how)
         assert end_of(idle) == ["57P05"]
         assert end_of(sleeper) == ["25P03"]
         assert busy.value("SELECT 1") == "1"
+
+
+def test_client_idle_timeout(start_weir):
+    weir = start_weir({"timeouts": {"client_idle": "1s"}})
+    with weir.connect() as idle, weir.connect() as asking, weir.connect() as inside:
+        begun = time.monotonic()
+        inside.query("BEGIN; SELECT 1")
+        idle.query("SELECT 1")
+        for _ in range(15):
+            time.sleep(0.1)
+            assert asking.value("SELECT 1") == "1"
+        assert ended_with(idle) == ("FATAL", "57P05")
+        assert 0.95 < time.monotonic() - begun < 5 * SLOW
+        assert inside.value("SELECT 1") == "1"  # a transaction is another timeout's
+
+
+def test_connect_timeout(start_weir, cluster):
+    """A host that takes connections and says nothing."""
+    with Relay(cluster.ports[0]) as relay:
+        weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}},
+                           "pool": {"size": 2},
+                           "timeouts": {"connect": "400ms", "query_wait": "1500ms"}}, workers=1)
+        with weir.connect() as holder, weir.connect() as client:
+            holder.query("BEGIN")
+            relay.delay(0.9)
+            with pytest.raises(wire.ServerError) as failed:
+                client.query("SELECT 1")
+            assert failed.value.code == "57P03"
+            assert "log-in took longer than timeouts.connect" in failed.value.fields["D"]
+            relay.delay(0)
+            wait_until(lambda: try_query(client), "it connects again", 10 * SLOW, every=0.1)
+
+
+def try_query(client):
+    try:
+        return client.value("SELECT 1") == "1"
+    except wire.ServerError:
+        return False
 
 
 def test_a_slow_client_does_not_hold_up_others(start_weir):
