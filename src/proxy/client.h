@@ -245,6 +245,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_too_used(const Server& found) const;
   void attach(Server& server);
   bool equalize_settings();
+  void send_settings();  // those that the server lacks; does not push
 
   // client_lsn.cc
   static std::string_view lsn_query();

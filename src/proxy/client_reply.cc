@@ -26,7 +26,9 @@ constexpr const char* kProbe =
     " EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),"
     " EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql);"
     "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT IN"
-    " ('transaction_read_only', 'transaction_isolation', 'transaction_deferrable')";
+    " ('transaction_read_only', 'transaction_isolation', 'transaction_deferrable');"
+    "VALUES ('role', pg_catalog.current_setting('role')),"
+    " ('session_authorization', session_user::pg_catalog.text)";
 constexpr sql::Residue kProbed[] = {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor,
                                     sql::kListening, sql::kSqlPrepared};
 
@@ -39,9 +41,8 @@ constexpr unsigned kProbedPins = [] {
 // pg_settings does not show what no library has defined: that is asked for by name.
 bool is_custom(std::string_view setting) { return setting.find('.') != std::string_view::npos; }
 
-bool is_hidden(std::string_view setting) {
-  return is_custom(setting) || setting == "role" || setting == "session_authorization";
-}
+// What current_setting('role') is when none was taken; no role can be called that.
+constexpr std::string_view kNoRole = "none";
 
 }  // namespace
 
@@ -262,6 +263,8 @@ void Client::on_probe_row(protocol::Bytes body) {
     const std::string_view name = (*row)[0].value_or(""), value = (*row)[1].value_or("");
     // What another session has set here once is empty for ever: for most, it is not there.
     if (is_custom(name) && value.empty() && settings_.find(name) == nullptr) return;
+    if (name == "role" && value == kNoRole) return;
+    if (name == "session_authorization" && value == pools_->server_user) return;
     probed_.set(name, session::quote_value(value));
     return;
   }
@@ -283,16 +286,20 @@ void Client::on_position(protocol::Bytes body) {
       protocol::parse_lsn((*row)[0].value_or("")).value_or(0);
 }
 
-// The session has the settings that its server has now. Of those that are hidden it keeps what it
-// knows.
+// The session has the settings that its server has now. Of custom ones it keeps what it knows.
 void Client::on_probe_ended() {
   if (!server->probing) return;  // it failed
   server->probing = false;
   opaque_by_ = {};
   for (const auto& [name, value] : settings_.entries()) {
-    if (is_hidden(name) && probed_.find(name) == nullptr) probed_.set(name, value);
+    if (is_custom(name) && probed_.find(name) == nullptr) probed_.set(name, value);
   }
+  server->settings = probed_;
   settings_ = std::exchange(probed_, {});
+  // What is the server's default there was RESET, for this session to what it began with.
+  for (const auto& [name, value] : base_.entries()) {
+    if (name != "role" && settings_.find(name) == nullptr) settings_.set(name, value);
+  }
   own_ = session::own_settings(settings_);
   rules_of_ = 0;
 }
@@ -329,6 +336,7 @@ void Client::on_releasable() {
     server->had_temp = server->had_temp || opaque_;
     opaque_ = recheck_ = false;
     server->probing = true;
+    in_flight_plain_ = false;  // what it finds counts for the next request
     server->inject_query(probe(), kNoteProbe);
     server->push();
     return;
@@ -340,6 +348,8 @@ void Client::on_releasable() {
   } else {
     server->dirty = true;
     set_state(State::kIdle);
+    send_settings();  // it may have RESET there what it began with
+    server->push();
   }
   if (!in_.empty() || held_) worker_.run_soon(*this);
 }

@@ -244,12 +244,15 @@ bool Client::equalize_settings() {
     server->settings_unknown = false;
   }
   if (must_discard_sequences()) server->discard_sequences();
-  if (server->settings.hash() == settings_.hash()) return server->exchange.empty();
+  send_settings();
+  return server->exchange.empty();
+}
+
+void Client::send_settings() {
+  if (server->settings.hash() == settings_.hash()) return;
   const std::string sql = session::difference_sql(server->settings, settings_);
   server->settings = settings_;
-  if (sql.empty()) return server->exchange.empty();
-  server->inject_query(sql, kNoteSettings);
-  return false;
+  if (!sql.empty()) server->inject_query(sql, kNoteSettings);
 }
 
 // A server has become free for this client, which waited.

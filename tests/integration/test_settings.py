@@ -57,6 +57,26 @@ def test_reset_returns_to_the_startup_value(target):
         assert show(client, "work_mem") == "7MB"
 
 
+@pytest.mark.parametrize("reset", ["RESET work_mem", "RESET ALL",
+                                   "DO $$ BEGIN RESET work_mem; END $$",
+                                   "DO $$ BEGIN SET work_mem TO DEFAULT; END $$",
+                                   "DO $$ BEGIN RESET ALL; END $$",
+                                   "SELECT set_config('work_mem', NULL, false)"])
+@pytest.mark.parametrize("pinned", ["", "CREATE TEMP TABLE pinning ()"])
+def test_reset_in_a_function_returns_to_the_startup_value(target, reset, pinned):
+    with target.connect(options="-c work_mem=7MB") as client, target.connect() as other:
+        client.query(pinned)
+        for _ in range(2):
+            client.query("SET work_mem TO '9MB'")
+            assert show(client, "work_mem") == "9MB"
+            client.query(reset)
+            for _ in range(2):
+                assert show(client, "work_mem") == "7MB"
+                assert show(other, "work_mem") == "4MB"
+        client.query("DO $$ BEGIN SET work_mem TO '4MB'; END $$")  # what the server has, too
+        assert [show(client, "work_mem") for _ in range(2)] == ["4MB"] * 2
+
+
 def test_set_local_ends_with_its_transaction(target):
     with target.connect() as client:
         client.query("BEGIN; SET LOCAL work_mem TO '8MB'")
@@ -195,6 +215,57 @@ def test_role_follows(target, cluster):
         client.query("RESET ROLE")
         assert client.value("SELECT current_user") == "app"
     cluster.sql(0, "DROP ROLE second_role")
+
+
+@pytest.mark.parametrize("take, leave", [
+    ("DO $$ BEGIN PERFORM set_config('role', 'pg_monitor', false); END $$",
+     "DO $$ BEGIN RESET ROLE; END $$"),
+    ("DO $$ BEGIN SET ROLE pg_monitor; END $$", "RESET ROLE"),
+    ("SET ROLE pg_monitor", "DO $$ BEGIN SET ROLE NONE; END $$")])
+def test_role_that_a_function_takes(target, take, leave):
+    """It is a privilege: it follows its session to every host, and no other has it."""
+    with target.connect() as client, target.connect() as other:
+        def roles(of):
+            return {of.value(f"/* weir: {where} */ SELECT current_user || ' ' || session_user")
+                    for where in ("primary", "replica") for _ in range(3)}
+        for _ in range(2):
+            client.query(take)
+            for _ in range(2):
+                assert (roles(client), roles(other)) == ({"pg_monitor app"}, {"app app"})
+            client.query("DO $$ BEGIN END $$")  # and stays what it is
+            assert (roles(client), roles(other)) == ({"pg_monitor app"}, {"app app"})
+            client.query(leave)
+            assert (roles(client), roles(other)) == ({"app app"}, {"app app"})
+
+
+def test_role_that_a_function_takes_is_gone_with_its_transaction(target):
+    with target.connect() as client, target.connect() as other:
+        client.query("BEGIN")
+        client.query("DO $$ BEGIN SET ROLE pg_monitor; END $$")
+        assert client.value("SELECT current_user") == "pg_monitor"
+        client.query("ROLLBACK")
+        client.query("DO $$ BEGIN SET LOCAL ROLE pg_monitor; END $$")
+        for _ in range(3):
+            assert client.value("/* weir: primary */ SELECT current_user") == "app"
+            assert other.value("/* weir: primary */ SELECT current_user") == "app"
+
+
+def test_session_authorization_that_a_function_takes(start_weir):
+    weir = start_weir({"users": {"postgres": {"password": "postgres"}}, "pool": {"size": 3}})
+    ask = "SELECT current_user || ' ' || session_user"
+    with weir.connect("postgres") as client, weir.connect("postgres") as other:
+        for take, leave in (("SET SESSION AUTHORIZATION app", "RESET SESSION AUTHORIZATION"),
+                            ("SET SESSION AUTHORIZATION app; SET ROLE pg_monitor",
+                             "SET SESSION AUTHORIZATION DEFAULT")):
+            client.query(f"DO $$ BEGIN {take}; END $$")
+            wanted = "pg_monitor app" if "ROLE" in take else "app app"
+            for _ in range(3):
+                for where in ("primary", "replica"):
+                    assert client.value(f"/* weir: {where} */ {ask}") == wanted
+                    assert other.value(f"/* weir: {where} */ {ask}") == "postgres postgres"
+            client.query(f"DO $$ BEGIN {leave}; END $$")
+            for _ in range(3):
+                assert client.value(f"/* weir: primary */ {ask}") == "postgres postgres"
 
 
 def test_parameter_status_when_a_setting_changes(target):
