@@ -26,6 +26,7 @@ void Connection::close_stream() {
   in_.release();
   out_.release();
   input_ = run_ = {};
+  asked_for_write_ = false;  // the next stream has not
 }
 
 void Connection::relay(protocol::Bytes piece) {

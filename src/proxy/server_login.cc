@@ -272,12 +272,17 @@ bool Server::answer_sasl(protocol::Bytes mechanisms) {
 
 void Server::login_failed(std::string why, std::optional<protocol::Error> error) {
   if (state_ == State::kClosed) return;
-  // sslmode=allow: what was refused without TLS is tried once with it, as libpq does.
-  if (pool_.set.cluster->config.tls.mode == config::SslMode::kAllow && error &&
-      error->code.starts_with("28") && !tls_wanted_ && !address.is_unix()) {
-    tls_wanted_ = true;
+  // What was refused is tried once the other way, as libpq does: sslmode=allow with TLS,
+  // sslmode=prefer without.
+  const auto mode = pool_.set.cluster->config.tls.mode;
+  const bool refused = error && error->code.starts_with("28") && !address.is_unix();
+  const bool with = refused && mode == config::SslMode::kAllow && !tls_wanted_;
+  const bool without = refused && mode == config::SslMode::kPrefer && stream_.is_tls();
+  if (with || without) {
+    (with ? tls_wanted_ : tls_refused_) = true;
     next_address_ = 0;
     parameters.clear();
+    scram_.reset();
     close_stream();
     return connect_next(why);
   }

@@ -167,14 +167,18 @@ def test_a_strangers_certificate_is_refused(start_weir, cluster):
             client.query("SELECT 1")
 
 
-@pytest.mark.parametrize("mode, works", [("require", True), ("prefer", True), ("disable", False)])
-def test_server_that_wants_tls(start_weir, mode, works):
-    """pg_hba.conf lets user tls in over TLS only."""
+@pytest.mark.parametrize("user, mode, works", [
+    ("tls", "require", True), ("tls", "prefer", True), ("tls", "allow", True),
+    ("tls", "disable", False), ("notls", "disable", True), ("notls", "allow", True),
+    ("notls", "prefer", True), ("notls", "require", False)])
+def test_server_that_wants_tls_or_not(start_weir, user, mode, works):
+    """pg_hba.conf lets user tls in over TLS only, and notls only without."""
     weir = start_weir(server_tls(mode))
     if works:
-        with weir.connect("tls") as client:
-            assert client.value("SELECT current_user") == "tls"
+        with weir.connect(user) as client:
+            assert client.value("SELECT current_user") == user
+            assert is_encrypted(client) == (user == "tls")
     else:
         with pytest.raises(wire.ServerError):
-            with weir.connect("tls") as client:
+            with weir.connect(user) as client:
                 client.query("SELECT 1")

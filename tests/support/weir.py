@@ -128,7 +128,7 @@ class Weir(Target):
         self.expect_report = False
 
     def default_config(self, workers):
-        names = ("app", "md5", "clear", "open", "tls", "counted")
+        names = ("app", "md5", "clear", "open", "tls", "notls", "counted")
         return {
             "listen": [f"127.0.0.1:{self.port}", f"unix:{self.dir}"],
             "workers": workers,
