@@ -200,7 +200,9 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   } else if (reports) {
     relay_held();
   } else if (step.forward && client != nullptr) {
-    relay_to_client(whole ? type : kInPieces, raw);
+    const bool own =
+        type == protocol::backend::kNotification && whole && relay_own_notification(body);
+    if (!own) relay_to_client(whole ? type : kInPieces, raw);
   }
   // Its data may be here already, held until now; or, behind a COPY whose Sync was ignored, the
   // rest of its batch.
@@ -261,6 +263,17 @@ bool Server::relay_renamed(protocol::Bytes error) {
   if (protocol::as_text(error).find("\"weir_") == std::string_view::npos) return false;
   relay_held();
   return client->write_renamed(error);
+}
+
+// The client knows itself by the pid that it was given at log-in, not by this connection's.
+bool Server::relay_own_notification(protocol::Bytes body) {
+  protocol::Reader in(body);
+  if (in.u32() != backend_pid || !in.ok()) return false;
+  relay_held();
+  protocol::MessageWriter out(client->made(), protocol::backend::kNotification);
+  out.u32(worker_.cancel_pid(*client));
+  out.bytes(body.subspan(sizeof(std::uint32_t)));
+  return true;
 }
 
 // True when the client shall not hear of the error: its requests are on their way to where it will

@@ -138,10 +138,13 @@ def test_listen_and_notify(pair):
         one.query("SELECT 1")
         time.sleep(0.01)
     assert one.notifications == [[b"news", b"hello"]]
+    one.query("NOTIFY news, 'myself'")
+    assert one.notifications[1:] == [[b"news", b"myself"]]
+    assert one.notifiers[0] != one.pid and one.notifiers[1] == one.pid  # some ignore their own
     one.query("UNLISTEN *")
     two.query("NOTIFY news, 'unheard'")
     one.query("SELECT 1")
-    assert len(one.notifications) == 1
+    assert len(one.notifications) == 2
 
 
 def test_notification_comes_without_asking(pair):

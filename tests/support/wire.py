@@ -133,6 +133,7 @@ class Wire:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()
         self.parameters, self.notices, self.notifications = {}, [], []
+        self.notifiers = []  # the pid of each notification's sender
         self.pid = self.secret = self.status = self.negotiated = self.mechanisms = None
 
     def __enter__(self):
@@ -183,6 +184,7 @@ class Wire:
                 self.notices.append(got.fields())
             elif got.type == "A":
                 self.notifications.append(got.body[4:].rstrip(b"\0").split(b"\0"))
+                self.notifiers.append(struct.unpack("!I", got.body[:4])[0])
             else:
                 return got
 
