@@ -201,12 +201,16 @@ config::ConfigPtr Instance::config() const {
 
 void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) {
   loop_.post([this, done = std::move(done)]() mutable {
+    const auto refuse = [&](const absl::Status& why) {
+      configure_log(topology_->config->logging);  // all the same its file may have been moved
+      done(why, "");
+    };
     const auto loaded = loader_();
     if (!loaded.config) {
-      return done(absl::InvalidArgumentError(config::to_string(loaded.problems)), "");
+      return refuse(absl::InvalidArgumentError(config::to_string(loaded.problems)));
     }
     auto topology = make_topology(loaded.config, topology_.get());
-    if (!topology.ok()) return done(topology.status(), "");
+    if (!topology.ok()) return refuse(topology.status());
     const auto diff = config::diff(*topology_->config, *loaded.config);
     configure_log(loaded.config->logging);
     for (const auto& cluster : (*topology)->clusters) {
@@ -230,7 +234,6 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     spdlog::info("weir: reloaded: {}", changes.empty() ? "nothing changed" : changes);
     std::string note;
     for (const auto& key : diff.needs_restart) note += (note.empty() ? "" : ", ") + key;
-    if (!note.empty()) note = "a restart is needed for: " + note;
     done(absl::OkStatus(), note);
   });
 }

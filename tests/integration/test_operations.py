@@ -174,6 +174,25 @@ def test_bad_reload_keeps_the_old_configuration(start_weir):
     assert [row["pool_size"] for row in weir.show("DATABASES") if row["name"] == "app"] == ["3"]
 
 
+def test_reload_tells_what_needs_a_restart(start_weir):
+    weir = start_weir()
+    weir.write_config({"workers": 7})
+    with weir.console() as console:
+        console.query("RELOAD")
+        assert [notice["M"] for notice in console.notices] == ["a restart is needed for: workers"]
+
+
+def test_a_bad_reload_opens_the_log_again(start_weir, tmp_path):
+    """The file was rotated, whatever the configuration is like."""
+    file, moved = tmp_path / "weir.log", tmp_path / "weir.log.1"
+    weir = start_weir({"log": {"file": str(file)}})
+    weir.config_file.write_text("workerz = 1\n")
+    file.rename(moved)
+    weir.signal(signal.SIGHUP)
+    wait_until(lambda: file.exists() and "workerz" in file.read_text(), "the new file is written",
+               5 * SLOW)
+
+
 def test_reload_changes_hosts(start_weir, cluster):
     weir = start_weir()
     hosts = [f"127.0.0.1:{port}" for port in cluster.ports[:2]]
