@@ -54,12 +54,16 @@ def test_a_slow_replica_does_not_slow_the_reads(start_weir, cluster, tmp_path, b
     with Relay(cluster.ports[3]) as relay:
         ports = [*cluster.ports[:3], relay.port]
         weir = start_weir({**hosts(cluster, port=ports), "routing": {"balancing": balancing}})
+        fast = []
+
+        def all_share():  # a relay that something else keeps from its work is a slow replica, too
+            cluster.forget_statements()
+            fast[:] = reads_of(weir, 2, tmp_path)
+            spread = cluster.calls("SELECT $1")
+            print(balancing, f"p99 {p99(fast):.2f} ms of {len(fast)}", spread)
+            return spread[0] < 10 and min(spread[1:]) > len(fast) * 0.05
         reads_of(weir, 1, tmp_path)  # opens the connections
-        cluster.forget_statements()
-        fast = reads_of(weir, 2, tmp_path)
-        spread = cluster.calls("SELECT $1")
-        print(balancing, f"p99 {p99(fast):.2f} ms of {len(fast)}", spread)
-        assert spread[0] < 10 and min(spread[1:]) > len(fast) * 0.05, spread
+        wait_until(all_share, "all three have their share", 30 * SLOW)
         relay.delay(DELAY)
         reads_of(weir, 1, tmp_path)  # notices
         cluster.forget_statements()
