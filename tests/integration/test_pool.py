@@ -121,9 +121,9 @@ def test_client_limits_of_databases_and_users(start_weir):
             client.terminate()
 
 
-def most_backends(cluster, clients, seconds=0.1):
+def most_backends(cluster, clients, seconds=0.3):
     """How many connections of `counted` the primary has at most while all of them ask at once."""
-    threads = [threading.Thread(target=client.query, args=(f"SELECT pg_sleep({seconds})",))
+    threads = [threading.Thread(target=client.query, args=(f"SELECT pg_sleep({seconds * SLOW})",))
                for client in clients]
     for thread in threads:
         thread.start()
@@ -154,12 +154,13 @@ def test_a_users_server_limit_is_that_of_all_its_databases(start_weir, cluster):
 def test_min_connections_are_kept_open(start_weir, cluster):
     weir = start_weir({"pool": {"size": 5, "min": 3}, "routing": {"split_reads": False},
                        "timeouts": {"server_idle": "200ms"}})
-    assert cluster.backends("counted") == 0  # of a pool that was never used
+    wait_until(lambda: cluster.backends("counted") == 0, "a pool that was never used has none",
+               5 * SLOW)
     with weir.connect("counted") as client:
         client.query("SELECT 1")
         wait_until(lambda: cluster.backends("counted") == 3, "as many as min", 10 * SLOW)
     busy = [weir.connect("counted") for _ in range(5)]
-    assert most_backends(cluster, busy, 0.3) == 5
+    assert most_backends(cluster, busy, 1) == 5
     wait_until(lambda: cluster.backends("counted") == 3, "idle ones beyond min are closed",
                10 * SLOW)
     time.sleep(0.5)
@@ -274,10 +275,11 @@ def test_connect_timeout(start_weir, cluster):
     with Relay(cluster.ports[0]) as relay:
         weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}},
                            "pool": {"size": 2},
-                           "timeouts": {"connect": "400ms", "query_wait": "1500ms"}}, workers=1)
+                           "timeouts": {"connect": f"{int(800 * SLOW)}ms",
+                                        "query_wait": f"{int(3000 * SLOW)}ms"}}, workers=1)
         with weir.connect() as holder, weir.connect() as client:
             holder.query("BEGIN")
-            relay.delay(0.9)
+            relay.delay(1.8 * SLOW)
             with pytest.raises(wire.ServerError) as failed:
                 client.query("SELECT 1")
             assert failed.value.code == "57P03"
