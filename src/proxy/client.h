@@ -258,7 +258,8 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_sequences.cc
   bool may_advance_sequences() const;
   Server* own_sequence_server(HostPool& pool);
-  bool awaits_own_sequence_server(HostPool& pool) const;
+  bool awaits_own_sequence_server(const HostPool& pool) const;
+  Server* last_written(const HostPool& pool) const;
   void keep_sequences();
   void forget_sequences();
   bool must_discard_sequences() const;

@@ -13,21 +13,27 @@ bool Client::may_advance_sequences() const {
   return gathered_.access == sql::Access::kWrite || gathered_.needs_primary;
 }
 
-// The server where this session wrote last, if it is free and no one else has written there since.
+// The server where this session wrote last, and no one else has written since; null = there is none
+// in this pool.
+Server* Client::last_written(const HostPool& pool) const {
+  Server* own = worker_.find_server(wrote_on_);
+  return own != nullptr && &own->pool() == &pool && own->last_writer == id ? own : nullptr;
+}
+
+// That server, if it is free.
 Server* Client::own_sequence_server(HostPool& pool) {
   if (!gathered_.asks_sequence && !may_advance_sequences()) return nullptr;
-  Server* own = worker_.find_server(wrote_on_);
-  const bool fits =
-      own != nullptr && &own->pool() == &pool && own->last_writer == id && !is_too_used(*own);
+  Server* own = last_written(pool);
+  const bool fits = own != nullptr && !is_too_used(*own);
   return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
 }
 
 // Whether that server has what is asked for, but serves somebody's read.
-bool Client::awaits_own_sequence_server(HostPool& pool) const {
+bool Client::awaits_own_sequence_server(const HostPool& pool) const {
   if (!gathered_.asks_sequence) return false;
-  Server* own = worker_.find_server(wrote_on_);
-  return own != nullptr && &own->pool() == &pool && own->last_writer == id &&
-         own->pool_state() == pool::Server::State::kLeased && !own->close_when_free;
+  const Server* own = last_written(pool);
+  return own != nullptr && own->pool_state() == pool::Server::State::kLeased &&
+         !own->close_when_free;
 }
 
 // It writes on its server, for the first time or again after others did.

@@ -140,6 +140,10 @@ void Server::pump() {
   }
 }
 
+bool Server::must_close() const {
+  return close_when_free || pool_.set.retired || (is_outdated() && !kept);
+}
+
 bool Server::is_outdated() const {
   const SessionDefaults& defaults = pool_.set.defaults();
   return defaults_of != defaults.version() ||

@@ -75,6 +75,7 @@ class Server final : public net::Connection, public pool::Server {
   // What its sessions start with has changed since it was opened: nobody is to get it any more, but
   // for the session that it is kept for.
   bool is_outdated() const;
+  bool must_close() const;  // as soon as it is free
   ConnectionRow row(base::Time now) const;
 
   // Identity and bookkeeping.

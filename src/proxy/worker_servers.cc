@@ -82,9 +82,7 @@ void Worker::on_server_ready(Server& server) {
 void Worker::give(Server& server) {
   HostPool& pool = server.pool();
   server.settings_hash = server.settings.hash();
-  const bool must_close = server.close_when_free || pool.set.retired || stopping_ ||
-                          (server.is_outdated() && !server.kept);
-  if (must_close) return server.close("replaced");
+  if (stopping_ || server.must_close()) return server.close("replaced");
   bool close_it = false;
   const auto answer = pool.pool.ready(server, loop_.now(), close_it);
   if (close_it) return server.close("its permit is needed elsewhere");
@@ -263,8 +261,7 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     if (!ready && now - server->opened_at > timeouts.connect) {
       on_server_failed(*server, "log-in took longer than timeouts.connect", nullptr);
     } else if (server->pool_state() == pool::Server::State::kIdle &&
-               (pool.set.retired || server->close_when_free || old ||
-                (server->is_outdated() && !server->kept))) {
+               (old || server->must_close())) {
       server->close("its time is over");
     }
   }
