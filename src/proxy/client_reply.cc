@@ -209,8 +209,9 @@ void Client::on_ready_for_query(char status) {
 
 // From here on the session sees no earlier state.
 void Client::note_end_of_transaction() {
-  const bool wrote = std::exchange(wrote_, false);
-  read_fresh_ = false;
+  const bool wrote = wrote_;
+  // What is in flight behind it ends later, and only that end will do for it.
+  if (server->exchange.client_answered()) wrote_ = read_fresh_ = false;
   if (!pools_->router.has_replicas()) return;
   // Not now(): that was read before the reply was, perhaps before the commit.
   const base::Time ended = net::read_clock();

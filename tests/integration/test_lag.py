@@ -195,3 +195,15 @@ def test_levels_of_statements_in_a_row(weir, cluster, table):
         client.send(wire.query(f"/* weir: consistency=eventual */ {port}"), wire.query(count))
         assert cluster.number_of(client.rows()[0][0]) in (1, 2)
         assert client.rows() == [["1"]]
+
+
+def test_the_last_of_writes_in_a_row_counts(weir, cluster, table):
+    """What was asked between the commits does not prove that a replica has the last one."""
+    with weir.connect() as client:
+        client.send(wire.query(f"INSERT INTO {table} VALUES (1)"),
+                    wire.query(f"SELECT pg_sleep({2 * SLOW}); INSERT INTO {table} VALUES (2)"))
+        client.read_until_ready()
+        cluster.wait_replayed()
+        with cluster.paused(1, 2):
+            client.read_until_ready()
+            assert client.value(f"SELECT count(*) FROM {table}") == "2"
