@@ -34,6 +34,7 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
     if (lost && has_room()) {
       push_waiter(waiter, now);
       note_need(now);
+      waiter.spares_kept_ = true;
       if (may_open(now)) return {Kind::kOpen};
       unlink_waiter(waiter);  // another worker was faster
     }
@@ -102,15 +103,22 @@ Pool::Grant Pool::ready(Server& server, Time now, bool& close_it) {
     set_state(server, State::kLeaving);
     return {};
   }
-  if (wait_first_ == nullptr) {
+  Waiter* waiter = waiter_for(server);
+  if (waiter == nullptr) {
     server.idle_since_ = now;
     set_state(server, State::kIdle);
     return {};
   }
-  Waiter* waiter = wait_first_;
   set_state(server, State::kLeased);  // before unlink_waiter(): it looks at the counts
   unlink_waiter(*waiter);
   return {waiter, &server};
+}
+
+Waiter* Pool::waiter_for(const Server& server) const {
+  Waiter* waiter = wait_first_;
+  if (!server.kept || !all_provided()) return waiter;
+  while (waiter != nullptr && waiter->spares_kept_) waiter = waiter->next_;
+  return waiter;
 }
 
 void Pool::closed(Server& server) {
@@ -372,6 +380,7 @@ void Pool::unlink_waiter(Waiter& waiter) {
   (waiter.next_ != nullptr ? waiter.next_->prev_ : wait_last_) = waiter.prev_;
   waiter.prev_ = waiter.next_ = nullptr;
   waiter.pool_ = nullptr;
+  waiter.spares_kept_ = false;
   --waiting_count_;
   state_starving(all_provided() ? 0 : starved_);
 }

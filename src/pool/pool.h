@@ -71,6 +71,7 @@ class Waiter {
   friend class Pool;
   Pool* pool_ = nullptr;
   base::Time since_{};
+  bool spares_kept_ = false;  // a new server is under way for it
   Waiter *prev_ = nullptr, *next_ = nullptr;
 };
 
@@ -123,7 +124,8 @@ class Pool {
     Waiter* waiter = nullptr;  // this one (no longer queued) ...
     Server* server = nullptr;  // ... gets this leased server
   };
-  // A server became usable (logged in) or was released clean. The longest waiter gets it, or it
+  // A server became usable (logged in) or was released clean. The longest waiter gets it (of those
+  // that were told kOpen with kLost none gets a kept one, while new ones are under way), or it
   // becomes idle (most recently used first), or, when the budget shrank or another pool needs it
   // more, `close_it` is set and it is leaving: then call closed().
   Grant ready(Server& server, base::Time now, bool& close_it);
@@ -160,6 +162,7 @@ class Pool {
 
  private:
   Server* best_idle(std::uint64_t settings_hash, bool kept) const;
+  Waiter* waiter_for(const Server& server) const;
   bool has_room() const;
   std::uint32_t& count_of(Server::State state);
   void set_state(Server& server, Server::State to);

@@ -369,3 +369,34 @@ TEST_CASE("pool: who had better get a new server makes do with a kept one when t
   CHECK(pool.make_do(at(4)).waiter == nullptr);
   pool.invariants();
 }
+
+TEST_CASE("pool: who gets a new server is not given one that comes back and is kept") {
+  Permits permits(4, 0);
+  Rig rig({&permits});
+  Pool& pool = rig.pool;
+  TestServer& idle = rig.lease(at(0));
+  TestServer& busy = rig.lease(at(0));
+  idle.kept = busy.kept = true;
+  rig.release(idle, at(1));
+  TestWaiter writer;
+  CHECK(pool.acquire(writer, 0, at(2), Pool::Kept::kLost).kind == Kind::kOpen);
+  rig.release(busy, at(3));
+  pool.invariants();
+
+  // Behind it waits somebody who does no harm.
+  CHECK(pool.lease(busy, at(4)));
+  CHECK(pool.lease(idle, at(4)));
+  TestWaiter reader;
+  CHECK(pool.acquire(reader, 0, at(4), Pool::Kept::kUnharmed).kind == Kind::kOpen);
+  TestServer& opening = rig.open(at(4));
+  bool close_it = false;
+  CHECK(pool.ready(busy, at(5), close_it).waiter == &reader);
+  CHECK(pool.ready(opening, at(6), close_it).waiter == &writer);
+  pool.closed(rig.open(at(7)));  // the one for the reader
+
+  // No new server is under way: what comes back will do.
+  CHECK(pool.acquire(writer, 0, at(8), Pool::Kept::kLost).kind == Kind::kOpen);
+  pool.closed(rig.open(at(8)));
+  CHECK(pool.ready(busy, at(9), close_it).waiter == &writer);
+  pool.invariants();
+}
