@@ -167,8 +167,18 @@ Server* Pool::surplus(Time now, base::milliseconds idle_max) {
   const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
                      open_in_all_workers() > sizes_.min;
   if (!idled && !over_limit() && !yields(now) && !spares(*oldest, now)) return nullptr;
-  set_state(*oldest, State::kLeaving);
-  return oldest;
+  Server* least = idled ? oldest : least_used();
+  set_state(*least, State::kLeaving);
+  return least;
+}
+
+// What is kept only when there is nothing else.
+Server* Pool::least_used() const {
+  int passed = 0;
+  for (Server* s = idle_last_; s != nullptr && passed < kKeptLook; s = s->prev_, ++passed) {
+    if (!s->kept) return s;
+  }
+  return idle_last_;
 }
 
 Server* Pool::any_idle() { return idle_last_; }

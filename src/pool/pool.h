@@ -139,9 +139,9 @@ class Pool {
   bool may_open(base::Time now);
   // The same to have PoolSizes::min open in a pool that was used before.
   bool may_open_for_min();
-  // Takes one idle server out to be closed (the least recently used) when another pool starves,
-  // the budget shrank, or it idled for `idle_max` (0 = never) and is beyond min; null = none. It
-  // is leaving: call closed().
+  // Takes one idle server out to be closed (the least recently used, rather not a kept one) when
+  // another pool starves or the budget shrank, or the one that idled for `idle_max` (0 = never) and
+  // is beyond min; null = none. It is leaving: call closed().
   Server* surplus(base::Time now, base::milliseconds idle_max);
   Server* any_idle();  // for RECONNECT, KILL, drain: the least recently used, not removed
   // Every waiter whose wait began before `deadline` is handed out one by one and dequeued.
@@ -162,6 +162,7 @@ class Pool {
 
  private:
   Server* best_idle(std::uint64_t settings_hash, bool kept) const;
+  Server* least_used() const;
   Waiter* waiter_for(const Server& server) const;
   bool has_room() const;
   std::uint32_t& count_of(Server::State state);

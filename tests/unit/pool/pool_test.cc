@@ -400,3 +400,17 @@ TEST_CASE("pool: who gets a new server is not given one that comes back and is k
   CHECK(pool.ready(busy, at(9), close_it).waiter == &writer);
   pool.invariants();
 }
+
+TEST_CASE("pool: a permit is given up by a kept server last") {
+  Permits permits(3, 0);
+  Rig rig({&permits});
+  TestServer& oldest = rig.lease(at(0));
+  TestServer& latest = rig.lease(at(0));
+  oldest.kept = true;
+  rig.release(oldest, at(1));
+  rig.release(latest, at(2));
+  permits.resize(1, 0);
+  CHECK(rig.pool.surplus(at(3), milliseconds(0)) == &latest);
+  rig.pool.closed(latest);
+  CHECK(rig.pool.surplus(at(4), milliseconds(1)) == &oldest);
+}
