@@ -28,13 +28,13 @@ Pool::~Pool() {
 Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now, Kept kept) {
   CHECK(!waiter.waiting());
   used_ = true;
+  const bool lost = kept == Kept::kLost;
+  waiter.spares_kept_ = lost;
   Server* best = best_idle(settings_hash, /*kept=*/false);
   if (best == nullptr && idle_first_ != nullptr) {
-    const bool lost = kept == Kept::kLost;
     if (lost && has_room()) {
       push_waiter(waiter, now);
       note_need(now);
-      waiter.spares_kept_ = true;
       if (may_open(now)) return {Kind::kOpen};
       unlink_waiter(waiter);  // another worker was faster
     }
@@ -390,7 +390,6 @@ void Pool::unlink_waiter(Waiter& waiter) {
   (waiter.next_ != nullptr ? waiter.next_->prev_ : wait_last_) = waiter.prev_;
   waiter.prev_ = waiter.next_ = nullptr;
   waiter.pool_ = nullptr;
-  waiter.spares_kept_ = false;
   --waiting_count_;
   state_starving(all_provided() ? 0 : starved_);
 }

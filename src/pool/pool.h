@@ -71,7 +71,7 @@ class Waiter {
   friend class Pool;
   Pool* pool_ = nullptr;
   base::Time since_{};
-  bool spares_kept_ = false;  // a new server is under way for it
+  bool spares_kept_ = false;  // of the present or latest wait: Kept::kLost
   Waiter *prev_ = nullptr, *next_ = nullptr;
 };
 
@@ -124,10 +124,10 @@ class Pool {
     Waiter* waiter = nullptr;  // this one (no longer queued) ...
     Server* server = nullptr;  // ... gets this leased server
   };
-  // A server became usable (logged in) or was released clean. The longest waiter gets it (of those
-  // that were told kOpen with kLost none gets a kept one, while new ones are under way), or it
-  // becomes idle (most recently used first), or, when the budget shrank or another pool needs it
-  // more, `close_it` is set and it is leaving: then call closed().
+  // A server became usable (logged in) or was released clean. The longest waiter gets it (if kept,
+  // and new ones are under way for all: the longest that it is unharmed by), or it becomes idle
+  // (most recently used first), or, when the budget shrank or another pool needs it more,
+  // `close_it` is set and it is leaving: then call closed().
   Grant ready(Server& server, base::Time now, bool& close_it);
   // The server is gone (failed to open, broke, was closed), from any state. Gives the permits back.
   // Others may want them: see others_starve().
