@@ -216,6 +216,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string default_of(std::string_view what) const;
   bool is_read_only_by_default() const;
   void note_settings() const;
+  void note_commit_mode(std::string_view value) const;
   bool is_serializable_by_default() const;
   sql::Names names_meant() const;
   void join(const sql::Analysis* analysis);

@@ -93,8 +93,10 @@ bool Client::wants_position() const {
 
 // So that the next read may go to any replica that is as far.
 void Client::ask_position() {
-  server->inject_query(server->on_primary() ? "SELECT pg_catalog.pg_current_wal_lsn()"
-                                            : "SELECT pg_catalog.pg_last_wal_replay_lsn()",
+  server->inject_query(!server->on_primary() ? "SELECT pg_catalog.pg_last_wal_replay_lsn()"
+                       : pools_->cluster->monitor.async_commits()
+                           ? "SELECT pg_catalog.pg_current_wal_insert_lsn()"
+                           : "SELECT pg_catalog.pg_current_wal_lsn()",
                        kNotePosition);
   position_asked_ = worker_.loop().now();
   kept_reads_ = 0;
@@ -302,6 +304,11 @@ void Client::note_statement(const sql::Analysis& analysis) {
   if (!analysis.plain) {
     tracking_ = true;
     in_flight_plain_ = false;
+    for (const auto& statement : analysis.statements) {
+      for (const auto& set : statement.sets) {
+        if (set.name == "synchronous_commit") note_commit_mode(set.value.value_or(""));
+      }
+    }
   }
   constexpr unsigned kUnknown = sql::kOpaque | sql::kUnreadable;
   if ((analysis.residue & kUnknown) == 0) return;

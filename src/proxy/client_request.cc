@@ -350,6 +350,8 @@ void Client::note_settings() const {
   if (settings_.hash() == settings_as_of_) return;
   settings_as_of_ = settings_.hash();
   serializable_ = default_of("isolation") == "serializable";
+  const std::string* commit = settings_.find("synchronous_commit");
+  if (commit != nullptr) note_commit_mode(session::plain_value(*commit));
   const std::string* path = settings_.find("search_path");
   const bool moved = path != nullptr || settings_.find("role") != nullptr ||
                      settings_.find("session_authorization") != nullptr;
@@ -361,6 +363,14 @@ void Client::note_settings() const {
   names_ = named   ? sql::Names::kEverything
            : moved ? sql::Names::kAnywhere
                    : sql::Names::kDefaultPath;
+}
+
+// Of synchronous_commit. What commits without waiting is not where WAL was written to.
+void Client::note_commit_mode(std::string_view value) const {
+  const std::string mode = absl::AsciiStrToLower(absl::string_view(value.data(), value.size()));
+  if (mode == "off" || mode == "false" || mode == "no" || mode == "0") {
+    pools_->cluster->monitor.note_async_commits();
+  }
 }
 
 // A standby knows no serializable transactions.

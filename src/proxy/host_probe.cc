@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kName = "sample";
 // In recovery is asked once, so that one row tells of one state, also during a promotion. A
 // primary's timeline is in the name of its WAL file; pg_control_checkpoint() is late to learn a new
-// one. OFFSET 0 keeps the subquery.
+// one. OFFSET 0 keeps the subquery. The last two: what was inserted may be a commit that nobody
+// waited for, and whether sessions commit so by default ("off" may be said in other words).
 constexpr const char* kSample =
     "SELECT recovering,"
     " CASE WHEN recovering THEN pg_catalog.pg_last_wal_replay_lsn()"
@@ -24,7 +25,11 @@ constexpr const char* kSample =
     " CASE WHEN recovering THEN NULL"
     "  ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,"
     " CASE WHEN recovering"
-    "  THEN (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver LIMIT 1) END "
+    "  THEN (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver LIMIT 1) END,"
+    " CASE WHEN NOT recovering THEN pg_catalog.pg_current_wal_insert_lsn() END,"
+    " NOT recovering AND (pg_catalog.current_setting('synchronous_commit') = 'off'"
+    "  OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS one"
+    "   WHERE one OPERATOR(pg_catalog.~*) '^synchronous_commit=(off|false|no|0)$')) "
     "FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering OFFSET 0) AS state";
 
 constexpr const char* kMayReadControl =
@@ -70,7 +75,7 @@ absl::StatusOr<cluster::Sample> HostProbe::ask() {
   sample.asked = net::read_clock();
   const absl::StatusOr<Rows> rows = connection_->execute_prepared(kName, deadline());
   if (!rows.ok()) return rows.status();
-  if (rows->count() != 1 || rows->columns() != 5) {
+  if (rows->count() != 1 || rows->columns() != 7) {
     return absl::UnavailableError("not an answer of PostgreSQL's");
   }
   sample.answered = net::read_clock();
@@ -78,6 +83,8 @@ absl::StatusOr<cluster::Sample> HostProbe::ask() {
   sample.system_identifier = system_identifier_;
   sample.lsn = lsn_of(rows->value(0, 1));
   sample.received_lsn = lsn_of(rows->value(0, 2));
+  if (rows->value(0, 6) == "t") async_commits_ = true;
+  if (!sample.in_recovery && async_commits_) sample.lsn = lsn_of(rows->value(0, 5));
   if (const auto wal_file = rows->value(0, 3)) sample.timeline = timeline_of(*wal_file);
   if (const auto received = rows->value(0, 4)) {
     sample.timeline = parse<std::uint32_t>(*received).value_or(0);

@@ -1,6 +1,7 @@
 // Asks one host, over a connection of its own, who it is and how far its WAL has come.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -17,7 +18,11 @@ namespace proxy {
 class HostProbe {
  public:
   // login.timeout: for connecting, and again for each answer.
-  HostProbe(ServerLogin login, const StopSignal& stop) : login_(std::move(login)), stop_(stop) {}
+  // async_commits: some session's commits do not wait for their WAL to be written. It is set when
+  // that is a default of the host's; where it is set, a primary's position is that of what was
+  // inserted into its WAL.
+  HostProbe(ServerLogin login, const StopSignal& stop, std::atomic<bool>& async_commits)
+      : login_(std::move(login)), stop_(stop), async_commits_(async_commits) {}
 
   // Connects when there is no connection. One that broke since its last answer is replaced and the
   // new one asked before that counts as a failure: a backend may be ended while its host is well.
@@ -30,6 +35,7 @@ class HostProbe {
 
   const ServerLogin login_;
   const StopSignal& stop_;
+  std::atomic<bool>& async_commits_;
   std::optional<LibpqConnection> connection_;
   std::uint64_t system_identifier_ = 0;  // of connection_'s server; 0 = may not be read
 };

@@ -46,7 +46,8 @@ ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
                                std::function<void()> on_roles_changed)
     : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
   for (const config::Host& host : config_.hosts) {
-    watches_.push_back(std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_)));
+    watches_.push_back(
+        std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_, async_commits_)));
   }
   snapshot_ = tracker_.publish(read_clock());
   version_ = snapshot_->version;

@@ -62,6 +62,12 @@ class ClusterMonitor {
   // 1 ms apart, or 5 ms for kCommit. Nothing happens without a primary.
   void sample_soon(Urgency urgency);
 
+  // A session commits without waiting for its WAL to be written (synchronous_commit = off), or is
+  // going to: from now on the primary's position is where WAL is inserted, though that may be
+  // written, and reach the replicas, only later.
+  void note_async_commits() { async_commits_ = true; }
+  bool async_commits() const { return async_commits_.load(std::memory_order_relaxed); }
+
  private:
   struct Watch {
     explicit Watch(HostProbe host_probe) : probe(std::move(host_probe)) {}
@@ -100,6 +106,7 @@ class ClusterMonitor {
   std::atomic<int> primary_{-1};  // of snapshot_
   std::function<void()> on_awaited_;
   std::atomic<bool> awaited_{false};
+  std::atomic<bool> async_commits_{false};
 };
 
 }  // namespace proxy

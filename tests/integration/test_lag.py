@@ -207,3 +207,21 @@ def test_the_last_of_writes_in_a_row_counts(weir, cluster, table):
         with cluster.paused(1, 2):
             client.read_until_ready()
             assert client.value(f"SELECT count(*) FROM {table}") == "2"
+
+
+@pytest.mark.parametrize("way", ["startup", "SET", "SET LOCAL", "set_config"])
+def test_a_commit_that_does_not_wait_is_seen(weir, table, way):
+    """With synchronous_commit off WAL is written later than the commit is answered."""
+    options = {"synchronous_commit": "off"} if way == "startup" else {}
+    insert = f"INSERT INTO {table} VALUES (%d)"
+    if way == "SET LOCAL":
+        insert = f"BEGIN; SET LOCAL synchronous_commit = off; {insert}; COMMIT"
+    if way == "set_config":
+        insert = f"BEGIN; SELECT set_config('synchronous_commit', 'off', true); {insert}; COMMIT"
+    with weir.connect(**options) as client:
+        if way == "SET":
+            client.query("SET synchronous_commit TO off")
+        for n in range(1, 21):
+            client.query(insert % n)
+            time.sleep(0.02)
+            assert client.value(f"SELECT count(*) FROM {table}") == str(n)

@@ -156,10 +156,21 @@ class Psycopg:
                                                                 autocommit=True)
         return self
 
-    async def rows(self, sql, *values):
+    async def execute(self, sql, *values):
         named = {str(number): value for number, value in enumerate(values, 1)}
-        cursor = await self.connection.execute(re.sub(r"\$(\d)", r"%(\1)s", sql), named or None)
-        return await cursor.fetchall()
+        return await self.connection.execute(re.sub(r"\$(\d)", r"%(\1)s", sql), named or None)
+
+    async def rows(self, sql, *values):
+        return await (await self.execute(sql, *values)).fetchall()
+
+    async def in_one_go(self, *statements):
+        """Each a transaction of its own: all are sent before the first is answered."""
+        async with self.connection.pipeline() as pipeline:
+            cursors = []
+            for statement in statements:
+                cursors.append(await self.execute(*statement))
+                await pipeline.sync()
+        return [await cursor.fetchall() for cursor in cursors]
 
     async def run(self, sql):
         await self.connection.execute(sql)
@@ -181,6 +192,10 @@ class Asyncpg:
 
     async def rows(self, sql, *values):
         return await self.connection.fetch(sql, *values)
+
+    async def in_one_go(self, *statements):
+        """One after the other: it has no pipelines."""
+        return [await self.rows(*statement) for statement in statements]
 
     async def run(self, sql):
         await self.connection.execute(sql)
@@ -240,7 +255,8 @@ class Session:
         if self.client is None:
             await self.begin()
         if self.rng.random() < self.plan.write_share:
-            await self.do(self.rng.choice((self.write, self.write, self.transaction)))
+            await self.do(self.rng.choice((self.write, self.write, self.write_twice,
+                                           self.transaction)))
             if self.plan.tokens:
                 await self.do(self.give_token)
         elif self.plan.tokens and self.run.tokens and self.rng.random() < 0.2:
@@ -324,6 +340,15 @@ class Session:
             (INCREMENT, counter, ("counter", counter)),
             (ADD_ENTRY, self.number, ("entries", self.number))))
         self.committed({key: await self.change(sql, value)})
+
+    async def write_twice(self):
+        """Two commits in one go. The second waits for other sessions' transactions, now and then."""
+        row = self.number * ROWS_EACH + self.rng.randrange(ROWS_EACH)
+        counter = self.rng.randrange(COUNTERS)
+        first, second = await self.client.in_one_go(
+            (UPDATE_ROW.format(t=self.run.table), row),
+            (INCREMENT.format(t=self.run.table), counter))
+        self.committed({("row", row): first[0][0], ("counter", counter): second[0][0]})
 
     async def change(self, sql, value):
         return (await self.client.rows(sql.format(t=self.run.table), value))[0][0]

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -68,7 +69,8 @@ class DeafServer {
 TEST_CASE("a primary tells who it is and where its WAL is") {
   if (world() == nullptr) return;
   const StopSignal stop;
-  HostProbe probe(proxy_test::superuser_of(world()->primary), stop);
+  std::atomic<bool> async_commits{false};
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
   const auto before = Clock::now();
   const std::string low = world()->primary.ask("SELECT pg_current_wal_lsn()");
   const auto sample = probe.sample();
@@ -89,7 +91,8 @@ TEST_CASE("a primary tells who it is and where its WAL is") {
 TEST_CASE("a replica tells how far it has come, and its timeline to those who may see it") {
   if (world() == nullptr) return;
   const StopSignal stop;
-  HostProbe primary(proxy_test::superuser_of(world()->primary), stop);
+  std::atomic<bool> async_commits{false};
+  HostProbe primary(proxy_test::superuser_of(world()->primary), stop, async_commits);
   const auto origin = primary.sample();
   REQUIRE(origin.ok());
   struct Case {
@@ -102,7 +105,7 @@ TEST_CASE("a replica tells how far it has come, and its timeline to those who ma
     ServerLogin login = proxy_test::superuser_of(*world()->replica);
     login.user = c.user;
     login.password = c.password;
-    HostProbe probe(login, stop);
+    HostProbe probe(login, stop, async_commits);
     CHECK(proxy_test::eventually([&] {
       const auto sample = probe.sample();
       return sample.ok() && sample->lsn >= origin->lsn && sample->received_lsn >= origin->lsn;
@@ -119,9 +122,10 @@ TEST_CASE("a role that may not read the control file costs the identifier only")
   if (world() == nullptr) return;
   world()->primary.ask("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
   const StopSignal stop;
+  std::atomic<bool> async_commits{false};
   ServerLogin login = proxy_test::superuser_of(world()->primary);
   login.user = login.password = "plain";
-  HostProbe probe(login, stop);
+  HostProbe probe(login, stop, async_commits);
   const auto sample = probe.sample();
   world()->primary.ask("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC");
   REQUIRE_MESSAGE(sample.ok(), error(sample));
@@ -130,39 +134,73 @@ TEST_CASE("a role that may not read the control file costs the identifier only")
   CHECK(sample->lsn > 0);
 }
 
+TEST_CASE("where commits do not wait, the position is that of what was inserted") {
+  if (world() == nullptr) return;
+  const StopSignal stop;
+  std::atomic<bool> async_commits{false};
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
+  world()->primary.ask("CREATE TABLE async (n int)");
+  const auto is_behind = [&] {
+    for (int i = 0; i < 20; ++i) {
+      const auto inserted = protocol::parse_lsn(world()->primary.ask(
+          "BEGIN; SET LOCAL synchronous_commit = off; INSERT INTO async VALUES (1); COMMIT;"
+          " SELECT pg_current_wal_insert_lsn()"));
+      const auto sample = probe.sample();
+      REQUIRE_MESSAGE(sample.ok(), error(sample));
+      REQUIRE(inserted);
+      if (sample->lsn < *inserted) return true;
+    }
+    return false;
+  };
+  CHECK(is_behind());  // WAL is written at the latest when wal_writer_delay is over
+  CHECK_FALSE(async_commits);
+  async_commits = true;
+  CHECK_FALSE(is_behind());
+
+  async_commits = false;
+  world()->primary.ask("ALTER ROLE plain SET synchronous_commit TO No");
+  CHECK_FALSE(is_behind());
+  CHECK(async_commits);
+  world()->primary.ask("ALTER ROLE plain RESET synchronous_commit");
+  world()->primary.ask("DROP TABLE async");
+}
+
 TEST_CASE("why there is no sample") {
   if (world() == nullptr) return;
   const StopSignal stop;
+  std::atomic<bool> async_commits{false};
   ServerLogin login = proxy_test::superuser_of(world()->primary);
   login.user = "plain";
   login.password = "wrong";
-  CHECK(error(HostProbe(login, stop).sample()) ==
+  CHECK(error(HostProbe(login, stop, async_commits).sample()) ==
         "FATAL:  password authentication failed for user \"plain\"");
   login = proxy_test::superuser_of(world()->primary);
   login.dbname = "nosuch";
-  CHECK(error(HostProbe(login, stop).sample()) == "FATAL:  database \"nosuch\" does not exist");
+  CHECK(error(HostProbe(login, stop, async_commits).sample()) ==
+        "FATAL:  database \"nosuch\" does not exist");
   login.port = proxy_test::free_port();
-  CHECK(error(HostProbe(login, stop).sample()) == "Connection refused");
+  CHECK(error(HostProbe(login, stop, async_commits).sample()) == "Connection refused");
   login.host = "no such host";
-  CHECK(error(HostProbe(login, stop).sample())
+  CHECK(error(HostProbe(login, stop, async_commits).sample())
             .starts_with("could not translate host name \"no such host\" to address: "));
   login.host = "/nowhere";
-  CHECK(error(HostProbe(login, stop).sample()) == "No such file or directory");
+  CHECK(error(HostProbe(login, stop, async_commits).sample()) == "No such file or directory");
   login = proxy_test::superuser_of(world()->primary);
   login.tls.mode = config::SslMode::kRequire;
-  CHECK(error(HostProbe(login, stop).sample()) ==
+  CHECK(error(HostProbe(login, stop, async_commits).sample()) ==
         "server does not support SSL, but SSL was required");
 }
 
 TEST_CASE("the environment has no say") {
   if (world() == nullptr) return;
   const StopSignal stop;
+  std::atomic<bool> async_commits{false};
   setenv("PGHOSTADDR", "192.0.2.1", 1);
   setenv("PGOPTIONS", "-c search_path=nowhere -c nosuch=1", 1);
   setenv("PGSSLMODE", "verify-full", 1);
   setenv("PGSSLROOTCERT", "/nowhere", 1);
   setenv("PGTARGETSESSIONATTRS", "standby", 1);
-  HostProbe probe(proxy_test::superuser_of(world()->primary), stop);
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
   const auto sample = probe.sample();
   for (const char* name :
        {"PGHOSTADDR", "PGOPTIONS", "PGSSLMODE", "PGSSLROOTCERT", "PGTARGETSESSIONATTRS"}) {
@@ -174,7 +212,8 @@ TEST_CASE("the environment has no say") {
 TEST_CASE("an ended backend is not a failure of its host") {
   if (world() == nullptr) return;
   const StopSignal stop;
-  HostProbe probe(proxy_test::superuser_of(world()->primary), stop);
+  std::atomic<bool> async_commits{false};
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
   REQUIRE(probe.sample().ok());
   const std::string pid = probe_pid();
   CHECK(world()->primary.ask("SELECT pg_terminate_backend(" + pid + ", 5000)") == "t");
@@ -186,9 +225,10 @@ TEST_CASE("an ended backend is not a failure of its host") {
 TEST_CASE("a backend that stands still is given up after the timeout") {
   if (world() == nullptr) return;
   const StopSignal stop;
+  std::atomic<bool> async_commits{false};
   ServerLogin login = proxy_test::superuser_of(world()->primary);
   login.timeout = 100ms;
-  HostProbe probe(login, stop);
+  HostProbe probe(login, stop, async_commits);
   REQUIRE(probe.sample().ok());
   const pid_t pid = std::stoi(probe_pid());
   REQUIRE(kill(pid, SIGSTOP) == 0);
@@ -205,9 +245,10 @@ TEST_CASE("a backend that stands still is given up after the timeout") {
 TEST_CASE("a server that takes connections and says nothing is given up, or left at once") {
   const DeafServer deaf;
   StopSignal stop;
-  HostProbe impatient(deaf.login(100ms), stop);
+  std::atomic<bool> async_commits{false};
+  HostProbe impatient(deaf.login(100ms), stop, async_commits);
   CHECK(absl::IsDeadlineExceeded(impatient.sample().status()));
-  HostProbe patient(deaf.login(60s), stop);
+  HostProbe patient(deaf.login(60s), stop, async_commits);
   std::thread stopper([&] {
     std::this_thread::sleep_for(50ms);
     stop.raise();
