@@ -342,7 +342,7 @@ class Session:
         self.committed({key: await self.change(sql, value)})
 
     async def write_twice(self):
-        """Two commits in one go. The second waits for other sessions' transactions, now and then."""
+        """Two commits in one go; the second waits for other transactions now and then."""
         row = self.number * ROWS_EACH + self.rng.randrange(ROWS_EACH)
         counter = self.rng.randrange(COUNTERS)
         first, second = await self.client.in_one_go(
