@@ -129,7 +129,10 @@ void add_databases(Families& out, const proxy::Inspection& in) {
     out.counter("weir_client_logins_total", "Logins completed by clients.", db,
                 number(s.client_login_count));
     out.counter("weir_errors_total", "ErrorResponses relayed to clients.", db, number(s.errors));
-    out.counter("weir_retries_total", "Requests run again on the primary.", db, number(s.retries));
+    out.counter("weir_retries_total", "Requests run again, on this host or another.", db,
+                number(s.retries));
+    out.counter("weir_misroutes_total", "Requests run again because a replica refused to write.",
+                db, number(s.misroutes));
     routed("replica_read", s.reads_on_replica);
     routed("primary_read", s.reads_on_primary);
     routed("write", s.writes);

@@ -160,11 +160,13 @@ constexpr auto kRouteColumns = std::to_array<ColumnDef>({
     {"reads_on_primary", Type::kInt8},
     {"writes", Type::kInt8},
     {"retries", Type::kInt8},
+    {"misroutes", Type::kInt8},
     {"errors", Type::kInt8},
     {"avg_reads_on_replica", Type::kInt8},
     {"avg_reads_on_primary", Type::kInt8},
     {"avg_writes", Type::kInt8},
     {"avg_retries", Type::kInt8},
+    {"avg_misroutes", Type::kInt8},
     {"avg_errors", Type::kInt8},
 });
 
@@ -173,8 +175,9 @@ void fill_route_totals(const Source& source, Emit emit) {
     const Stats& t = row.stats;
     const Stats a = source.averages.of(row.name, t, source.inspection.taken);
     emit({row.name, count(t.reads_on_replica), count(t.reads_on_primary), count(t.writes),
-          count(t.retries), count(t.errors), count(a.reads_on_replica), count(a.reads_on_primary),
-          count(a.writes), count(a.retries), count(a.errors)});
+          count(t.retries), count(t.misroutes), count(t.errors), count(a.reads_on_replica),
+          count(a.reads_on_primary), count(a.writes), count(a.retries), count(a.misroutes),
+          count(a.errors)});
   }
 }
 

@@ -206,6 +206,11 @@ void Client::on_server_lost(std::string_view why) {
                   "carried out."});
 }
 
+void Client::on_misroute() {
+  misrouted_ = true;
+  ++pools_->stats.misroutes;
+}
+
 bool Client::run_again(protocol::Bytes requests, Where where) {
   if (reruns_ == kMaxReruns) return false;
   end_report();

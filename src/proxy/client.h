@@ -71,7 +71,7 @@ class Client final : public net::Connection, public pool::Waiter {
   };
   bool run_again(protocol::Bytes requests, Where where);
   // What is run again was refused by a replica for what it is.
-  void on_misroute() { misrouted_ = true; }
+  void on_misroute();
   bool has_run_again() const { return reruns_ != 0; }
   bool was_first() const { return was_first_; }  // to use the server at hand
   bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }

@@ -9,7 +9,7 @@
 namespace proxy {
 namespace {
 
-std::string host_text(const cluster::Host& host, const route::Router::Needs& needs) {
+std::string host_text(const cluster::Host& host, const route::Router::Needs& needs, bool allowed) {
   std::string text = "host " + host.name + ": ";
   text += cluster::role_name(host.role);
   if (host.role == cluster::Role::kReplica && host.lag_ms >= 0) {
@@ -18,6 +18,7 @@ std::string host_text(const cluster::Host& host, const route::Router::Needs& nee
   }
   if (host.lsn != 0) text += ", at " + protocol::format_lsn(host.lsn);
   if (!host.reads) return text + (host.why.empty() ? "" : ": " + host.why);
+  if (!allowed) return text + ": kept out by a rule";
   if (!needs.known) return text + ": not known to be fresh enough yet";
   if (host.lsn < needs.at_least) {
     return text + ": has not replayed " + protocol::format_lsn(needs.at_least);
@@ -60,10 +61,7 @@ std::vector<std::string> explain(const ExplainedRoute& of) {
   if (of.analysis.catalog == 0) lines.emplace_back("catalog: not known");
   const std::uint64_t allowed = route::allowed_hosts(of.session.rules, of.snapshot);
   for (std::size_t i = 0; i < of.snapshot.hosts.size(); ++i) {
-    const cluster::Host& host = of.snapshot.hosts[i];
-    const bool kept_out = host.reads && (allowed >> i & 1) == 0;
-    lines.push_back(kept_out ? "host " + host.name + ": kept out by a rule"
-                             : host_text(host, needs));
+    lines.push_back(host_text(of.snapshot.hosts[i], needs, (allowed >> i & 1) != 0));
   }
   return lines;
 }

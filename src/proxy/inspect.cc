@@ -23,6 +23,7 @@ Stats& Stats::operator+=(const Stats& other) {
   reads_on_primary += other.reads_on_primary;
   writes += other.writes;
   retries += other.retries;
+  misroutes += other.misroutes;
   return *this;
 }
 

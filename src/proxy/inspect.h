@@ -23,7 +23,8 @@ struct Stats {
   std::uint64_t client_login_count = 0;
   std::uint64_t errors = 0;                                              // ErrorResponses relayed
   std::uint64_t reads_on_replica = 0, reads_on_primary = 0, writes = 0;  // requests by route
-  std::uint64_t retries = 0;  // re-run on the primary after 25006 and the like
+  std::uint64_t retries = 0;    // requests that were run again, for whatever reason
+  std::uint64_t misroutes = 0;  // of those: because a replica refused to write
   Stats& operator+=(const Stats& other);
 };
 
