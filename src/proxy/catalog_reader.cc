@@ -24,30 +24,57 @@ constexpr const char* kFetch = "FETCH 200 FROM objects";  // bounds what is not 
 
 // Rows of one kind a SELECT: kind, oid, schema, name, trait, fewest and most arguments, source,
 // oids of functions, relations and types that it uses and of functions that cast to it, whether it
-// is on the default search_path, whether it sets its own, whether one of pg_catalog hides it. What
-// a rule or an expression calls is in the text of its tree, also where pg_depend is silent
-// (built-in functions). Objects of the system are there when they are volatile, or tell of the
-// server.
+// is on the default search_path, whether it sets its own, whether one of pg_catalog hides it,
+// whether its source is none that can be read; functions, relations and types that a write to it
+// uses. What a rule or an expression calls is in the text of its tree, also where pg_depend is
+// silent (built-in functions). Objects of the system are there when they are volatile, or tell of
+// the server.
 //
 // In the order of CatalogObject::Kind backwards. A function whose source is too long for its words
-// to be looked at counts as volatile.
+// to be looked at counts as volatile. Most tables have no row: they run nothing but functions of
+// the system that leave nothing behind.
 constexpr const char* kObjects = R"(
 DECLARE objects NO SCROLL CURSOR FOR
 WITH called (pattern) AS (VALUES (':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)')),
   namespace AS (SELECT oid, nspname, nspname = 'public' OR EXISTS
-    (SELECT FROM pg_roles WHERE rolname = nspname) AS on_path FROM pg_namespace)
+    (SELECT FROM pg_roles WHERE rolname = nspname) AS on_path FROM pg_namespace),
+  rule AS (SELECT ev_class AS id, concat(ev_qual, ev_action) AS tree FROM pg_rewrite
+    WHERE ev_type <> '1' AND ev_enabled <> 'D'),
+  evaluated (id, tree) AS (SELECT * FROM rule
+    UNION ALL SELECT adrelid, adbin::text FROM pg_attrdef
+    UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c'
+    UNION ALL SELECT indrelid, concat(indexprs, indpred) FROM pg_index
+      WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+    UNION ALL SELECT partrelid, partexprs::text FROM pg_partitioned_table
+    UNION ALL SELECT polrelid, concat(polqual, polwithcheck) FROM pg_policy
+    UNION ALL SELECT tgrelid, tgqual::text FROM pg_trigger WHERE tgenabled <> 'D'),
+  used (id, kind, oid) AS (
+    SELECT id, 'f', p.oid FROM called, evaluated, regexp_matches(tree, pattern, 'g') AS m, pg_proc p
+      WHERE p.oid = m[1]::oid AND (p.oid >= 16384 OR p.provolatile = 'v'
+        AND p.proname NOT IN ('nextval', 'gen_random_uuid', 'clock_timestamp', 'random'))
+    UNION SELECT tgrelid, 'f', tgfoid FROM pg_trigger WHERE tgenabled <> 'D' AND tgfoid >= 16384
+    UNION SELECT id, 'r', m[1]::oid FROM rule, regexp_matches(tree, ':relid (\d+)', 'g') AS m
+    UNION SELECT confrelid, 'r', conrelid FROM pg_constraint
+      WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+    UNION SELECT a.attrelid, 't', e.oid FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        JOIN pg_type e ON e.oid = CASE t.typelem WHEN 0 THEN t.oid ELSE t.typelem END
+      WHERE t.oid >= 16384 AND a.attnum > 0 AND e.typtype IN ('b', 'd', 'r')),
+  written AS (SELECT id, string_agg(oid::text, ' ') FILTER (WHERE kind = 'f') AS functions,
+      string_agg(oid::text, ' ') FILTER (WHERE kind = 'r') AS relations,
+      string_agg(oid::text, ' ') FILTER (WHERE kind = 't') AS types
+    FROM used WHERE id >= 16384 GROUP BY id)
 SELECT 't', t.oid, n.nspname, t.typname, '', 0, 0, '',
   concat_ws(' ', t.typinput::oid,
     (SELECT string_agg(m[1], ' ') FROM pg_constraint k, regexp_matches(k.conbin::text, pattern,
       'g') AS m WHERE k.contypid = t.oid)), '', t.typbasetype::text,
   (SELECT string_agg(c.castfunc::text, ' ') FROM pg_cast c WHERE c.casttarget = t.oid),
-  n.on_path, false, false
+  n.on_path, false, false, false, '', '', ''
 FROM called, pg_type t JOIN namespace n ON n.oid = t.typnamespace
 WHERE t.oid >= 16384 AND t.typelem = 0
   AND (t.typtype IN ('b', 'd', 'r') OR t.oid IN (SELECT casttarget FROM pg_cast))
 UNION ALL
 SELECT 'o', o.oid, n.nspname, o.oprname, '', 0, 0, '', o.oprcode::oid::text, '', '', '',
-  n.on_path, false, false
+  n.on_path, false, false, false, '', '', ''
 FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
@@ -68,13 +95,16 @@ SELECT 'r', c.oid, n.nspname, c.relname,
   (SELECT string_agg(m[1], ' ') FROM pg_rewrite r,
       regexp_matches(r.ev_action::text, ':resulttype (\d+)', 'g') AS m
     WHERE c.relkind = 'v' AND c.oid >= 16384 AND r.ev_class = c.oid AND r.ev_type = '1'),
-  '', n.on_path, false, false
+  '', n.on_path, false, false, false, w.functions, w.relations, w.types
 FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
+  LEFT JOIN written w ON w.id = c.oid
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
-  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity)
+  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity
+    OR w.id IS NOT NULL)
 UNION ALL
 SELECT 'f', p.oid, n.nspname, p.proname,
-  CASE WHEN p.provolatile = 'v' OR octet_length(p.prosrc) > 262144 THEN 'v' ELSE '' END,
+  CASE WHEN p.prorettype = 'trigger'::regtype THEN 't'
+    WHEN p.provolatile = 'v' OR octet_length(p.prosrc) > 262144 THEN 'v' ELSE '' END,
   p.pronargs - p.pronargdefaults, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
   CASE WHEN l.lanname IN ('c', 'internal') OR octet_length(p.prosrc) > 262144 THEN ''
     ELSE p.prosrc END,
@@ -87,12 +117,14 @@ SELECT 'f', p.oid, n.nspname, p.proname,
   EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%'),
   p.provariadic = 0 AND p.pronargdefaults = 0 AND p.proargnames IS NULL AND EXISTS
     (SELECT FROM pg_proc b WHERE b.pronamespace = 'pg_catalog'::regnamespace
-      AND b.proname = p.proname AND b.proargtypes = p.proargtypes AND b.provariadic = 0)
+      AND b.proname = p.proname AND b.proargtypes = p.proargtypes AND b.provariadic = 0),
+  l.lanname NOT IN ('sql', 'plpgsql') OR octet_length(p.prosrc) > 262144, '', '', ''
 FROM called, pg_proc p JOIN namespace n ON n.oid = p.pronamespace
   JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 WHERE (p.oid >= 16384 OR p.provolatile = 'v'
     OR p.proname ~ '^(pg_stat_get_|pg_show_all_|pg_get_repl|pg_current_xact_id|txid_current)')
-  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype))";
+  AND p.prorettype <> 'event_trigger'::regtype AND (p.prorettype <> 'trigger'::regtype
+    OR p.oid IN (SELECT tgfoid FROM pg_trigger WHERE tgenabled <> 'D')))";
 
 // Whether every session starts with the search_path that PostgreSQL is delivered with; a hash of
 // what any database's sessions start with.
@@ -136,6 +168,7 @@ Object::Trait trait_of(std::string_view text) {
   if (text == "u") return Object::Trait::kUnlogged;
   if (text == "l") return Object::Trait::kLocking;
   if (text == "p") return Object::Trait::kParent;
+  if (text == "t") return Object::Trait::kTrigger;
   return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
 }
 
@@ -149,19 +182,24 @@ Object object_of(const Rows& rows, int row) {
           .on_default_path = text(12) == "t",
           .has_own_path = text(13) == "t",
           .hidden = text(14) == "t",
+          .is_opaque = text(15) == "t",
           .args_min = number<int>(rows.value(row, 5)),
           .args_max = number<int>(rows.value(row, 6)),
           .body = std::string(text(7)),
           .functions = oids(text(8)),
           .relations = oids(text(9)),
           .types = oids(text(10)),
-          .casts = oids(text(11))};
+          .casts = oids(text(11)),
+          .written = {
+              .functions = oids(text(16)), .relations = oids(text(17)), .types = oids(text(18))}};
 }
 
 std::size_t bytes_of(const Object& object) {
   return sizeof object + object.schema.size() + object.name.size() + object.body.size() +
-         sizeof(std::uint32_t) * (object.functions.size() + object.relations.size() +
-                                  object.types.size() + object.casts.size());
+         sizeof(std::uint32_t) *
+             (object.functions.size() + object.relations.size() + object.types.size() +
+              object.casts.size() + object.written.functions.size() +
+              object.written.relations.size() + object.written.types.size());
 }
 
 }  // namespace
@@ -323,12 +361,13 @@ absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   }
   note_defaults(defaults->value(0, 1).value_or(""));
   CatalogReading reading;
+  reading.scope.harmless = config_.routing.harmless_functions;
   reading.scope.default_path = defaults->value(0, 0) == "t";
   std::size_t bytes = 0;
   for (bool more = true; more && reading.scope.unread == 0;) {
     const auto rows = connection->execute(kFetch, {}, deadline);
     if (!rows.ok()) return rows.status();
-    if (rows->columns() != 15) return absl::UnavailableError("not an answer of PostgreSQL's");
+    if (rows->columns() != 19) return absl::UnavailableError("not an answer of PostgreSQL's");
     more = rows->count() != 0;
     for (int row = 0; row < rows->count(); ++row) {
       const Object& object = reading.objects.emplace_back(object_of(*rows, row));

@@ -59,6 +59,8 @@ std::vector<std::string> explain(const ExplainedRoute& of) {
   const auto needs = route::Router::needs_of(of.session, of.snapshot);
   if (needs.at_least != 0) lines.push_back("needs: " + protocol::format_lsn(needs.at_least));
   if (of.analysis.catalog == 0) lines.emplace_back("catalog: not known");
+  if ((of.analysis.residue & (sql::kOpaque | sql::kUnreadable)) != 0)
+    lines.emplace_back("session: may be changed, is asked afterwards");
   const std::uint64_t allowed = route::allowed_hosts(of.session.rules, of.snapshot);
   for (std::size_t i = 0; i < of.snapshot.hosts.size(); ++i) {
     lines.push_back(host_text(of.snapshot.hosts[i], needs, (allowed >> i & 1) != 0));

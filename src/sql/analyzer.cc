@@ -22,11 +22,13 @@ struct Result {
   bool literals_matter = true;
 };
 
-// What nobody can read is a write; its session is kept apart if its words hint at state.
-Analysis unreadable(const char* why, bool state) {
+// What nobody can read is a write. It may leave something if its words hint at state, or if there
+// is anything that does, to be called or written.
+Analysis unreadable(const char* why, bool hints_at_state, const Catalog* catalog) {
+  const bool leaves = hints_at_state || catalog == nullptr || catalog->leaves();
   Analysis analysis;
   analysis.why = why;
-  analysis.residue = state ? kUnreadable : kNoResidue;
+  analysis.residue = leaves ? kUnreadable : kNoResidue;
   analysis.statements.push_back({.residue = analysis.residue});
   return analysis;
 }
@@ -119,7 +121,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
       refused = "not understood by the parser";
     }
   }
-  if (refused != nullptr) analysis = unreadable(refused, mentions_state(text));
+  if (refused != nullptr) analysis = unreadable(refused, mentions_state(text), knowledge.catalog);
   analysis.shape = shape.hash;
   analysis.hints = shape.hints;
   analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->key(knowledge.names) : 0;
@@ -132,10 +134,10 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
 }
 
 // A text too long to be parsed: one pass over it, or over as much as a worker has time for.
-Analysis scan_only(std::string_view text, Shaper& shaper) {
+Analysis scan_only(std::string_view text, Shaper& shaper, const Catalog* catalog) {
   const Shape& shape = shaper.shape(text, {.state_words = true});
   Analysis analysis =
-      unreadable("too long to be analysed", shape.mentions_state || !shape.complete);
+      unreadable("too long to be analysed", shape.mentions_state || !shape.complete, catalog);
   analysis.shape = shape.hash;
   analysis.hints = shape.hints;
   return analysis;
@@ -170,8 +172,8 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   }
   if (text.size() > options_.analyze_bytes) {
     ++stats_.too_large;
-    Analysis scanned = scan_only(text, cache_->shaper);
-    scanned.catalog = by;  // it would say the same by any
+    Analysis scanned = scan_only(text, cache_->shaper, catalog);
+    scanned.catalog = by;
     scanned.patterns_of = patterns_.id();
     return std::make_shared<const Analysis>(std::move(scanned));
   }
@@ -237,7 +239,7 @@ void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit,
 Analysis analyze_once(std::string_view text, const AnalyzerOptions& options, const Catalog* catalog,
                       Names names) {
   Shaper shaper;
-  if (text.size() > options.analyze_bytes) return scan_only(text, shaper);
+  if (text.size() > options.analyze_bytes) return scan_only(text, shaper, catalog);
   return parse_and_classify(text, shaper.shape(text, {}),
                             {options.harmless_functions, catalog, names})
       .analysis;

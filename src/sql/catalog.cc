@@ -11,6 +11,7 @@
 #include "sql/custom_settings.h"
 #include "sql/functions.h"
 #include "sql/lexer.h"
+#include "sql/words.h"
 
 namespace sql {
 namespace {
@@ -23,12 +24,19 @@ std::uint64_t next_id() {
   return last += kNames;
 }
 
-// Volatile functions of PostgreSQL's own extensions that change nothing.
-constexpr std::array<std::string_view, 6> kHarmlessExtension = {
-    "gen_random_bytes", "gen_random_uuid",    "gen_salt",
+// Volatile functions of PostgreSQL's own extensions that change nothing, and triggers that change
+// nothing but rows.
+constexpr std::array<std::string_view, 11> kHarmlessExtension = {
+    "autoinc",          "gen_random_bytes",   "gen_random_uuid", "gen_salt",
+    "insert_username",  "lo_manage",          "moddatetime",     "triggered_change_notification",
     "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4"};
 
 constexpr std::uint32_t kFirstUserOid = 16384;  // FirstNormalObjectId of access/transam.h
+
+bool is_harmless_extension(const CatalogObject& object) {
+  return object.body.empty() &&
+         std::ranges::find(kHarmlessExtension, object.name) != kHarmlessExtension.end();
+}
 
 const char* kind_name(const CatalogObject& object) {
   switch (object.kind) {
@@ -63,10 +71,30 @@ Finding own_finding(const CatalogObject& object) {
     if (!is_volatile) return {};
     return {Access::kWrite, known ? known->residue : std::uint16_t{kOpaque}, named + " may write"};
   }
-  const bool harmless = object.body.empty() && std::ranges::find(kHarmlessExtension, object.name) !=
-                                                   kHarmlessExtension.end();
-  if (object.trait != Trait::kVolatile || harmless) return {};
+  if (object.trait != Trait::kVolatile || is_harmless_extension(object)) return {};
   return {Access::kWrite, kOpaque, named + " is volatile"};
+}
+
+// Of what an effect leaves, that which outlives its transaction and that a function's caller, who
+// has not asked for it, must be kept from handing on. What is not there to be probed is named.
+std::uint16_t left_by(const FunctionEffect& effect) {
+  constexpr unsigned kLasting = kAdvisoryLock | kRandomSeed | kOpaque;
+  const unsigned lasting = effect.residue & kLasting;
+  return static_cast<std::uint16_t>(lasting == 0 ? 0 : kOpaque | (lasting & kRandomSeed));
+}
+
+// What running a function leaves by itself.
+std::uint16_t own_left(const CatalogObject& object) {
+  if (object.kind != Kind::kFunction) return kNoResidue;
+  const bool may_change = object.trait == Trait::kVolatile || object.trait == Trait::kTrigger;
+  if (object.oid < kFirstUserOid) {
+    if (const auto known = builtin_effect(object.name)) return left_by(*known);
+    return may_change ? kOpaque : kNoResidue;  // of a newer PostgreSQL
+  }
+  if (object.is_opaque) {
+    return may_change && !is_harmless_extension(object) ? kOpaque : kNoResidue;
+  }
+  return may_leave(object.body) ? kOpaque : kNoResidue;
 }
 
 // Of what is not among the objects of a catalog that is not whole.
@@ -74,6 +102,10 @@ const Finding& unread_finding() {
   static const Finding kUnread{Access::kWrite, kOpaque,
                                "not read, the catalog is larger than monitor.catalog_bytes"};
   return kUnread;
+}
+
+bool is_of_system(std::string_view schema) {
+  return schema == "pg_catalog" || schema == "information_schema";
 }
 
 std::size_t index_of(Kind kind) { return static_cast<std::size_t>(kind); }
@@ -103,7 +135,7 @@ class BodyWords {
     std::string before;  // a name that a point follows
     for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
       if (token.kind == TokenKind::kString && depth < kDepthMax && token.size() > 2) {
-        read(inside(lexer.text(token)), depth + 1);
+        read(inside_quotes(lexer.text(token)), depth + 1);
       }
       if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuotedName) {
         if (!lexer.is(token, '.')) before.clear();
@@ -111,7 +143,7 @@ class BodyWords {
       }
       std::string word(lexer.text(token));
       if (token.kind == TokenKind::kQuotedName) {
-        word = inside(word);
+        word = inside_quotes(word);
       } else {
         for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
       }
@@ -120,17 +152,14 @@ class BodyWords {
       before = next == '.' ? std::move(word) : "";
     }
   }
-
-  static std::string_view inside(std::string_view quoted) {
-    if (quoted.starts_with('$')) {
-      const auto tag = quoted.find('$', 1) + 1;
-      return quoted.size() >= 2 * tag ? quoted.substr(tag, quoted.size() - 2 * tag) : quoted;
-    }
-    const auto open = quoted.find_first_of("'\"");
-    if (open == std::string_view::npos || quoted.size() < open + 2) return quoted;
-    return quoted.substr(open + 1, quoted.size() - open - 2);
-  }
 };
+
+// As routing.harmless_functions has it.
+bool is_said(const std::vector<std::string>& harmless, const CatalogObject& object) {
+  return object.kind == Kind::kFunction && std::ranges::any_of(harmless, [&](const auto& said) {
+           return said == object.name || said == object.schema + "." + object.name;
+         });
+}
 
 // From what each object does by itself to what it does by what it uses. Each is there twice: alone,
 // and as a whole, which is with what comes with it unless one is more exact: the casts of a
@@ -139,18 +168,24 @@ class Closure {
  public:
   struct Findings {
     std::vector<Finding> alone, whole;  // index as the objects
+    std::vector<std::uint16_t> left;    // by running, writing ... it as a whole
   };
 
-  Closure(const std::vector<CatalogObject>& objects, Names names, std::size_t unread)
+  Closure(const std::vector<CatalogObject>& objects, Names names, const Catalog::Scope& scope)
       : objects_(objects),
         names_(names),
-        unread_(unread),
+        scope_(scope),
+        unread_(scope.unread),
         findings_(2 * objects.size()),
-        users_(2 * objects.size()) {
+        left_(2 * objects.size()),
+        users_(2 * objects.size()),
+        writers_(2 * objects.size()) {
     for (std::size_t i = 0; i < objects.size(); ++i) {
       const CatalogObject& object = objects[i];
       by_oid_.emplace(std::pair(object.kind, object.oid), i);
-      if (object.kind == Kind::kFunction) functions_[object.name].push_back(i);
+      if (object.kind == Kind::kFunction && object.trait != Trait::kTrigger) {
+        functions_[object.name].push_back(i);
+      }
       if (object.kind == Kind::kRelation) relations_[object.name].push_back(i);
     }
     for (std::size_t i = 0; i < objects.size(); ++i) link(i);
@@ -173,9 +208,12 @@ class Closure {
         pending.push_back(user);
       }
     }
-    const auto middle = findings_.begin() + static_cast<std::ptrdiff_t>(objects_.size());
+    spread_left();
+    const auto count = static_cast<std::ptrdiff_t>(objects_.size());
+    const auto middle = findings_.begin() + count;
     return {.alone = {std::move_iterator(findings_.begin()), std::move_iterator(middle)},
-            .whole = {std::move_iterator(middle), std::move_iterator(findings_.end())}};
+            .whole = {std::move_iterator(middle), std::move_iterator(findings_.end())},
+            .left = {left_.begin() + count, left_.end()}};
   }
 
  private:
@@ -183,6 +221,27 @@ class Closure {
 
   // Index of the whole of it; alone it has its own.
   std::size_t whole(std::size_t i) const { return i + objects_.size(); }
+
+  // What uses something leaves what that leaves, whether it reads it or writes it.
+  void spread_left() {
+    std::vector<std::size_t> pending;
+    const auto add = [&](std::size_t to, unsigned left) {
+      if (is_said(scope_.harmless, objects_[to % objects_.size()])) left = kNoResidue;
+      if ((left & ~left_[to]) == 0) return;
+      left_[to] |= left;
+      pending.push_back(to);
+    };
+    for (std::size_t i = 0; i < left_.size(); ++i) {
+      const unsigned linked = std::exchange(left_[i], kNoResidue);
+      add(i, i < objects_.size() ? linked | own_left(objects_[i]) : linked);
+    }
+    while (!pending.empty()) {
+      const std::size_t used = pending.back();
+      pending.pop_back();
+      for (const std::size_t user : users_[used]) add(user, left_[used]);
+      for (const std::size_t writer : writers_[used]) add(writer, left_[used]);
+    }
+  }
 
   void link(std::size_t i) {
     const CatalogObject& object = objects_[i];
@@ -200,13 +259,22 @@ class Closure {
       const bool is_view = object.kind == Kind::kRelation;
       use(is_view ? i : whole(i), Kind::kType, oid, Extent::kWhole);
     }
+    for (const auto oid : object.written.functions) writes_by(i, Kind::kFunction, oid);
+    for (const auto oid : object.written.relations) writes_by(i, Kind::kRelation, oid);
+    for (const auto oid : object.written.types) writes_by(i, Kind::kType, oid);
     if (object.body.empty()) return;
-    if (unread_ != 0) return findings_[i].join(unread_finding());  // whatever its words are
+    if (unread_ != 0) {  // whatever its words are
+      left_[i] = kOpaque;
+      if (object.trait == Trait::kTrigger) return;
+      return findings_[i].join(unread_finding());
+    }
     const BodyWords words(object.body);
     for (const auto& [schema, word] : words.called) {
       use_named(i, functions_, schema, word);
+      use_named(i, relations_, schema, word);  // INSERT INTO word (...)
       if (!schema.empty() && schema != "pg_catalog") continue;
       const auto builtin = builtin_effect(word);
+      if (builtin && !builtin->sets_setting) left_[i] |= left_by(*builtin);
       if (builtin && builtin->access == Access::kWrite && findings_[i].why.empty()) {
         findings_[i] =
             through(object, {builtin->access, builtin->residue, "function " + word + " may write"});
@@ -218,10 +286,20 @@ class Closure {
   void use(std::size_t user, Kind kind, std::uint32_t oid, Extent extent) {
     const auto it = by_oid_.find(std::pair(kind, oid));
     if (it == by_oid_.end()) {
-      if (oid >= kFirstUserOid && index_of(kind) < unread_) findings_[user].join(unread_finding());
+      if (oid >= kFirstUserOid && index_of(kind) < unread_) {
+        findings_[user].join(unread_finding());
+        left_[user] = kOpaque;
+      }
       return;
     }
     users_[extent == Extent::kAlone ? it->second : whole(it->second)].push_back(user);
+  }
+
+  // Nothing that a query of it does.
+  void writes_by(std::size_t relation, Kind kind, std::uint32_t oid) {
+    const auto it = by_oid_.find(std::pair(kind, oid));
+    if (it != by_oid_.end()) return writers_[whole(it->second)].push_back(relation);
+    if (oid >= kFirstUserOid && index_of(kind) < unread_) left_[relation] = kOpaque;
   }
 
   void use_named(std::size_t user, const ByName& by_name, std::string_view schema,
@@ -230,7 +308,9 @@ class Closure {
     if (it == by_name.end()) return;
     for (const std::size_t used : it->second) {
       const CatalogObject& object = objects_[used];
-      // The system's objects are judged by name where they are called.
+      // The system's functions are judged by name where they are called.
+      const bool is_system = object.kind == Kind::kFunction && object.oid < kFirstUserOid;
+      if (is_system && builtin_effect(name)) continue;
       const bool meant = !schema.empty()
                              ? object.schema == schema
                              : object.on_default_path || names_ != Names::kDefaultPath ||
@@ -241,9 +321,12 @@ class Closure {
 
   const std::vector<CatalogObject>& objects_;
   const Names names_;
-  const std::size_t unread_;                     // kinds
-  std::vector<Finding> findings_;                // of each alone, then of each as a whole
-  std::vector<std::vector<std::size_t>> users_;  // index likewise: those that use it
+  const Catalog::Scope& scope_;
+  const std::size_t unread_;                       // kinds
+  std::vector<Finding> findings_;                  // of each alone, then of each as a whole
+  std::vector<std::uint16_t> left_;                // index likewise, as the next two
+  std::vector<std::vector<std::size_t>> users_;    // those that use it
+  std::vector<std::vector<std::size_t>> writers_;  // and those that do when they are written
   absl::flat_hash_map<std::pair<Kind, std::uint32_t>, std::size_t> by_oid_;
   ByName functions_, relations_;
 };
@@ -257,9 +340,10 @@ void Finding::join(const Finding& other) {
 }
 
 Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
-    : id_(next_id()), scope_(scope) {
-  std::vector<Finding> by_default = Closure(objects, Names::kDefaultPath, scope.unread).run().whole;
-  auto [alone, anywhere] = Closure(objects, Names::kAnywhere, scope.unread).run();
+    : id_(next_id()), scope_(std::move(scope)) {
+  Closure::Findings by_default = Closure(objects, Names::kDefaultPath, scope_).run();
+  auto [alone, anywhere, left] = Closure(objects, Names::kAnywhere, scope_).run();
+  leaves_ = !is_whole();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const CatalogObject& object = objects[i];
     if (object.oid < kFirstUserOid) {  // functions.cc knows what they do
@@ -267,7 +351,10 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
       continue;
     }
     add_custom_settings(object.body, NamedIn::kBody, kCustomSettingsMax, custom_settings_);
-    if (object.kind != Kind::kFunction && anywhere[i].access == Access::kRead) continue;
+    leaves_ = leaves_ || left[i] != kNoResidue;
+    if (object.trait == Trait::kTrigger) continue;
+    const bool is_harmless = anywhere[i].access == Access::kRead && left[i] == kNoResidue;
+    if (object.kind != Kind::kFunction && is_harmless) continue;
     entries_[index_of(object.kind)][object.name].push_back(
         {.schema = object.schema,
          .on_default_path = object.on_default_path,
@@ -275,17 +362,20 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
          .harmless_alone = alone[i].access == Access::kRead,
          .args_min = object.args_min,
          .args_max = object.args_max,
-         .findings = {std::move(by_default[i]), std::move(anywhere[i])}});
+         .findings = {std::move(by_default.whole[i]), std::move(anywhere[i])},
+         .left = {by_default.left[i], left[i]}});
   }
+}
+
+bool Catalog::Entry::is_meant(Names names, std::string_view wanted_schema) const {
+  if (!wanted_schema.empty()) return schema == wanted_schema;
+  const bool found_first = !hidden || names == Names::kEverything;
+  return found_first && (on_default_path || names != Names::kDefaultPath);
 }
 
 // Null = it cannot be meant.
 const Finding* Catalog::Entry::find(Names names, std::string_view wanted_schema) const {
-  const bool found_first = !hidden || names == Names::kEverything;
-  const bool meant = !wanted_schema.empty()
-                         ? schema == wanted_schema
-                         : found_first && (on_default_path || names != Names::kDefaultPath);
-  return meant ? &findings[names == Names::kDefaultPath ? 0 : 1] : nullptr;
+  return is_meant(names, wanted_schema) ? &findings[side(names)] : nullptr;
 }
 
 std::optional<Finding> Catalog::function(Names names, std::string_view schema,
@@ -316,8 +406,21 @@ const Finding* Catalog::most_demanding(Kind kind, Names names, std::string_view 
       if (extent == Extent::kWhole || !entry.harmless_alone) return finding;
     }
   }
-  const bool is_system = schema == "pg_catalog" || schema == "information_schema";
-  return index_of(kind) < scope_.unread && !is_system ? &unread_finding() : nullptr;
+  return index_of(kind) < scope_.unread && !is_of_system(schema) ? &unread_finding() : nullptr;
+}
+
+std::uint16_t Catalog::left_by_write(Names names, std::string_view schema,
+                                     std::string_view name) const {
+  if (!scope_.default_path) names = Names::kEverything;
+  const bool unread = index_of(Kind::kRelation) < scope_.unread && !is_of_system(schema);
+  std::uint16_t left = unread ? kOpaque : kNoResidue;
+  const ByName& relations = entries_[index_of(Kind::kRelation)];
+  const auto it = relations.find(name);
+  if (it == relations.end()) return left;
+  for (const Entry& entry : it->second) {
+    if (entry.is_meant(names, schema)) left |= entry.left[side(names)];
+  }
+  return left;
 }
 
 const Finding* Catalog::relation(Names names, std::string_view schema, std::string_view name,

@@ -1,5 +1,6 @@
 // What a database says of its own functions, relations, operators and types: which of them a
-// replica must not serve, and why.
+// replica must not serve, and why; which tables leave something on their connection when they are
+// written.
 #pragma once
 
 #include <array>
@@ -27,7 +28,8 @@ struct CatalogObject {
     kUnlogged,
     kForeign,
     kLocking,
-    kParent,  // a table that others inherit from: `relations` are these
+    kParent,   // a table that others inherit from: `relations` are these
+    kTrigger,  // a function that nothing but a trigger can call
   };
 
   Kind kind = Kind::kFunction;
@@ -38,6 +40,7 @@ struct CatalogObject {
   bool has_own_path = false;     // a function that sets its search_path
   // Of a function: pg_catalog has one of the same name and argument types, which is found first.
   bool hidden = false;
+  bool is_opaque = false;          // a function whose source says nothing, as one in C
   int args_min = 0, args_max = 0;  // of a function; args_max -1 = any number
   std::string body;                // source of a function in SQL or a procedural language
   // What it uses, by oid: a view's functions and relations, a parent's children, an operator's
@@ -45,6 +48,13 @@ struct CatalogObject {
   // Those that are no objects here are harmless.
   std::vector<std::uint32_t> functions, relations, types;
   std::vector<std::uint32_t> casts;  // of a type: functions that cast other types to it
+  // What a write to a relation uses besides: functions of triggers, defaults, checks, rules,
+  // indexes; relations that rules and cascades write; types of its columns.
+  struct Uses {
+    std::vector<std::uint32_t> functions, relations, types;
+    bool operator==(const Uses&) const = default;
+  };
+  Uses written;
 
   bool operator==(const CatalogObject&) const = default;
 };
@@ -83,6 +93,7 @@ class Catalog {
     // So many kinds of objects, the first ones of Kind, were not read whole: what is not among
     // `objects` counts as a write then, and so does what may use such.
     std::size_t unread = 0;
+    std::vector<std::string> harmless;  // functions, as Knowledge has them; they leave nothing
     bool operator==(const Scope&) const = default;
   };
   explicit Catalog(const std::vector<CatalogObject>& objects, Scope scope);
@@ -103,6 +114,11 @@ class Catalog {
   const Finding* oper(Names names, std::string_view schema, std::string_view name) const;
   const Finding* type(Names names, std::string_view schema, std::string_view name,
                       Extent extent) const;
+  // What a write to a relation leaves on its connection, by functions that it calls unseen: as
+  // Statement::residue.
+  std::uint16_t left_by_write(Names names, std::string_view schema, std::string_view name) const;
+  // Whether anything of a user's may leave something.
+  bool leaves() const { return leaves_; }
   // Customized options that functions may set, as their bodies name them.
   const std::set<std::string, std::less<>>& custom_settings() const { return custom_settings_; }
   static constexpr std::size_t kCustomSettingsMax = 256;
@@ -115,9 +131,13 @@ class Catalog {
     bool on_default_path = false, hidden = false;
     bool harmless_alone = false;  // wherever names are looked for: only the whole of it is not
     int args_min = 0, args_max = 0;
-    std::array<Finding, 2> findings;  // of the whole: by names of kDefaultPath, and of anywhere
+    // Of the whole: by names of kDefaultPath, and of anywhere.
+    std::array<Finding, 2> findings;
+    std::array<std::uint16_t, 2> left;
+    bool is_meant(Names names, std::string_view wanted_schema) const;
     const Finding* find(Names names, std::string_view wanted_schema) const;
   };
+  static std::size_t side(Names names) { return names == Names::kDefaultPath ? 0 : 1; }
   using ByName = std::map<std::string, std::vector<Entry>, std::less<>>;
 
   const Finding* most_demanding(CatalogObject::Kind kind, Names names, std::string_view schema,
@@ -125,6 +145,7 @@ class Catalog {
 
   const std::uint64_t id_;  // a multiple of kNames
   const Scope scope_;
+  bool leaves_ = false;
   // By kind: all functions, and of the others those that have something against them.
   std::array<ByName, 4> entries_;
   std::set<std::string, std::less<>> system_views_, custom_settings_;

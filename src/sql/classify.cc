@@ -73,6 +73,7 @@ class Classifier {
 
   void transaction(const PgQuery__TransactionStmt& s);
   void query(const PgQuery__Node* node);
+  void truncate(const PgQuery__TruncateStmt& s);
   void copy(const PgQuery__CopyStmt& s);
   void copied(const PgQuery__RangeVar& relation);
   void create_as(const PgQuery__CreateTableAsStmt& s, const PgQuery__Node* node);
@@ -179,6 +180,8 @@ bool Classifier::data(const PgQuery__Node* node) {
       set(Verb::kOther, Access::kWrite, kOpaque);
       return true;
     case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
+      truncate(*node->truncate_stmt);
+      return true;
     case PG_QUERY__NODE__NODE_LOCK_STMT:
     case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT:
     case PG_QUERY__NODE__NODE_CHECK_POINT_STMT:
@@ -205,10 +208,19 @@ void Classifier::query(const PgQuery__Node* node) {
   out_.literals_matter = effects.session_set_configs + effects.local_set_configs > 0;
 }
 
+void Classifier::truncate(const PgQuery__TruncateStmt& s) {
+  set(Verb::kOther, Access::kWrite);
+  for (const PgQuery__Node* table : nodes(s.n_relations, s.relations)) {
+    if (table->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
+    statement().residue |= left_by_write(table->range_var, knowledge_);
+  }
+}
+
 void Classifier::copy(const PgQuery__CopyStmt& s) {
   const bool to_client = s.filename[0] == '\0' && s.is_program == 0;
   if (s.is_from != 0) {
-    set(to_client ? Verb::kCopyIn : Verb::kOther, Access::kWrite);
+    set(to_client ? Verb::kCopyIn : Verb::kOther, Access::kWrite,
+        left_by_write(s.relation, knowledge_));
     if (s.where_clause != nullptr) statement().residue |= part(s.where_clause).residue;
     return;
   }

@@ -118,13 +118,13 @@ class Walk {
     // 240 kinds of node: those that are not named here only hold others.
     switch (node->node_case) {
       case PG_QUERY__NODE__NODE_INSERT_STMT:
-        return writes("INSERT");
+        return writes("INSERT", left_by_write(node->insert_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_UPDATE_STMT:
-        return writes("UPDATE");
+        return writes("UPDATE", left_by_write(node->update_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_DELETE_STMT:
-        return writes("DELETE");
+        return writes("DELETE", left_by_write(node->delete_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_MERGE_STMT:
-        return writes("MERGE");
+        return writes("MERGE", left_by_write(node->merge_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_FUNC_CALL:
         return call(*node->func_call);
       case PG_QUERY__NODE__NODE_A_EXPR:
@@ -296,6 +296,14 @@ class Walk {
 };
 
 }  // namespace
+
+std::uint16_t left_by_write(const PgQuery__RangeVar* table, const Knowledge& knowledge) {
+  if (knowledge.catalog == nullptr || table == nullptr) return kOpaque;
+  const std::string_view schema = table->schemaname, name = table->relname;
+  // The rule of this view sets what is updated.
+  if (name == "pg_settings" && (schema.empty() || schema == "pg_catalog")) return kOpaque;
+  return knowledge.catalog->left_by_write(knowledge.names, schema, name);
+}
 
 Effects effects_of(const PgQuery__Node* root, const Knowledge& knowledge) {
   return Walk(knowledge).run(root);

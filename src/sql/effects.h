@@ -30,6 +30,10 @@ struct Effects {
 // Iterative: the depth of the tree costs no stack.
 Effects effects_of(const PgQuery__Node* root, const Knowledge& knowledge);
 
+// What a write to a table leaves, by functions that it calls unseen (triggers, defaults ...). With
+// no catalog any may leave anything.
+std::uint16_t left_by_write(const PgQuery__RangeVar* table, const Knowledge& knowledge);
+
 inline bool is_temp_schema(std::string_view schema) { return schema.starts_with("pg_temp"); }
 
 }  // namespace sql

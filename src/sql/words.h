@@ -7,6 +7,9 @@
 
 namespace sql {
 
+// What a string or a quoted name says, with what is doubled or escaped in it as it stands.
+std::string_view inside_quotes(std::string_view quoted);
+
 // Fed with the tokens of a text, one after the other.
 class StateWords {
  public:
@@ -21,5 +24,11 @@ class StateWords {
 };
 
 bool mentions_state(std::string_view text);
+
+// Whether a function of this source, in SQL or PL/pgSQL, may leave something that outlasts its
+// transaction by what is written there: SET but not SET LOCAL, EXECUTE of what nobody can read,
+// CREATE TEMP ... also within strings. What the functions do that it calls is not looked at, but
+// for set_config.
+bool may_leave(std::string_view body);
 
 }  // namespace sql

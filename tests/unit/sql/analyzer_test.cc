@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "expect.h"
+
 namespace sql {
 namespace {
 
@@ -112,17 +114,18 @@ TEST_CASE("texts beyond analyze_bytes are scanned") {
   const AnalyzerOptions options{.analyze_bytes = 100};
   Analyzer analyzer(options);
   const std::string filler = " /* " + std::string(100, 'x') + " */";
-  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler, nullptr, Names::kAnywhere);
+  const Catalog* empty = &test::empty_catalog();
+  const AnalysisPtr read = analyzer.analyze("SELECT 1" + filler, empty, Names::kAnywhere);
   CHECK_FALSE(read->parsed);
   CHECK(read->access == Access::kWrite);
   CHECK(read->residue == kNoResidue);
   CHECK_FALSE(read->plain);
   CHECK(read->shape == analyze_once("SELECT 2", {}).shape);
-  CHECK(analyzer.analyze("SET a.b = 1" + filler, nullptr, Names::kAnywhere)->residue ==
-        kUnreadable);
-  CHECK(analyzer.analyze("UPDATE t SET a = 1" + filler, nullptr, Names::kAnywhere)->residue ==
-        kNoResidue);
-  CHECK(analyzer.stats().too_large == 3);
+  CHECK(analyzer.analyze("SET a.b = 1" + filler, empty, Names::kAnywhere)->residue == kUnreadable);
+  const std::string update = "UPDATE t SET a = 1" + filler;
+  CHECK(analyzer.analyze(update, empty, Names::kAnywhere)->residue == kNoResidue);
+  CHECK(analyzer.analyze(update, nullptr, Names::kAnywhere)->residue == kUnreadable);
+  CHECK(analyzer.stats().too_large == 4);
   CHECK(analyzer.stats().bytes == 0);
   CHECK(analyze_once("SELECT 1" + filler, options).parsed == false);
 }
@@ -135,7 +138,7 @@ TEST_CASE("lists longer than the parser could bear are shortened for it") {
   CHECK(list.access == Access::kRead);
   text = "INSERT INTO t VALUES (1, now())";
   for (int i = 0; i < 3000; ++i) text += ", (2, now())";
-  const Analysis rows = analyze_once(text + " RETURNING nextval('s')", {});
+  const Analysis rows = analyze_once(text + " RETURNING nextval('s')", {}, &test::empty_catalog());
   CHECK(rows.parsed);
   CHECK(rows.residue == kSequenceState);
 }

@@ -69,22 +69,24 @@ TEST_CASE("reads") {
 }
 
 TEST_CASE("what tells of the server itself is asked of the primary") {
-  check_all(std::initializer_list<Expected>{
-      {"SELECT pg_is_in_recovery()", W, S},
-      {"SELECT pg_last_wal_replay_lsn()", W, S},
-      {"SELECT * FROM pg_stat_activity", W, S},
-      {"SELECT * FROM t, pg_catalog.pg_statio_user_tables", W, S},
-      {"SELECT pg_stat_get_live_tuples(1)", W, S},
-      {"SELECT * FROM pg_locks WHERE NOT granted", W, S},
-      {"SELECT name FROM pg_settings", W, S},
-      {"SELECT gid FROM pg_prepared_xacts", W, S},
-      {"SELECT * FROM pg_stat_activity WHERE pid = pg_backend_pid()", W, S},
-      {"SELECT * FROM pg_stat_activity WHERE pg_catalog.pg_backend_pid() <> pid", W, S},
-      {"SHOW transaction_read_only", W, sql::Verb::kShow},
-      {"SHOW in_hot_standby", W, sql::Verb::kShow},
-      {"SHOW ALL", W, sql::Verb::kShow},
-      {"SHOW timezone", sql::Access::kNone, sql::Verb::kShow},
-  });
+  check_all(
+      std::initializer_list<Expected>{
+          {"SELECT pg_is_in_recovery()", W, S},
+          {"SELECT pg_last_wal_replay_lsn()", W, S},
+          {"SELECT * FROM pg_stat_activity", W, S},
+          {"SELECT * FROM t, pg_catalog.pg_statio_user_tables", W, S},
+          {"SELECT pg_stat_get_live_tuples(1)", W, S},
+          {"SELECT * FROM pg_locks WHERE NOT granted", W, S},
+          {"SELECT name FROM pg_settings", W, S},
+          {"SELECT gid FROM pg_prepared_xacts", W, S},
+          {"SELECT * FROM pg_stat_activity WHERE pid = pg_backend_pid()", W, S},
+          {"SELECT * FROM pg_stat_activity WHERE pg_catalog.pg_backend_pid() <> pid", W, S},
+          {"SHOW transaction_read_only", W, sql::Verb::kShow},
+          {"SHOW in_hot_standby", W, sql::Verb::kShow},
+          {"SHOW ALL", W, sql::Verb::kShow},
+          {"SHOW timezone", sql::Access::kNone, sql::Verb::kShow},
+      },
+      {}, nullptr);
 }
 
 TEST_CASE("whoever is told the process id of its server keeps that server") {
@@ -160,40 +162,42 @@ TEST_CASE("a function that writes, wherever it stands") {
 }
 
 TEST_CASE("functions and operators that may write") {
-  check_all(std::initializer_list<Expected>{
-      {"SELECT my_function(1)", W, S, kOpaque},
-      {"SELECT myschema.lower('A')", W, S, kOpaque},
-      {"SELECT public.now()", W, S, kOpaque},
-      {"SELECT * FROM t TABLESAMPLE tsm_system_rows (10)", W, S, kOpaque},
-      {"SELECT 1 OPERATOR(public.+) 2", W, S, kOpaque},
-      {"SELECT a FROM t ORDER BY a USING OPERATOR(public.<)", W, S, kOpaque},
-      {"SELECT a OPERATOR(x.=) ANY (SELECT 1)", W, S, kOpaque},
-      {"SELECT pg_advisory_lock(1)", W, S, kAdvisoryLock},
-      {"SELECT pg_try_advisory_lock(1, 2)", W, S, kAdvisoryLock},
-      {"SELECT pg_advisory_lock_shared(1)", W, S, kAdvisoryLock},
-      {"SELECT pg_try_advisory_lock_shared(1)", W, S, kAdvisoryLock},
-      {"SELECT pg_advisory_xact_lock(1)", W, S},
-      {"SELECT pg_try_advisory_xact_lock_shared(1)", W, S},
-      {"SELECT pg_advisory_unlock(1)", W, S},
-      {"SELECT pg_advisory_unlock_all()", W, S},
-      {"SELECT setseed(0.5)", W, S, kRandomSeed},
-      {"SELECT setseed(0.5), nextval('s')", W, S, kRandomSeed | kSequenceState},
-      {"SELECT pg_notify('c', 'x')", W, S},
-      {"SELECT txid_current()", W, S},
-      {"SELECT pg_current_xact_id()", W, S},
-      {"SELECT lo_create(0)", W, S},
-      {"SELECT lo_get(1)", R, S},
-      {"SELECT pg_export_snapshot()", W, S},
-      {"SELECT pg_current_wal_lsn()", W, S},
-      {"SELECT pg_switch_wal()", W, S},
-      {"SELECT pg_terminate_backend(1)", W, S},
-      {"SELECT pg_reload_conf()", W, S},
-      {"SELECT pg_stat_reset()", W, S},
-      {"SELECT pg_create_restore_point('x')", W, S},
-      {"SELECT pg_logical_emit_message(true, 'a', 'b')", W, S},
-      {"SELECT query_to_xml('DELETE FROM t', true, true, '')", W, S, kOpaque},
-      {"SELECT ts_rewrite('a'::tsquery, 'SELECT f()')", W, S, kOpaque},
-  });
+  check_all(
+      std::initializer_list<Expected>{
+          {"SELECT my_function(1)", W, S, kOpaque},
+          {"SELECT myschema.lower('A')", W, S, kOpaque},
+          {"SELECT public.now()", W, S, kOpaque},
+          {"SELECT * FROM t TABLESAMPLE tsm_system_rows (10)", W, S, kOpaque},
+          {"SELECT 1 OPERATOR(public.+) 2", W, S, kOpaque},
+          {"SELECT a FROM t ORDER BY a USING OPERATOR(public.<)", W, S, kOpaque},
+          {"SELECT a OPERATOR(x.=) ANY (SELECT 1)", W, S, kOpaque},
+          {"SELECT pg_advisory_lock(1)", W, S, kAdvisoryLock},
+          {"SELECT pg_try_advisory_lock(1, 2)", W, S, kAdvisoryLock},
+          {"SELECT pg_advisory_lock_shared(1)", W, S, kAdvisoryLock},
+          {"SELECT pg_try_advisory_lock_shared(1)", W, S, kAdvisoryLock},
+          {"SELECT pg_advisory_xact_lock(1)", W, S},
+          {"SELECT pg_try_advisory_xact_lock_shared(1)", W, S},
+          {"SELECT pg_advisory_unlock(1)", W, S},
+          {"SELECT pg_advisory_unlock_all()", W, S},
+          {"SELECT setseed(0.5)", W, S, kRandomSeed},
+          {"SELECT setseed(0.5), nextval('s')", W, S, kRandomSeed | kSequenceState},
+          {"SELECT pg_notify('c', 'x')", W, S},
+          {"SELECT txid_current()", W, S},
+          {"SELECT pg_current_xact_id()", W, S},
+          {"SELECT lo_create(0)", W, S},
+          {"SELECT lo_get(1)", R, S},
+          {"SELECT pg_export_snapshot()", W, S},
+          {"SELECT pg_current_wal_lsn()", W, S},
+          {"SELECT pg_switch_wal()", W, S},
+          {"SELECT pg_terminate_backend(1)", W, S},
+          {"SELECT pg_reload_conf()", W, S},
+          {"SELECT pg_stat_reset()", W, S},
+          {"SELECT pg_create_restore_point('x')", W, S},
+          {"SELECT pg_logical_emit_message(true, 'a', 'b')", W, S},
+          {"SELECT query_to_xml('DELETE FROM t', true, true, '')", W, S, kOpaque},
+          {"SELECT ts_rewrite('a'::tsquery, 'SELECT f()')", W, S, kOpaque},
+      },
+      {}, nullptr);
 }
 
 TEST_CASE("SELECT INTO, INSERT, UPDATE, DELETE, MERGE") {

@@ -156,7 +156,7 @@ TEST_CASE("names") {
 }
 
 TEST_CASE("several statements are joined") {
-  const Analysis both = analyze_once("SELECT 1; DELETE FROM t;", {});
+  const Analysis both = analyze_once("SELECT 1; DELETE FROM t;", {}, &test::empty_catalog());
   CHECK(both.parsed);
   CHECK(both.access == W);
   CHECK(both.plain);
@@ -196,7 +196,7 @@ TEST_CASE("what is not SQL is a write") {
        {"SELEC 1", "SELECT FROM WHERE", "SELECT 'x", "SELECT \"x", "SELECT /* x", "SELECT (1",
         "SELECT $$x", "\\d", "SELECT 1 FRM t WHERE (", "{", "DELETE FROM"}) {
     CAPTURE(text);
-    const Analysis analysis = analyze_once(text, {});
+    const Analysis analysis = analyze_once(text, {}, &test::empty_catalog());
     CHECK_FALSE(analysis.parsed);
     CHECK_FALSE(analysis.plain);
     CHECK(analysis.access == W);

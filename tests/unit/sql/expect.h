@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "sql/analyzer.h"
+#include "sql/catalog.h"
 
 namespace sql::test {
 
@@ -18,11 +20,18 @@ struct Expected {
   std::uint16_t residue = kNoResidue;
 };
 
+// Of a database that has nothing in it.
+inline const Catalog& empty_catalog() {
+  static const Catalog kCatalog(std::vector<CatalogObject>{});
+  return kCatalog;
+}
+
 // Each text is one statement that the parser understands.
-inline void check_all(std::span<const Expected> cases, const AnalyzerOptions& options = {}) {
+inline void check_all(std::span<const Expected> cases, const AnalyzerOptions& options = {},
+                      const Catalog* by = &empty_catalog()) {
   for (const Expected& expected : cases) {
     CAPTURE(expected.text);
-    const Analysis analysis = analyze_once(expected.text, options);
+    const Analysis analysis = analyze_once(expected.text, options, by);
     CHECK(analysis.parsed);
     CHECK(static_cast<int>(analysis.access) == static_cast<int>(expected.access));
     CHECK(analysis.residue == expected.residue);
