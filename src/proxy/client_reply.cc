@@ -83,7 +83,13 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   // Pins that are new may have ended with the transaction that brought them.
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
              ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
-  defined_ = defined_ || statement.verb == sql::Verb::kDdl;
+  if (statement.verb == sql::Verb::kDdl) {
+    defined_ = true;
+    // It may have called functions (a new column's default, an event trigger), and what follows in
+    // the same batch was judged without what it has defined.
+    opaque_ = true;
+    opaque_by_ = shown(statement, analysis);
+  }
   altered_defaults_ = altered_defaults_ || statement.sets_defaults;
   if (statement.verb == sql::Verb::kPrepare) sql_prepared_.push_back(statement.name);
   if (statement.verb == sql::Verb::kDeallocate) on_deallocated(statement.name);

@@ -221,7 +221,7 @@ def test_the_rule_of_pg_settings(start_weir):
         assert one.value(ASKED) == "33MB"
 
 
-@pytest.mark.parametrize("how", ["before", "in one transaction"])
+@pytest.mark.parametrize("how", ["before", "in one transaction", "in one text", "in one batch"])
 def test_a_trigger_that_was_made_through_the_proxy(start_weir, cluster, schema, how):
     schema(TRIGGER.replace("{body}", MORE) + TABLE)
     cluster.sql(0, "ALTER SCHEMA app OWNER TO app; ALTER TABLE app.written OWNER TO app; "
@@ -234,9 +234,25 @@ def test_a_trigger_that_was_made_through_the_proxy(start_weir, cluster, schema, 
         if how == "before":
             one.query(create)
             one.query(INSERT)
-        else:
+        elif how == "in one transaction":
             for sql in ["BEGIN", create, INSERT, "COMMIT"]:
                 one.query(sql)
+        elif how == "in one text":
+            one.query(f"{create}; {INSERT}")
+        else:
+            one.send(parse("", create), bind("", ""), execute(),
+                     parse("", INSERT), bind("", ""), execute(), SYNC)
+            one.rows()
+        assert one.query(LEFT) == [["t", "t", "t"]]
+    assert_nothing_left(weir)
+
+
+def test_functions_that_definitions_call(start_weir, schema, cluster):
+    schema(FUNCTION.replace("{body}", MORE) + TABLE + INSERT)
+    cluster.sql(0, "ALTER TABLE app.written OWNER TO app")
+    weir = started(start_weir)
+    with weir.connect() as one:
+        one.query("ALTER TABLE app.written ADD j int DEFAULT app.leaving()")
         assert one.query(LEFT) == [["t", "t", "t"]]
     assert_nothing_left(weir)
 
