@@ -3,6 +3,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "sql/bounds.h"
@@ -161,11 +162,13 @@ Analyzer::~Analyzer() = default;
 
 AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Names names) {
   using Key = AnalysisCache::Key;
+  using Name = AnalysisCache::Name;
   AnalysisCache& cache = cache_->analyses;
   const std::uint64_t by = catalog != nullptr ? catalog->key(names) : 0;
-  const bool by_text = text.size() <= kTextKeyMax;
-  if (by_text) {
-    if (const AnalysisPtr* found = cache.find(Key::kText, by, text)) {
+  std::optional<Name> text_name;
+  if (text.size() <= kTextKeyMax) {
+    text_name.emplace(by, text);
+    if (const AnalysisPtr* found = cache.find(Key::kText, *text_name)) {
       ++stats_.text_hits;
       return *found;
     }
@@ -197,7 +200,8 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   }
   AnalysisPtr analysis;
   bool by_shape = false;
-  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Key::kShape, by, key)) {
+  const Name shape_name(by, key);
+  if (const AnalysisPtr* found = key.empty() ? nullptr : cache.find(Key::kShape, shape_name)) {
     ++stats_.shape_hits;
     analysis = *found;
   } else {
@@ -208,8 +212,9 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
     by_shape = !key.empty() && !result.literals_matter && result.analysis.parsed;
     analysis = std::make_shared<const Analysis>(std::move(result.analysis));
   }
-  if (by_shape) cache.put(Key::kShape, by, key, analysis);
-  if (by_text) cache.put(Key::kText, by, text, analysis);
+  if (by_shape) cache.put(Key::kShape, shape_name, analysis);
+  // Literals that are new each time would only push out what is used.
+  if (text_name && cache.seen_before(*text_name)) cache.put(Key::kText, *text_name, analysis);
   stats_.bytes = cache.bytes();
   return analysis;
 }

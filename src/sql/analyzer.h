@@ -28,8 +28,9 @@ class Analyzer {
   ~Analyzer();
 
   // Never fails: what cannot be parsed (syntax error, too long, too deep) is Access::kWrite with
-  // parsed == false. Hit by text: a hash and a compare. Hit by shape: literals are blanked and
-  // the shape's analysis is used again, unless literals matter to it (SET, set_config, hints).
+  // parsed == false. Hit by text, from the third time on: a hash and a compare. Hit by shape:
+  // literals are blanked and the shape's analysis is used again, unless literals matter to it
+  // (SET, set_config, hints).
   // Never touches more than O(text) memory, never recurses deeper than a fixed bound.
   // `catalog` is the database's; null = not known. Analyses of several are kept beside each other.
   AnalysisPtr analyze(std::string_view text, const Catalog* catalog, Names names);

@@ -1,5 +1,8 @@
 #include "sql/cache.h"
 
+#include <absl/hash/hash.h>
+
+#include <bit>
 #include <utility>
 
 namespace sql {
@@ -34,21 +37,37 @@ std::size_t bytes_of(const Analysis& analysis) {
 
 }  // namespace
 
-const AnalysisPtr* AnalysisCache::find(Key kind, std::uint64_t catalog, std::string_view key) {
-  const auto found = table(kind).find({catalog, key});
+AnalysisCache::Name::Name(std::uint64_t by, std::string_view text)
+    : catalog(by), key(text), hash(absl::HashOf(by, text)) {}
+
+AnalysisCache::AnalysisCache(std::size_t bytes_max)
+    : bytes_max_(bytes_max), seen_(std::bit_floor(bytes_max / 256 / sizeof(std::uint32_t))) {}
+
+const AnalysisPtr* AnalysisCache::find(Key kind, const Name& name) {
+  const auto found = table(kind).find(name);
   if (found == table(kind).end()) return nullptr;
-  found->second->used = true;
-  return &found->second->analysis;
+  Entry& entry = **found;
+  entry.used = true;
+  return &entry.analysis;
 }
 
-void AnalysisCache::put(Key kind, std::uint64_t catalog, std::string_view key,
-                        AnalysisPtr analysis) {
-  const std::size_t bytes = sizeof(Entry) + kOverhead + key.size() + bytes_of(*analysis);
+bool AnalysisCache::seen_before(const Name& name) {
+  if (seen_.empty()) return false;
+  const std::uint32_t part = static_cast<std::uint32_t>(std::uint64_t{name.hash} >> 32) | 1;
+  return std::exchange(seen_[name.hash & (seen_.size() - 1)], part) == part;
+}
+
+void AnalysisCache::put(Key kind, const Name& name, AnalysisPtr analysis) {
+  const std::size_t bytes = sizeof(Entry) + kOverhead + name.key.size() + bytes_of(*analysis);
   if (bytes > bytes_max_ / 8) return;
   while (bytes_ + bytes > bytes_max_) evict_one();
-  auto entry = std::make_unique<Entry>(
-      Entry{std::string(key), std::move(analysis), bytes, catalog, kind, /*used=*/false});
-  if (!table(kind).try_emplace({catalog, entry->key}, entry.get()).second) return;
+  auto entry = std::make_unique<Entry>(Entry{.key = std::string(name.key),
+                                             .analysis = std::move(analysis),
+                                             .bytes = bytes,
+                                             .catalog = name.catalog,
+                                             .hash = name.hash,
+                                             .kind = kind});
+  if (!table(kind).insert(entry.get()).second) return;
   bytes_ += bytes;
   ring_.push_back(std::move(entry));
 }
@@ -59,7 +78,7 @@ void AnalysisCache::evict_one() {
     Entry& entry = *ring_[hand_];
     if (std::exchange(entry.used, false)) continue;
     bytes_ -= entry.bytes;
-    table(entry.kind).erase({entry.catalog, entry.key});
+    table(entry.kind).erase(&entry);
     std::swap(ring_[hand_], ring_.back());
     ring_.pop_back();
     return;

@@ -313,6 +313,11 @@ TEST_CASE("analyses by several catalogs are kept apart") {
   CHECK(analyzer.analyze(text, &catalog(), Names::kAnywhere)->catalog ==
         catalog().key(Names::kAnywhere));
   CHECK(analyzer.analyze(text, nullptr, Names::kAnywhere)->catalog == 0);
+  CHECK(analyzer.stats().misses == 3);
+  CHECK(analyzer.stats().shape_hits == 2);
+  CHECK(analyzer.analyze(text, &other, Names::kAnywhere)->access == Access::kWrite);
+  CHECK(analyzer.analyze(text, &other, Names::kAnywhere)->catalog == other.key(Names::kAnywhere));
+  CHECK(analyzer.analyze(text, &catalog(), Names::kAnywhere)->access == Access::kRead);
   CHECK(analyzer.stats().text_hits == 2);
 }
 
