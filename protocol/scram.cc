@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "protocol/base64.h"
 #include "protocol/bytes.h"
 #include "protocol/crypto.h"
-#include "protocol/saslprep.h"
 
 namespace protocol {
 namespace {
@@ -139,8 +139,8 @@ std::optional<std::string> ScramServer::final(std::string_view client_final) {
   return "v=" + base64_encode(hmac_sha256(as_text(verifier_.server_key), auth_message));
 }
 
-ScramClient::ScramClient(std::string_view password, std::string_view nonce)
-    : password_(saslprep(password)), nonce_(printable_nonce(nonce)) {}
+ScramClient::ScramClient(std::string_view password, std::string_view nonce, Derive derive)
+    : password_(password), nonce_(printable_nonce(nonce)), derive_(std::move(derive)) {}
 
 ScramClient::ScramClient(const ScramKeys& keys, std::string_view nonce)
     : nonce_(printable_nonce(nonce)), keys_(keys) {}
@@ -180,9 +180,7 @@ std::optional<std::string> ScramClient::final(std::string_view server_first) {
     keys = *keys_;
   } else {
     if (iterations > kMaxIterations) return std::nullopt;
-    const ScramKey salted = pbkdf2_sha256(password_, *salt, iterations);
-    keys.client_key = hmac_sha256(as_text(salted), "Client Key");
-    keys.server_key = hmac_sha256(as_text(salted), "Server Key");
+    keys = derive_(password_, *salt, iterations);
   }
   const std::string without_proof =
       "c=" + base64_encode(as_bytes(gs2_header_ + channel_binding_)) + ",r=" + std::string(*nonce);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,14 +27,22 @@ std::string format_scram_verifier(const ScramVerifier& verifier);
 ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt,
                                   std::uint32_t iterations);
 // For a user that does not exist: a verifier that nothing matches, always the same for one name
-// and one `seed`, so that a login cannot tell the two apart.
+// and one `seed`, so that a login cannot tell the two apart. Its salt is scram_salt().
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view seed);
+// Always the same for one name and one secret `seed`, as a verifier that is stored has it: for
+// users of whom a password is known.
+std::string scram_salt(std::string_view user, std::string_view seed);
 
 // What a client proved it knows: enough to log into a server with the same verifier without
 // the password ("pass-through").
 struct ScramKeys {
   ScramKey client_key{}, server_key{};
 };
+// By PBKDF2: all that is slow in a login. 4096 iterations take about 1 ms.
+ScramKeys derive_scram_keys(std::string_view password, std::string_view salt,
+                            std::uint32_t iterations);
+ScramVerifier scram_verifier_of(const ScramKeys& keys, std::string_view salt,
+                                std::uint32_t iterations);
 
 // Server role: feed client-first, then client-final. Feed 18 random bytes
 // or more for the nonce (both roles); they are sent as base64 unless they are printable already.
@@ -58,7 +67,10 @@ class ScramServer {
 // Client role.
 class ScramClient {
  public:
-  ScramClient(std::string_view password, std::string_view nonce);
+  // derive: derive_scram_keys(), or what has its answers already.
+  using Derive =
+      std::function<ScramKeys(std::string_view password, std::string_view salt, std::uint32_t)>;
+  ScramClient(std::string_view password, std::string_view nonce, Derive derive = derive_scram_keys);
   // Pass-through. The server's salt and iterations do not matter: the keys are what they make.
   ScramClient(const ScramKeys& keys, std::string_view nonce);
   // channel_binding: "" = none; with it SCRAM-SHA-256-PLUS is spoken. channel_binding_possible: we
@@ -72,6 +84,7 @@ class ScramClient {
 
  private:
   std::string password_, nonce_, gs2_header_, channel_binding_, first_bare_, auth_message_;
+  Derive derive_;
   std::optional<ScramKeys> keys_;
   ScramKey server_signature_{};
 };

@@ -10,7 +10,7 @@
 namespace protocol {
 namespace {
 
-constexpr std::size_t kMockSaltBytes = 16;  // as many as PostgreSQL makes
+constexpr std::size_t kSaltBytes = 16;  // as many as PostgreSQL makes
 
 // Cuts text at the first `mark` and answers what was before it; nullopt when there is none.
 std::optional<std::string_view> cut(std::string_view& text, char mark) {
@@ -62,13 +62,27 @@ std::string format_scram_verifier(const ScramVerifier& verifier) {
 
 ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt,
                                   std::uint32_t iterations) {
+  return scram_verifier_of(derive_scram_keys(password, salt, iterations), salt, iterations);
+}
+
+ScramKeys derive_scram_keys(std::string_view password, std::string_view salt,
+                            std::uint32_t iterations) {
   const ScramKey salted = pbkdf2_sha256(saslprep(password), salt, iterations);
-  ScramVerifier verifier;
-  verifier.iterations = std::max<std::uint32_t>(iterations, 1);
-  verifier.salt = salt;
-  verifier.stored_key = sha256(as_text(hmac_sha256(as_text(salted), "Client Key")));
-  verifier.server_key = hmac_sha256(as_text(salted), "Server Key");
-  return verifier;
+  return {.client_key = hmac_sha256(as_text(salted), "Client Key"),
+          .server_key = hmac_sha256(as_text(salted), "Server Key")};
+}
+
+ScramVerifier scram_verifier_of(const ScramKeys& keys, std::string_view salt,
+                                std::uint32_t iterations) {
+  return {.iterations = std::max<std::uint32_t>(iterations, 1),
+          .salt = std::string(salt),
+          .stored_key = sha256(as_text(keys.client_key)),
+          .server_key = keys.server_key};
+}
+
+std::string scram_salt(std::string_view user, std::string_view seed) {
+  const ScramKey key = hmac_sha256(seed, std::string("salt ").append(user));
+  return std::string(as_text(key).substr(0, kSaltBytes));
 }
 
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view seed) {
@@ -76,7 +90,7 @@ ScramVerifier mock_scram_verifier(std::string_view user, std::string_view seed) 
     return hmac_sha256(seed, std::string(purpose).append(user));
   };
   ScramVerifier verifier;
-  verifier.salt = std::string(as_text(derive("salt ")).substr(0, kMockSaltBytes));
+  verifier.salt = scram_salt(user, seed);
   // Not the hash of anything known: no proof fits.
   verifier.stored_key = derive("stored ");
   verifier.server_key = derive("server ");

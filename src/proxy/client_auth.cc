@@ -10,9 +10,6 @@
 namespace proxy {
 namespace {
 
-bool is_verifier(std::string_view secret) { return secret.starts_with("SCRAM-SHA-256$"); }
-bool is_md5(std::string_view secret) { return secret.starts_with("md5") && secret.size() == 35; }
-
 // The same time for equal and unequal texts of one length.
 bool equal_secretly(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
@@ -127,9 +124,7 @@ void Client::check_password(std::string_view given) {
     right = equal_secretly(given, protocol::md5_answer(secret, user_, login_->md5_salt));
   } else if (is_verifier(secret)) {
     const auto verifier = protocol::parse_scram_verifier(secret);
-    right = verifier &&
-            protocol::make_scram_verifier(given, verifier->salt, verifier->iterations).stored_key ==
-                verifier->stored_key;
+    right = verifier && worker_.shared().scram_keys.matches(user_, given, *verifier);
   } else if (is_md5(secret)) {
     right = equal_secretly(protocol::md5_answer(secret, user_, "salt"),
                            protocol::md5_answer(given, user_, "salt"));
@@ -156,8 +151,8 @@ void Client::on_sasl(protocol::Bytes body) {
     const std::string& secret = login_->secret;
     if (is_verifier(secret)) {
       verifier = protocol::parse_scram_verifier(secret);
-    } else if (!secret.empty() && !is_md5(secret)) {
-      verifier = protocol::make_scram_verifier(secret, random_bytes(16), 4096);
+    } else if (is_plain_text(secret)) {
+      verifier = worker_.shared().scram_verifier(user_, secret);
     }
     if (!login_->user_known || !verifier) {
       login_->user_known = false;

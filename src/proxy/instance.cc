@@ -89,7 +89,7 @@ Instance::Instance(TopologyPtr topology, Loader loader)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
       started_(std::chrono::system_clock::now()) {
-  shared_.scram_seed = random_bytes(32);
+  derive_keys(*topology_->config);
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
   shared_.cancel = [this](const protocol::CancelRequest& request) {
     for (const auto& worker : workers_) worker->cancel(request);
@@ -108,6 +108,17 @@ Instance::Instance(TopologyPtr topology, Loader loader)
 }
 
 Instance::~Instance() = default;
+
+// So many that it takes no longer than 0.1 s, while nobody is accepted; the others' keys are made
+// when they log in first.
+void Instance::derive_keys(const config::Config& config) {
+  constexpr std::size_t kUsersMax = 64;
+  if (config.auth.method != config::AuthMethod::kScram) return;
+  for (std::size_t i = 0; i < std::min(kUsersMax, config.users.size()); ++i) {
+    const auto& user = config.users[i];
+    if (is_plain_text(user.password)) shared_.scram_verifier(user.name, user.password);
+  }
+}
 
 std::function<void()> Instance::wake_waiters() {
   return [this] {
@@ -225,6 +236,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     }
     shared_.lookup.set_found_fresh(loaded.config->auth.auth_query_cache);
     shared_.lookup.forget();
+    derive_keys(*loaded.config);
     {
       std::lock_guard lock(topology_mutex_);
       topology_ = *topology;

@@ -53,6 +53,7 @@ class Instance final : public Control {
 
   Instance(TopologyPtr topology, Loader loader);
   absl::Status listen();
+  void derive_keys(const config::Config& config);
   std::function<void()> wake_waiters();  // of all workers, from any thread
   void on_accept(int fd);
   void on_signal(int signal);

@@ -188,8 +188,6 @@ bool Server::on_authentication(protocol::Bytes body) {
   const auto request = protocol::decode_authentication(body);
   if (!request) return false;
   const Secret known = secret();
-  const bool is_verifier = known.stored.starts_with("SCRAM-SHA-256$");
-  const bool is_md5 = known.stored.starts_with("md5") && known.stored.size() == 35;
   switch (request->request) {
     case protocol::AuthRequest::kOk:
       // Mutual: a server that did not prove that it knows the secret may be anyone.
@@ -197,7 +195,7 @@ bool Server::on_authentication(protocol::Bytes body) {
       logged_in_ = true;
       return true;
     case protocol::AuthRequest::kCleartext:
-      if (known.stored.empty() || is_verifier || is_md5) {
+      if (!is_plain_text(known.stored)) {
         login_failed("server asks for a cleartext password, and only a hash of it is known");
         return true;
       }
@@ -205,7 +203,7 @@ bool Server::on_authentication(protocol::Bytes body) {
       push();
       return true;
     case protocol::AuthRequest::kMd5:
-      if (known.stored.empty() || is_verifier || request->rest.size() != 4) {
+      if (known.stored.empty() || is_verifier(known.stored) || request->rest.size() != 4) {
         login_failed("server asks for an md5 password, which is not known");
         return true;
       }
@@ -250,11 +248,15 @@ bool Server::answer_sasl(protocol::Bytes mechanisms) {
   }
   const Secret known = secret();
   const std::string nonce = random_nonce();
-  if (known.keys && (known.stored.empty() || known.stored.starts_with("SCRAM-SHA-256$"))) {
+  if (known.keys && (known.stored.empty() || is_verifier(known.stored))) {
     scram_.emplace(*known.keys, nonce);
-  } else if (!known.stored.empty() && !known.stored.starts_with("SCRAM-SHA-256$") &&
-             !(known.stored.starts_with("md5") && known.stored.size() == 35)) {
-    scram_.emplace(known.stored, nonce);
+  } else if (is_plain_text(known.stored)) {
+    scram_.emplace(known.stored, nonce, [this](auto password, auto salt, auto iterations) {
+      return worker_.shared().scram_keys.keys({.user = pool_.set.server_user,
+                                               .password = password,
+                                               .salt = salt,
+                                               .iterations = iterations});
+    });
   } else {
     login_failed("server asks for SCRAM, and neither a password nor keys of a log-in are known");
     return true;

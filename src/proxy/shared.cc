@@ -63,6 +63,18 @@ Secret Credentials::find(const std::string& user) const {
   return it == known_.end() ? Secret{} : it->second;
 }
 
+protocol::ScramVerifier Shared::scram_verifier(const std::string& user, std::string_view password) {
+  const std::string salt = protocol::scram_salt(user, scram_seed);
+  const ScramKeyBook::Of of{.user = user, .password = password, .salt = salt};
+  return protocol::scram_verifier_of(scram_keys.keys(of), salt, of.iterations);
+}
+
+bool is_verifier(std::string_view secret) { return secret.starts_with("SCRAM-SHA-256$"); }
+bool is_md5(std::string_view secret) { return secret.starts_with("md5") && secret.size() == 35; }
+bool is_plain_text(std::string_view secret) {
+  return !secret.empty() && !is_verifier(secret) && !is_md5(secret);
+}
+
 pool::Permits* PermitBook::find(const std::string& name, std::uint32_t limit,
                                 std::uint32_t reserve) {
   std::lock_guard lock(mutex_);

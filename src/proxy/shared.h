@@ -22,6 +22,7 @@
 #include "proxy/control.h"
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
+#include "proxy/scram_keys.h"
 #include "route/balance.h"
 #include "sql/analyzer.h"
 
@@ -63,6 +64,8 @@ struct Topology {
   const ClusterPtr* find(std::string_view cluster) const;
 };
 using TopologyPtr = std::shared_ptr<const Topology>;
+
+std::string random_bytes(std::size_t count);  // from OpenSSL
 
 // What is known about how to log in as a user.
 struct Secret {
@@ -112,15 +115,24 @@ struct Shared {
   std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
-  std::string scram_seed;  // of this process: for users that do not exist
+  std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
+  ScramKeyBook scram_keys;
   ConsoleFactory console;
   std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
   std::function<void()> wake_workers;  // from any thread: permits were given back
+
+  // By which a client proves to know this password: of one salt for each user, as a stored
+  // verifier has it, and as it looks for users that do not exist.
+  protocol::ScramVerifier scram_verifier(const std::string& user, std::string_view password);
 };
+
+// Of a stored secret: neither a hash nor a verifier, nor nothing.
+bool is_verifier(std::string_view secret);
+bool is_md5(std::string_view secret);
+bool is_plain_text(std::string_view secret);
 
 sql::AnalyzerOptions analyzer_options(const config::Config& config);
 
-std::string random_bytes(std::size_t count);  // from OpenSSL
-std::string random_nonce();                   // printable, for SCRAM
+std::string random_nonce();  // printable, for SCRAM
 
 }  // namespace proxy

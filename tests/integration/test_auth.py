@@ -1,4 +1,5 @@
 """Logging in, on both sides of the proxy: methods, secrets, look-ups."""
+import base64
 import hashlib
 import time
 
@@ -40,6 +41,45 @@ def test_wrong_password_and_unknown_user_look_alike(target):
         error = login_fails(target, user)
         assert error.code == "28P01"
         assert error.message == f'password authentication failed for user "{user}"'
+
+
+def scram_offer(target, user, password):
+    """The salt and the iterations that a log-in was offered, and whether it worked."""
+    with wire.Wire(target.host, target.port) as client:
+        client.startup(user, "app")
+        try:
+            client.authenticate(user, password)
+            worked = True
+        except wire.ServerError as failed:
+            assert failed.code == "28P01"
+            worked = False
+        return (client.scram_salt, client.scram_rounds), worked
+
+
+def test_salts_tell_nobody_who_exists(weir):
+    """Known or not, with the right password or not: a user's salt is one, and the user's own."""
+    offers = set()
+    for user, password, works_out in (("app", "app", True), ("app", "wrong", False),
+                                      ("app", "app", True), ("md5", "md5", True),
+                                      ("nobody_at_all", "x", False), ("nobody_at_all", "y", False),
+                                      ("nobody_else", "x", False)):
+        offer, worked = scram_offer(weir, user, password)
+        assert worked == works_out
+        assert len(base64.b64decode(offer[0])) == 16 and offer[1] == "4096"
+        offers.add((user, offer))
+    assert len(offers) == len({salt for _, (salt, _) in offers}) == 4
+
+
+def test_a_reload_changes_a_password(start_weir):
+    """What was made of the old one opens nothing any more, and of the new one everything."""
+    weir = start_weir({"users": {"open": {"password": "first"}}})
+    for now, before in (("second", "first"), ("third", "second"), ("first", "third")):
+        assert weir.connect("open", before).value("SELECT 1") == "1"
+        weir.write_config({"users": {"open": {"password": now}}})
+        with weir.console() as console:
+            console.query("RELOAD")
+        wait_until(lambda: scram_offer(weir, "open", now)[1], "the new password")
+        login_fails(weir, "open", before)
 
 
 def test_empty_password(target):

@@ -135,6 +135,7 @@ class Wire:
         self.parameters, self.notices, self.notifications = {}, [], []
         self.notifiers = []  # the pid of each notification's sender
         self.pid = self.secret = self.status = self.negotiated = self.mechanisms = None
+        self.scram_salt = self.scram_rounds = None
 
     def __enter__(self):
         return self
@@ -260,6 +261,7 @@ class Wire:
 
     def _scram_proof(self, password, challenge):
         given = dict(part.split("=", 1) for part in challenge.split(","))
+        self.scram_salt, self.scram_rounds = given["s"], given["i"]
         assert given["r"].startswith(self._nonce) and len(given["r"]) > len(self._nonce)
         salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(given["s"]),
                                      int(given["i"]))

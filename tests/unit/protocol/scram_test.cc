@@ -75,6 +75,23 @@ TEST_CASE("client: a login that PostgreSQL 15 accepted") {
   CHECK(client.verify(kServerFinal));
 }
 
+TEST_CASE("client: keys may come from who has them already, made of what the server sent") {
+  int asked = 0;
+  ScramClient client("secret", kClientNonce, [&](auto password, auto salt, auto iterations) {
+    ++asked;
+    return derive_scram_keys(password, salt, iterations);
+  });
+  client.first("", kImpossible);
+  CHECK(asked == 0);
+  CHECK(client.final(kServerFirst) == kClientFinal);
+  CHECK(client.verify(kServerFinal));
+  CHECK(asked == 1);
+  ScramClient wrong("secret", kClientNonce, [](auto, auto, auto) { return ScramKeys{}; });
+  wrong.first("", kImpossible);
+  CHECK(wrong.final(kServerFirst) != kClientFinal);
+  CHECK_FALSE(wrong.verify(kServerFinal));
+}
+
 TEST_CASE("client: a login with channel binding that PostgreSQL 15 accepted") {
   ScramClient client("secret", kClientNonce);
   CHECK(client.first(kCertificateHash, kPossible) ==

@@ -70,7 +70,8 @@ TEST_CASE("mock verifiers look real, stay the same, and differ by name and seed"
                               text("", "seed"), text("alice", "")}
             .size() == 5);
   const ScramVerifier mock = mock_scram_verifier("alice", "seed");
-  CHECK(mock.salt.size() == 16);  // as PostgreSQL's
+  CHECK(mock.salt.size() == 16);                    // as PostgreSQL's
+  CHECK(mock.salt == scram_salt("alice", "seed"));  // who has a password looks the same
   CHECK(mock.iterations == 4096);
   CHECK(mock.stored_key != mock.server_key);
   CHECK(parse_scram_verifier(format_scram_verifier(mock)));
