@@ -40,6 +40,45 @@ double grown(Duration some, Duration whole) {
 Tracker::Tracker(const config::Cluster& config)
     : config_(config), hosts_(config.hosts.size()), history_(history_cover(config)) {}
 
+// The index in `before` of the host that `host` is; -1 = it is new.
+int Tracker::counterpart(const config::Host& host, const config::Cluster& before) const {
+  for (std::size_t i = 0; i < before.hosts.size(); ++i) {
+    if (before.hosts[i].name == host.name) return static_cast<int>(i);
+  }
+  for (std::size_t i = 0; i < before.hosts.size(); ++i) {
+    const config::Host& old = before.hosts[i];
+    const bool stays =
+        std::ranges::find(config_.hosts, old.name, &config::Host::name) != config_.hosts.end();
+    if (!stays && old.host == host.host && old.port == host.port) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void Tracker::adopt(const Tracker& before, Time now) {
+  CHECK(version_ == 0);
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    const config::Host& host = config_.hosts[i];
+    const int old = counterpart(host, before.config_);
+    if (old < 0) continue;
+    const auto from = static_cast<std::size_t>(old);
+    hosts_[i] = before.hosts_[from];
+    if (old == before.last_primary_) last_primary_ = static_cast<int>(i);
+    const config::Host& was = before.config_.hosts[from];
+    if (was.host != host.host || was.port != host.port) {
+      on_failure(i, now, "not heard of yet at its new address");
+    }
+  }
+  started_ = before.started_;
+  system_identifier_ = before.system_identifier_;
+  version_ = before.version_;
+  if (last_primary_ < 0) return;  // whoever is the next: once all were heard of
+  settled_ = before.settled_;
+  history_timeline_ = before.history_timeline_;
+  for (const PrimarySample& sample : before.history_.excerpt(History::kSamplesMax)) {
+    history_.add(sample);
+  }
+}
+
 void Tracker::on_sample(std::size_t host, const Sample& sample) {
   CHECK(host < hosts_.size());
   HostRecord& record = hosts_[host];
@@ -149,7 +188,8 @@ int Tracker::choose(Time now) const {
 }
 
 void Tracker::elect(Time now) {
-  settled_ = settled_ || now - *started_ >= config_.monitor_timeout ||
+  if (!settling_since_) settling_since_ = now;
+  settled_ = settled_ || now - *settling_since_ >= config_.monitor_timeout ||
              std::all_of(hosts_.begin(), hosts_.end(),
                          [](const HostRecord& r) { return r.answered || r.failed; });
   primary_ = settled_ ? choose(now) : -1;

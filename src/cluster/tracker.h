@@ -19,6 +19,11 @@
 // While there is no primary, time stands still at its last sample: a replica's lag does not grow,
 // shrinks as it catches up, and reads that need no primary go on.
 //
+// A cluster whose configuration changes gets a new Tracker, which adopts what the old one knew:
+// else an old primary that comes back just then would be the only one heard of, and be believed.
+// What was seen of hosts that are gone from the configuration is forgotten with them: to take one
+// out is an operator's word.
+//
 // Share of its weight that a replica which serves reads should get: falls evenly from 1 without
 // lag to kLeastShare at lag_max, and rises evenly from kLeastShare to 1 in the first slow_start
 // after it returned: its caches are cold, and it has replay to catch up with. Both together
@@ -58,6 +63,11 @@ class Tracker {
 
   explicit Tracker(const config::Cluster& config);  // copied
 
+  // All that `before`, of another configuration of the same cluster, knows of the hosts that both
+  // have, by name or else by address. One with a new address is down until it answers there. Call
+  // before anything else.
+  void adopt(const Tracker& before, Time now);
+
   // Samples of a host come in the order they were asked; an older one is ignored.
   void on_sample(std::size_t host, const Sample& sample);
   void on_failure(std::size_t host, Time at, std::string why);  // refused, timed out, broke off
@@ -90,6 +100,7 @@ class Tracker {
   bool silent(const HostRecord& record, Time now) const;
   bool belongs(const HostRecord& record) const;
   bool alive(const HostRecord& record, Time now) const;
+  int counterpart(const config::Host& host, const config::Cluster& before) const;
   void settle_system_identifier();
   void find_highest_timeline();
   void elect(Time now);
@@ -109,7 +120,8 @@ class Tracker {
 
   // Observed.
   std::vector<HostRecord> hosts_;
-  std::optional<Time> started_;  // first publish
+  std::optional<Time> started_;         // first publish, also of those adopted from
+  std::optional<Time> settling_since_;  // first publish for which it was not settled
 
   // Decided by the latest publish.
   std::uint64_t system_identifier_ = 0;

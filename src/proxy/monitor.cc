@@ -43,14 +43,19 @@ ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& ho
 }
 
 ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
-                               std::function<void()> on_roles_changed)
+                               std::function<void()> on_roles_changed, const ClusterMonitor* before)
     : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
   for (const config::Host& host : config_.hosts) {
     watches_.push_back(
         std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_, async_commits_)));
   }
+  if (before != nullptr) {
+    std::lock_guard lock(before->tracker_mutex_);
+    tracker_.adopt(before->tracker_, read_clock());
+  }
   snapshot_ = tracker_.publish(read_clock());
   version_ = snapshot_->version;
+  primary_ = snapshot_->primary;
 }
 
 ClusterMonitor::~ClusterMonitor() { stop(); }

@@ -33,7 +33,10 @@ class ClusterMonitor {
   // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state or
   // fitness for reads, is not that of the one before. Called without a lock held, by whichever
   // thread published: a monitor's, or one that is in report_connect_failure().
-  ClusterMonitor(const config::Cluster& cluster, std::function<void()> on_roles_changed);
+  // before, if not null: of the same cluster with another configuration, running or not; what it
+  // knows is known here from the first snapshot on.
+  ClusterMonitor(const config::Cluster& cluster, std::function<void()> on_roles_changed,
+                 const ClusterMonitor* before = nullptr);
   ~ClusterMonitor();
   ClusterMonitor(const ClusterMonitor&) = delete;
   ClusterMonitor& operator=(const ClusterMonitor&) = delete;
@@ -97,7 +100,7 @@ class ClusterMonitor {
   std::mutex wait_mutex_;  // nothing but the condition variables' and the raising of stop_
   std::condition_variable tick_;
 
-  std::mutex tracker_mutex_;  // before snapshot_mutex_
+  mutable std::mutex tracker_mutex_;  // before snapshot_mutex_
   cluster::Tracker tracker_;
 
   mutable std::mutex snapshot_mutex_;

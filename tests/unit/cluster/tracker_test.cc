@@ -315,3 +315,109 @@ TEST_CASE("tracker: a primary that restarts keeps its history, one that lost WAL
     CHECK(t.publish(at(202))->primary_history.size() == 1);
   }
 }
+
+namespace {
+
+// a was the primary; b was promoted, and a died.
+Tracker promoted(const config::Cluster& config) {
+  Tracker t(config);
+  t.on_sample(0, primary(0, 100));
+  t.on_sample(1, replica(0, 100));
+  t.on_sample(2, replica(0, 100));
+  t.publish(at(2));
+  t.on_failure(0, at(10), "refused");
+  t.on_sample(1, primary(100, 200, {.timeline = 2}));
+  t.on_sample(2, replica(100, 200, {.timeline = 2}));
+  t.publish(at(102));
+  return t;
+}
+
+}  // namespace
+
+TEST_CASE("tracker: a changed cluster goes on from what was known") {
+  const auto config = make_config(3);
+  const Tracker before = promoted(config);
+  auto changed = config;
+  changed.routing.lag_max = milliseconds(500);
+
+  SUBCASE("the primary, its history, who serves reads, and versions that grow") {
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    const auto s = t.publish(at(151));
+    CHECK(s->primary == 1);
+    CHECK(s->version == 3);
+    CHECK(s->primary_history.size() == 1);
+    CHECK(s->hosts[0].state == HostState::kDown);
+    CHECK(s->hosts[2].reads);
+    CHECK(s->hosts[2].share == 1);
+  }
+  SUBCASE("an old primary that comes back first is not believed, though the new one is silent") {
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    t.on_failure(1, at(160), "refused");
+    t.on_failure(2, at(160), "refused");
+    t.on_sample(0, primary(170, 150));
+    const auto s = t.publish(at(171));
+    CHECK(s->primary == -1);
+    CHECK(s->hosts[0].why == "superseded by timeline 2 of b: this one is on 1");
+  }
+  SUBCASE("nor is a host of another cluster") {
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    t.on_failure(1, at(160), "refused");
+    t.on_failure(2, at(160), "refused");
+    t.on_sample(0, primary(170, 150, {.timeline = 9, .system_identifier = 5}));
+    CHECK(t.publish(at(171))->primary == -1);
+  }
+}
+
+TEST_CASE("tracker: the hosts of a changed cluster are known by name or address") {
+  const auto config = make_config(3);
+  const Tracker before = promoted(config);
+  auto changed = config;
+
+  SUBCASE("hosts may stand in another order, with others among them") {
+    changed.hosts = {config.hosts[2], {.name = "new", .host = "new"}, config.hosts[1]};
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    const auto s = t.publish(at(151));
+    CHECK(s->primary == 2);
+    CHECK(s->hosts[0].reads);
+    CHECK(s->hosts[1].state == HostState::kUnknown);
+  }
+  SUBCASE("a renamed host is known by its address") {
+    changed.hosts[1].name = "renamed";
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    CHECK(t.publish(at(151))->primary == 1);
+  }
+  SUBCASE("a host that moved is down until it answers, and its timeline counts") {
+    changed.hosts[1].host = "elsewhere";
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    t.on_sample(0, primary(160, 150));
+    auto s = t.publish(at(161));
+    CHECK(s->primary == -1);
+    CHECK(s->hosts[1].why == "not heard of yet at its new address");
+    t.on_sample(1, primary(170, 300, {.timeline = 2}));
+    s = t.publish(at(171));
+    CHECK(s->primary == 1);
+    CHECK(s->primary_history.size() == 2);
+  }
+  SUBCASE("without the primary another one is chosen when all that stay were heard of") {
+    changed.hosts = {config.hosts[0], config.hosts[2], {.name = "new", .host = "new"}};
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    t.on_sample(2, primary(160, 300, {.timeline = 2}));
+    CHECK(t.publish(at(161))->primary == 2);
+  }
+  SUBCASE("but not before") {
+    changed.hosts = {config.hosts[0], {.name = "new", .host = "new"}};
+    Tracker t(changed);
+    t.adopt(before, at(150));
+    t.on_sample(0, primary(160, 150));
+    CHECK(t.publish(at(161))->primary == -1);
+    t.on_failure(1, at(170), "refused");
+    CHECK(t.publish(at(171))->primary == 0);  // the operator has taken the later timeline out
+  }
+}
