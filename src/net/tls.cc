@@ -37,8 +37,9 @@ bool verifies(SslMode mode) {
   return true;
 }
 
-absl::Status failure(const char* what, const std::string& file) {
-  return absl::InvalidArgumentError(absl::StrCat(what, " \"", file, "\": ", tls_error()));
+absl::Status failure(const char* key, const char* what, const std::string& file) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, ": ", what, " \"", file, "\": ", tls_error()));
 }
 
 // The same answers as PostgreSQL's server: ours if offered, else the alert no_application_protocol.
@@ -53,13 +54,13 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
 
 absl::Status load_certificate(SSL_CTX* context, const config::Tls& tls) {
   if (SSL_CTX_use_certificate_chain_file(context, tls.cert_file.c_str()) != 1) {
-    return failure("could not load certificate file", tls.cert_file);
+    return failure("cert_file", "could not load certificate file", tls.cert_file);
   }
   if (SSL_CTX_use_PrivateKey_file(context, tls.key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return failure("could not load private key file", tls.key_file);
+    return failure("key_file", "could not load private key file", tls.key_file);
   }
   if (SSL_CTX_check_private_key(context) != 1) {
-    return failure("the certificate does not belong to private key file", tls.key_file);
+    return failure("key_file", "the certificate does not belong to private key file", tls.key_file);
   }
   return absl::OkStatus();
 }
@@ -100,7 +101,7 @@ absl::StatusOr<TlsContext::Handle> TlsContext::make(const SSL_METHOD* method,
   SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
   if (!tls.ca_file.empty() &&
       SSL_CTX_load_verify_locations(context.get(), tls.ca_file.c_str(), nullptr) != 1) {
-    return failure("could not load root certificate file", tls.ca_file);
+    return failure("ca_file", "could not load root certificate file", tls.ca_file);
   }
   if (tls.ca_file.empty() && verifies(tls.mode)) {
     return absl::InvalidArgumentError("verifying certificates needs a root certificate file");
@@ -123,7 +124,8 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::for_clients(const 
                                  kSessionId.size());
   if (!tls.ca_file.empty()) {
     STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(tls.ca_file.c_str());
-    if (names == nullptr) return failure("could not load root certificate file", tls.ca_file);
+    if (names == nullptr)
+      return failure("ca_file", "could not load root certificate file", tls.ca_file);
     SSL_CTX_set_client_CA_list(context, names);  // owns them now
     const int demand = verifies(tls.mode) ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE | demand, nullptr);

@@ -13,8 +13,9 @@ namespace net {
 
 // An SSL_CTX with everything loaded that the files of one config::Tls say. Immutable after it was
 // made, so any thread may make connections from it; a reload makes a new one, and connections
-// that were made from the old one keep it alive. TLS 1.2 or later, no renegotiation, no
-// compression. The ALPN protocol is "postgresql" (PostgreSQL 17, "SSL Session Encryption").
+// that were made from the old one keep it alive. An error about a file begins with its key. TLS 1.2
+// or later, no renegotiation, no compression. The ALPN protocol is "postgresql" (PostgreSQL 17,
+// "SSL Session Encryption").
 class TlsContext {
  public:
   // We are the TLS server. Needs a certificate and its key. A client that offers ALPN protocols

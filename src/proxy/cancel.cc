@@ -17,7 +17,7 @@ CancelConnection::CancelConnection(Worker& worker, Server& server)
       pid_(server.backend_pid),
       key_(server.backend_key),
       host_(server.pool().target().host),
-      tls_(server.uses_tls() ? server.pool().set.cluster->tls : nullptr),
+      tls_(server.uses_tls() ? server.pool().set.cluster->tls() : nullptr),
       mode_(server.pool().set.cluster->config.tls.mode) {}
 
 bool CancelConnection::start() {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "config/problems.h"
 #include "proxy/log.h"
 
 namespace proxy {
@@ -19,29 +20,45 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-// Clusters that did not change live on, with all that is known about them.
+using Tls = ClusterRuntime::Tls;
+
+absl::StatusOr<Tls> read_tls(absl::StatusOr<Tls> (*read)(const config::Tls&),
+                             const config::Tls& settings, const config::Config& config,
+                             const std::string& section) {
+  if (settings.mode == config::SslMode::kDisable) return Tls();
+  auto tls = read(settings);
+  if (tls.ok()) return tls;
+  const std::string file = config.source.empty() ? "" : config.source + ": ";
+  return absl::InvalidArgumentError(file + section + "." + std::string(tls.status().message()));
+}
+
+// Clusters that did not change live on, with all that is known about them. Files of certificates
+// are read again all the same; an error changes nothing.
 absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topology* before) {
   auto topology = std::make_shared<Topology>();
+  auto client_tls =
+      read_tls(net::TlsContext::for_clients, config->client_tls, *config, "tls.client");
+  if (!client_tls.ok()) return client_tls.status();
+  topology->client_tls = *client_tls;
+  std::vector<Tls> server_tls;
+  for (const auto& cluster : config->clusters) {
+    auto tls = read_tls(net::TlsContext::for_servers, cluster.tls, *config,
+                        config::key_below("clusters", cluster.name) + ".tls");
+    if (!tls.ok()) return tls.status();
+    server_tls.push_back(*std::move(tls));
+  }
   const config::Diff diff =
       before != nullptr ? config::diff(*before->config, *config) : config::Diff{};
-  if (config->client_tls.mode != config::SslMode::kDisable) {
-    auto tls = net::TlsContext::for_clients(config->client_tls);
-    if (!tls.ok()) return tls.status();
-    topology->client_tls = *tls;
-  }
-  for (const auto& cluster : config->clusters) {
+  for (std::size_t i = 0; i < config->clusters.size(); ++i) {
+    const config::Cluster& cluster = config->clusters[i];
     const ClusterPtr* known = before != nullptr ? before->find(cluster.name) : nullptr;
     if (known != nullptr && !contains(diff.clusters.changed, cluster.name)) {
+      (*known)->set_tls(std::move(server_tls[i]));
       topology->clusters.push_back(*known);
       continue;
     }
-    std::shared_ptr<const net::TlsContext> tls_context;
-    if (cluster.tls.mode != config::SslMode::kDisable) {
-      auto tls = net::TlsContext::for_servers(cluster.tls);
-      if (!tls.ok()) return tls.status();
-      tls_context = *tls;
-    }
-    topology->clusters.push_back(std::make_shared<ClusterRuntime>(cluster, std::move(tls_context)));
+    topology->clusters.push_back(std::make_shared<ClusterRuntime>(
+        cluster, std::move(server_tls[i]), known != nullptr ? known->get() : nullptr));
   }
   topology->config = std::move(config);
   return TopologyPtr(std::move(topology));

@@ -75,8 +75,8 @@ void Server::on_connected() {
 }
 
 void Server::start_tls() {
-  SSL* ssl = pool_.set.cluster->tls->new_client_side(pool_.target().host,
-                                                     pool_.set.cluster->config.tls.mode);
+  SSL* ssl = pool_.set.cluster->tls()->new_client_side(pool_.target().host,
+                                                       pool_.set.cluster->config.tls.mode);
   if (ssl == nullptr) return login_failed("TLS could not be set up for this host name");
   stream_.start_tls(ssl);
   set_state(State::kTlsHandshake);

@@ -8,13 +8,25 @@
 
 namespace proxy {
 
-ClusterRuntime::ClusterRuntime(const config::Cluster& cluster,
-                               std::shared_ptr<const net::TlsContext> tls_context)
+ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
+                               const ClusterRuntime* before)
     : config(cluster),
-      tls(std::move(tls_context)),
-      monitor(config, [this] { catalogs.on_roles_changed(); }),
+      monitor(
+          config, [this] { catalogs.on_roles_changed(); },
+          before != nullptr ? &before->monitor : nullptr),
       catalogs(config, monitor),
-      counters(config.hosts.size()) {}
+      counters(config.hosts.size()),
+      tls_(std::move(tls)) {}
+
+ClusterRuntime::Tls ClusterRuntime::tls() const {
+  std::lock_guard lock(tls_mutex_);
+  return tls_;
+}
+
+void ClusterRuntime::set_tls(Tls tls) {
+  std::lock_guard lock(tls_mutex_);
+  tls_ = std::move(tls);
+}
 
 void ClusterRuntime::start(std::function<void()> on_awaited) {
   monitor.start(std::move(on_awaited));

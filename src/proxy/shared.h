@@ -39,8 +39,10 @@ struct ClusterRuntime {
     void note_reply(double took_us, base::Time now);
     route::HostLoad load(base::Time now) const;
   };
-  ClusterRuntime(const config::Cluster& cluster,
-                 std::shared_ptr<const net::TlsContext> tls_context);
+  using Tls = std::shared_ptr<const net::TlsContext>;
+
+  // before, if not null: the cluster with the configuration that this one replaces.
+  ClusterRuntime(const config::Cluster& cluster, Tls tls, const ClusterRuntime* before);
   ~ClusterRuntime() { stop(); }  // before the reader goes of which the monitor's threads tell
   ClusterRuntime(const ClusterRuntime&) = delete;
   ClusterRuntime& operator=(const ClusterRuntime&) = delete;
@@ -48,11 +50,18 @@ struct ClusterRuntime {
   void start(std::function<void()> on_awaited);
   void stop();
 
+  // For connections that begin now; null when mode is disable. From any thread.
+  Tls tls() const;
+  void set_tls(Tls tls);  // its files were read again
+
   const config::Cluster config;
-  const std::shared_ptr<const net::TlsContext> tls;  // null when mode is disable
   ClusterMonitor monitor;
   CatalogReader catalogs;
   std::vector<HostCounters> counters;  // index as config.hosts
+
+ private:
+  mutable std::mutex tls_mutex_;
+  Tls tls_;
 };
 using ClusterPtr = std::shared_ptr<ClusterRuntime>;
 

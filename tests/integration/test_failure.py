@@ -129,6 +129,18 @@ def test_writes_wait_for_the_primary(start_weir, cluster, table):
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "1"
 
 
+def test_a_reload_that_changes_a_cluster_knows_its_primary(start_weir, table):
+    """Nothing is forgotten of the hosts that stay: reads go to replicas all the while."""
+    weir = start_weir({"clusters": {"main": {"monitor": {"interval": "1s", "timeout": "2s"}}}})
+    wait_until(lambda: [row["reads"] for row in weir.show("HOSTS")].count("1") == 2, "replicas")
+    for lag_max in ("3s", "4s", "5s"):
+        weir.write_config({"clusters": {"main": {"routing": {"lag_max": lag_max}}}})
+        with weir.console() as console:
+            console.query("RELOAD")
+            hosts = [row["why"] for row in weir.show("HOSTS")]
+        assert hosts == ["", "", ""], hosts
+
+
 def test_primary_dies_inside_a_transaction(start_weir, cluster, table):
     """The client is told, keeps its session, and may begin again."""
     weir = start_weir({"timeouts": {"server_retry": "200ms", "query_wait": "30s"}})

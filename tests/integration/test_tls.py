@@ -182,3 +182,41 @@ def test_server_that_wants_tls_or_not(start_weir, user, mode, works):
         with pytest.raises(wire.ServerError):
             with weir.connect(user) as client:
                 client.query("SELECT 1")
+
+
+def test_renewed_files_of_a_cluster_that_did_not_change(start_weir, cluster, files, tmp_path):
+    """Whom to trust is read again by a reload: new connections go by it, open ones live on."""
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes((cluster.dir / "tls" / "ca.crt").read_bytes())
+    weir = start_weir(server_tls("verify-ca", ca))
+    with weir.connect() as client, weir.console() as console:
+        client.query("BEGIN")
+        before = client.value("SELECT pg_backend_pid()")
+        ca.write_bytes((cluster.dir / "tls" / "stranger.crt").read_bytes())
+        console.query("RELOAD")
+        console.query("RECONNECT")
+        assert client.value("SELECT pg_backend_pid()") == before
+        with pytest.raises(wire.ServerError), weir.connect() as other:
+            other.query("/* weir: primary */ SELECT 1")
+        client.query("COMMIT")
+        ca.write_bytes((cluster.dir / "tls" / "ca.crt").read_bytes())
+        console.query("RELOAD")
+        assert is_encrypted(client)
+
+
+def test_broken_files_refuse_the_reload(start_weir, cluster, files, tmp_path):
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes((cluster.dir / "tls" / "ca.crt").read_bytes())
+    weir = start_weir(server_tls("verify-ca", ca))
+    ca.write_text("nonsense")
+    weir.write_config({"pool": {"size": 3}})
+    with weir.console() as console:
+        with pytest.raises(wire.ServerError) as failed:
+            console.query("RELOAD")
+        assert f"{weir.config_file}: clusters.main.tls.ca_file: " in str(failed.value.fields)
+        assert str(ca) in str(failed.value.fields)
+        assert [row["pool_size"] for row in weir.show("DATABASES")
+                if row["name"] == "app"] != ["3"]
+        console.query("RECONNECT")
+    with weir.connect() as client:
+        assert is_encrypted(client)
