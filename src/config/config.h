@@ -56,6 +56,18 @@ struct Tls {
   bool operator==(const Tls&) const = default;
 };
 
+// [tcp.client] and [tcp.server]: how a peer that is gone without a word is noticed. The options of
+// these names in tcp(7).
+struct Tcp {
+  milliseconds keepidle{60'000};   // silence before the first probe; 0 = none is sent
+  milliseconds keepintvl{15'000};  // between two probes; like keepidle in whole seconds, rounded up
+  std::uint32_t keepcnt = 4;       // probes without an answer until the peer is gone
+  milliseconds user_timeout{0};    // what was sent may stay unacknowledged for so long; 0 = the
+                                   // system's own, some 15 minutes
+
+  bool operator==(const Tcp&) const = default;
+};
+
 struct Listener {
   std::string host = "127.0.0.1";  // an address; "" when this is a Unix socket
   std::uint16_t port = 6432;
@@ -267,8 +279,15 @@ struct Config {
   Timeouts timeouts;
   Limits limits;
   Pinning pinning;
-  Tls client_tls;   // [tls.client]: towards our clients
-  Tls server_tls;   // [tls.server]: what every Cluster::tls starts from; use the cluster's
+  Tls client_tls;  // [tls.client]: towards our clients
+  Tls server_tls;  // [tls.server]: what every Cluster::tls starts from; use the cluster's
+  Tcp client_tcp;
+  // Not a short user_timeout: it also counts while a server that works on something else takes
+  // nothing of what is sent to it, a COPY that waits for a lock.
+  Tcp server_tcp{.keepidle = milliseconds(10'000),
+                 .keepintvl = milliseconds(5'000),
+                 .keepcnt = 3,
+                 .user_timeout = milliseconds(60'000)};
   Routing routing;  // [routing]: what every Cluster::routing starts from; use the cluster's
   Logging logging;
   Admin admin;

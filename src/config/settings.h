@@ -79,6 +79,15 @@ void visit_tls(Visitor& v, T& tls) {
 }
 
 template <class Visitor, class T>
+void visit_tcp(Visitor& v, T& tcp) {
+  constexpr milliseconds kKernelMax = std::chrono::seconds(32767);  // MAX_TCP_KEEPIDLE, -INTVL
+  v.duration("keepidle", tcp.keepidle, DurationRange{milliseconds(0), kKernelMax});
+  v.duration("keepintvl", tcp.keepintvl, DurationRange{std::chrono::seconds(1), kKernelMax});
+  v.whole("keepcnt", tcp.keepcnt, WholeRange{1, 127});  // MAX_TCP_KEEPCNT
+  v.duration("user_timeout", tcp.user_timeout, DurationRange{milliseconds(0), kDay});
+}
+
+template <class Visitor, class T>
 void visit_routing(Visitor& v, T& routing) {
   v.flag("split_reads", routing.split_reads);
   v.duration("lag_max", routing.lag_max, DurationRange{milliseconds(0), kDay});
@@ -244,6 +253,10 @@ void visit_config(Visitor& v, T& config) {
   v.section("tls", [&](auto& tls) {
     tls.section("client", [&](auto& inner) { visit_tls(inner, config.client_tls); });
     tls.section("server", [&](auto& inner) { visit_tls(inner, config.server_tls); });
+  });
+  v.section("tcp", [&](auto& tcp) {
+    tcp.section("client", [&](auto& inner) { visit_tcp(inner, config.client_tcp); });
+    tcp.section("server", [&](auto& inner) { visit_tcp(inner, config.server_tcp); });
   });
   Cluster cluster;
   cluster.routing = config.routing;

@@ -83,6 +83,10 @@ std::string_view for_pgbouncer_key(std::string_view key) {
       {"server_tls_ca_file", "tls.server.ca_file"},
       {"server_tls_sslmode", "tls.server.mode"},
       {"stats_users", "users.NAME.stats"},
+      {"tcp_keepcnt", "tcp.server.keepcnt"},
+      {"tcp_keepidle", "tcp.server.keepidle"},
+      {"tcp_keepintvl", "tcp.server.keepintvl"},
+      {"tcp_user_timeout", "tcp.server.user_timeout"},
       {"unix_socket_dir", "listen"},
   };
   for (const auto& [theirs, ours] : kKeys) {

@@ -94,7 +94,6 @@ void Acceptor::on_events(std::uint32_t) {
       usleep(10'000);  // out of files: the event is level-triggered, do not spin
       return;
     }
-    if (where_.unix_dir.empty()) set_no_delay_and_keepalive(fd);
     accepted_(fd, where_);
   }
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -128,10 +129,10 @@ Io Stream::write(std::span<const std::uint8_t> from) {
   }
 }
 
-int start_connect(const Address& address) {
+int start_connect(const Address& address, const config::Tcp& tcp) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  if (!address.is_unix()) set_no_delay_and_keepalive(fd);
+  if (!address.is_unix()) set_tcp_options(fd, tcp);
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0 ||
       errno == EINPROGRESS) {
     return fd;
@@ -149,10 +150,20 @@ std::string connect_error(int fd) {
   return error == 0 ? "" : std::strerror(error);
 }
 
-void set_no_delay_and_keepalive(int fd) {
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+void set_tcp_options(int fd, const config::Tcp& tcp) {
+  const auto set = [fd](int level, int option, int value) {
+    setsockopt(fd, level, option, &value, sizeof value);
+  };
+  const auto seconds = [](base::milliseconds time) {
+    return static_cast<int>(std::chrono::ceil<std::chrono::seconds>(time).count());
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(tcp.user_timeout.count()));
+  set(SOL_SOCKET, SO_KEEPALIVE, tcp.keepidle.count() > 0 ? 1 : 0);
+  if (tcp.keepidle.count() == 0) return;
+  set(IPPROTO_TCP, TCP_KEEPIDLE, seconds(tcp.keepidle));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, seconds(tcp.keepintvl));
+  set(IPPROTO_TCP, TCP_KEEPCNT, static_cast<int>(tcp.keepcnt));
 }
 
 namespace {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "config/config.h"
 #include "net/address.h"
 
 namespace net {
@@ -68,10 +69,11 @@ class Stream {
 };
 
 // A non-blocking connect that is under way, or -1 with errno set.
-int start_connect(const Address& address);
+int start_connect(const Address& address, const config::Tcp& tcp);
 // What became of it: "" = connected, else the system's words.
 std::string connect_error(int fd);
-void set_no_delay_and_keepalive(int fd);
+// No delay, and what `tcp` says. No effect on a Unix socket.
+void set_tcp_options(int fd, const config::Tcp& tcp);
 Address peer_address(int fd);
 Address local_address(int fd);
 

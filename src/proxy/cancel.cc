@@ -21,7 +21,7 @@ CancelConnection::CancelConnection(Worker& worker, Server& server)
       mode_(server.pool().set.cluster->config.tls.mode) {}
 
 bool CancelConnection::start() {
-  const int fd = net::start_connect(address_);
+  const int fd = net::start_connect(address_, worker_.config().server_tcp);
   if (fd < 0) return false;
   stream_ = net::Stream(fd);
   watch();

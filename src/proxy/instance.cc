@@ -147,8 +147,11 @@ std::function<void()> Instance::wake_waiters() {
 
 absl::Status Instance::listen() {
   for (const auto& where : topology_->config->listeners) {
-    auto acceptor = net::Acceptor::listen(
-        loop_, where, [this](int fd, const config::Listener&) { on_accept(fd); });
+    auto acceptor =
+        net::Acceptor::listen(loop_, where, [this](int fd, const config::Listener& listener) {
+          if (listener.unix_dir.empty()) net::set_tcp_options(fd, topology_->config->client_tcp);
+          on_accept(fd);
+        });
     if (!acceptor.ok()) return acceptor.status();
     acceptors_.push_back(std::move(*acceptor));
   }

@@ -44,7 +44,7 @@ void Server::start() {
 void Server::connect_next(std::string error) {
   while (next_address_ < addresses_.size()) {
     address = addresses_[next_address_++];
-    const int fd = net::start_connect(address);
+    const int fd = net::start_connect(address, worker_.config().server_tcp);
     if (fd < 0) {
       error = std::strerror(errno);
       continue;

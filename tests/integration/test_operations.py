@@ -216,6 +216,36 @@ def test_reload_under_load(start_weir, table):
     weir.check()
 
 
+def keepalive_timers(port, side):
+    """The seconds until the next probe on each established connection; side: sport, dport."""
+    listed = subprocess.run(["ss", "-Htno", "state", "established", f"{side} = :{port}"],
+                            capture_output=True, text=True, check=True).stdout
+    timers = re.findall(r"timer:\(keepalive,(?:(\d+)min)?(?:([\d.]+)sec)?,", listed)
+    return [60 * float(minutes or 0) + float(seconds or 0) for minutes, seconds in timers]
+
+
+def test_keepalives_of_both_sides(start_weir, cluster):
+    """New connections have the time that the configuration says, also after a reload."""
+    weir = start_weir({"tcp": {"client": {"keepidle": "2000s"}, "server": {"keepidle": "3000s"}}})
+
+    def expect(port, side, low, high):  # ss shows another timer until all is acknowledged
+        wait_until(lambda: any(low < left <= high for left in keepalive_timers(port, side)),
+                   "a keepalive timer", 2 * SLOW)
+    with weir.connect() as client:
+        client.query("/* weir: primary */ SELECT 1")
+        expect(weir.port, "sport", 1900, 2000)
+        expect(cluster.ports[0], "dport", 2900, 3000)
+        weir.write_config({"tcp": {"client": {"keepidle": "4000s"},
+                                   "server": {"keepidle": "5000s"}}})
+        with weir.console() as console:
+            console.query("RELOAD")
+            console.query("RECONNECT")
+        with weir.connect() as other:
+            other.query("/* weir: primary */ SELECT 1")
+            expect(weir.port, "sport", 3900, 4000)
+            expect(cluster.ports[0], "dport", 4900, 5000)
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 
