@@ -121,7 +121,6 @@ class Worker {
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);
   static std::unique_ptr<sql::Analyzer> make_analyzer(const Topology& topology);
-  static base::Duration jittered(base::Duration lifetime, double jitter, std::uint64_t id);
   bool matches(const std::string& database, const PoolSet& set) const {
     return database.empty() || database == set.database;
   }

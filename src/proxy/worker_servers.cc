@@ -4,11 +4,15 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/jitter.h"
 #include "protocol/frontend.h"
 #include "proxy/worker.h"
 
 namespace proxy {
 namespace {
+
+constexpr std::uint32_t kRetryGrowth = 15;
+constexpr double kRetryJitter = 0.5;  // all pools of all workers find out at once that a host died
 
 // Log-in errors that pass by themselves: whoever waits goes on waiting.
 bool is_passing(std::string_view sqlstate) {
@@ -32,19 +36,13 @@ void Worker::open_server(HostPool& pool) {
   pool.pool.opening(opened, loop_.now());
   pool.servers.push_back(&opened);
   const auto& timeouts = config().timeouts;
-  opened.lifetime = jittered(timeouts.server_lifetime, timeouts.server_lifetime_jitter, opened.id);
+  opened.lifetime =
+      base::jittered(timeouts.server_lifetime, timeouts.server_lifetime_jitter, opened.id);
   const SessionDefaults& defaults = pool.set.defaults();
   opened.defaults_of = defaults.version();
   opened.opened_early = !defaults.are_on(pool.host, pool.set.snapshot());
   servers_.emplace(opened.id, std::move(server));
   opened.start();
-}
-
-// A share of the lifetime is taken off, spread evenly over connections, so that they do not all
-// end at once.
-base::Duration Worker::jittered(base::Duration lifetime, double jitter, std::uint64_t id) {
-  const double share = static_cast<double>(id * 0x9E3779B97F4A7C15u >> 40) / (1u << 24);
-  return lifetime - std::chrono::duration_cast<base::Duration>(lifetime * (jitter * share));
 }
 
 void Worker::on_starving() {
@@ -96,7 +94,8 @@ void Worker::on_server_failed(Server& server, const std::string& why,
   pool.last_error = why;
   ++pool.failures;
   const auto& timeouts = config().timeouts;
-  pool.retry_at = loop_.now() + timeouts.server_retry * std::min<std::uint32_t>(pool.failures, 15);
+  const base::Duration pause = timeouts.server_retry * std::min(pool.failures, kRetryGrowth);
+  pool.retry_at = loop_.now() + base::jittered(pause, kRetryJitter, server.id);
   if (error == nullptr) pool.set.cluster->monitor.report_connect_failure(pool.host, why);
   // Its fields may be views of what the server's buffers hold.
   std::optional<protocol::Error> answer;
