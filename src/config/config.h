@@ -221,7 +221,8 @@ struct Timeouts {                     // 0 = never, unless said otherwise
 };
 
 struct Limits {
-  std::uint32_t clients = 10'000;           // 53300 beyond
+  std::uint32_t clients = 10'000;  // 53300 beyond
+  std::uint32_t held = 0;  // requests that wait for a primary at once, 53300 beyond; 0 = no limit
   std::uint32_t message_bytes = 1u << 30;   // one message of a client or a server, at most 1 GiB
   std::uint32_t startup_bytes = 10'000;     // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
   std::uint32_t gather_bytes = 1u << 20;    // of a request kept until its Sync; beyond: primary

@@ -211,6 +211,7 @@ void visit_timeouts(Visitor& v, T& timeouts) {
 template <class Visitor, class T>
 void visit_limits(Visitor& v, T& limits) {
   v.whole("clients", limits.clients, WholeRange{1, kClientsMax});
+  v.whole("held", limits.held, WholeRange{0, kClientsMax});
   v.size("message_bytes", limits.message_bytes, SizeRange{64 * kKiB, kGiB});
   v.size("startup_bytes", limits.startup_bytes, SizeRange{kKiB, kMiB});
   v.size("gather_bytes", limits.gather_bytes, SizeRange{8 * kKiB, kGiB});

@@ -180,6 +180,7 @@ void Client::close(std::string_view why) {
     spdlog::debug("{}: closed: {}", who(), why);
   }
   if (waiting()) worker_.cancel_wait(*this);
+  leave_held();
   close_stream();
   drop_server();
   set_state(State::kClosed);

@@ -242,6 +242,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool looks_for_server() const;
   bool adopt_new_pools();
   void wait_held();
+  void wait_for_primary();
+  void refuse_route(protocol::Error&& error);
+  void leave_held();
   void wait_in(HostPool& pool);
   bool is_too_used(const Server& found) const;
   void attach(Server& server);
@@ -368,6 +371,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool stream_discard_ = false;
   bool discard_message_ = false;   // the ledger refused the latest message
   bool force_forward_ = false;     // the next message goes to the server at hand
+  bool counted_held_ = false;      // in Shared::held
   bool held_ = false;              // input waits for what is in flight
   bool prepares_only_ = false;     // a batch is open, in which nothing has run
   bool refused_ = false;           // the rest of a refused request is to be skipped

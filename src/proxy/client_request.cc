@@ -442,6 +442,7 @@ void Client::refuse(const protocol::Error& error) {
   if (!looks_for_server()) return;
   if (waiting()) worker_.cancel_wait(*this);
   worker_.unhold(*this);
+  leave_held();
   if (state_ == State::kWelcome) {
     auto fatal = error;
     fatal.severity = protocol::Severity::kFatal;

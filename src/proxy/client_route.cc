@@ -103,6 +103,7 @@ void Client::route_request() {
   const auto decision = set.router.decide(access, gathered_.hints.route, view(), snapshot,
                                           set.loads(worker_.loop().now()));
   note_route(decision, access);
+  if (decision.target != route::Target::kNoPrimary) leave_held();
   switch (decision.target) {
     case route::Target::kPrimary:
       if (access == sql::Access::kWrite) {
@@ -115,21 +116,43 @@ void Client::route_request() {
       ++set.stats.reads_on_replica;
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kNoPrimary:
-      return wait_held();
+      return wait_for_primary();
     case route::Target::kAwait:
       return await_sample();
     case route::Target::kNoReplica:
-      refusal_ = {.code = protocol::sqlstate::kCannotConnectNow,
-                  .message = "no replica is fit to serve the request",
-                  .detail = route::to_text(decision, worker_.config()),
-                  .hint = "See SHOW HOSTS on the admin console."};
-      if (state_ == State::kWelcome) {
-        refusal_->severity = protocol::Severity::kFatal;
-        fail(*std::exchange(refusal_, std::nullopt));
-      } else {
-        set_state(State::kIdle);
-      }
+      return refuse_route({.code = protocol::sqlstate::kCannotConnectNow,
+                           .message = "no replica is fit to serve the request",
+                           .detail = route::to_text(decision, worker_.config()),
+                           .hint = "See SHOW HOSTS on the admin console."});
   }
+}
+
+// The request that is being routed is answered with this.
+void Client::refuse_route(protocol::Error&& error) {
+  if (state_ == State::kWelcome) {
+    error.severity = protocol::Severity::kFatal;
+    return fail(error);
+  }
+  refusal_ = std::move(error);
+  set_state(State::kIdle);
+}
+
+// Who waits already goes on waiting, whatever a reload has made of the limit.
+void Client::wait_for_primary() {
+  if (counted_held_) return wait_held();
+  auto& held = worker_.shared().held;
+  const std::uint32_t limit = worker_.config().limits.held;
+  counted_held_ = true;
+  if (held.fetch_add(1) < limit || limit == 0) return wait_held();
+  leave_held();
+  refuse_route({.code = protocol::sqlstate::kTooManyConnections,
+                .message = "too many requests wait for a primary",
+                .hint = "The cluster has none at present: try again later. limits.held of the "
+                        "proxy says how many may wait."});
+}
+
+void Client::leave_held() {
+  if (std::exchange(counted_held_, false)) worker_.shared().held.fetch_sub(1);
 }
 
 // A reload has replaced what this client's requests went to.

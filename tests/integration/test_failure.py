@@ -129,6 +129,29 @@ def test_writes_wait_for_the_primary(start_weir, cluster, table):
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "1"
 
 
+def test_no_more_writes_wait_for_the_primary_than_may(start_weir, cluster, table):
+    """limits.held: the next gets an error at once, and its session lives on."""
+    weir = start_weir({"timeouts": {"server_retry": "200ms", "query_wait": "30s"},
+                       "limits": {"held": 2}})
+    with contextlib.ExitStack() as stack:
+        first, second, third = (stack.enter_context(weir.connect()) for _ in range(3))
+        for client in (first, second, third):
+            client.socket.settimeout(40)
+            client.query("SELECT 1")
+        for _ in range(2):  # who has waited counts no more
+            with cluster.killed(0):
+                wait_until(lambda: weir.show("HOSTS")[0]["state"] == "down", "it is down", 5 * SLOW)
+                for client in (first, second):
+                    client.send(wire.query(f"DELETE FROM {table}"))
+                time.sleep(0.3)
+                with pytest.raises(wire.ServerError) as failed:
+                    third.query(f"DELETE FROM {table}")
+                assert failed.value.code == "53300" and "limits.held" in failed.value.fields["H"]
+                assert third.value("SELECT 1") == "1"
+            assert first.rows() == second.rows() == []
+            third.query(f"DELETE FROM {table}")
+
+
 def test_a_reload_that_changes_a_cluster_knows_its_primary(start_weir, table):
     """Nothing is forgotten of the hosts that stay: reads go to replicas all the while."""
     weir = start_weir({"clusters": {"main": {"monitor": {"interval": "1s", "timeout": "2s"}}}})
