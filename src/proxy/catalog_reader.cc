@@ -349,8 +349,10 @@ absl::StatusOr<CatalogReading> CatalogReader::read(const std::string& dbname) {
   const base::Time deadline = read_clock() + kTimeout;
   auto connection = LibpqConnection::open(login, deadline, stop_);
   if (!connection.ok()) return connection.status();
-  for (const char* sql : {"SET search_path TO pg_catalog", "BEGIN READ ONLY",
-                          "SET LOCAL cursor_tuple_fraction TO 1", kObjects}) {
+  for (const char* sql :
+       {"SET search_path TO pg_catalog", "BEGIN READ ONLY", "SET LOCAL cursor_tuple_fraction TO 1",
+        "SET LOCAL jit TO off",  // takes seconds, the query much less
+        kObjects}) {
     const auto done = connection->execute(sql, {}, deadline);
     if (!done.ok()) return done.status();
   }

@@ -257,6 +257,22 @@ def test_functions_that_definitions_call(start_weir, schema, cluster):
     assert_nothing_left(weir)
 
 
+def test_event_triggers(start_weir, schema, cluster):
+    schema(TRIGGER.replace("trigger", "event_trigger").replace("RETURN NEW;", "")
+           .replace("{body}", MORE))
+    cluster.sql(0, "ALTER SCHEMA app OWNER TO app")
+    weir = started(start_weir)
+    cluster.sql(0, "CREATE EVENT TRIGGER leaving ON ddl_command_end WHEN TAG IN ('CREATE SEQUENCE')"
+                   " EXECUTE FUNCTION app.leaving()")
+    try:
+        with weir.connect() as one:
+            one.query("CREATE SEQUENCE app.numbers")
+            assert one.query(LEFT) == [["t", "t", "t"]]
+        assert_nothing_left(weir)
+    finally:
+        cluster.sql(0, "DROP EVENT TRIGGER leaving")
+
+
 def test_most_writes_are_not_asked(start_weir, schema):
     schema(TRIGGER.replace("{body}", "NEW.at := now(); PERFORM set_config('a.b', 'c', true);") + """
         CREATE TABLE app.parent (i serial PRIMARY KEY);
