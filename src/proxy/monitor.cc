@@ -52,6 +52,7 @@ ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
   if (before != nullptr) {
     std::lock_guard lock(before->tracker_mutex_);
     tracker_.adopt(before->tracker_, read_clock());
+    async_commits_ = before->async_commits();
   }
   snapshot_ = tracker_.publish(read_clock());
   version_ = snapshot_->version;
