@@ -283,12 +283,9 @@ struct Config {
   Tls client_tls;  // [tls.client]: towards our clients
   Tls server_tls;  // [tls.server]: what every Cluster::tls starts from; use the cluster's
   Tcp client_tcp;
-  // Not a short user_timeout: it also counts while a server that works on something else takes
-  // nothing of what is sent to it, a COPY that waits for a lock.
-  Tcp server_tcp{.keepidle = milliseconds(10'000),
-                 .keepintvl = milliseconds(5'000),
-                 .keepcnt = 3,
-                 .user_timeout = milliseconds(60'000)};
+  // No user_timeout: it also counts while a server that works on something else takes nothing of
+  // what is sent to it, a COPY that waits for a lock.
+  Tcp server_tcp{.keepidle = milliseconds(10'000), .keepintvl = milliseconds(5'000), .keepcnt = 3};
   Routing routing;  // [routing]: what every Cluster::routing starts from; use the cluster's
   Logging logging;
   Admin admin;
