@@ -1,5 +1,7 @@
 #include "protocol/backend.h"
 
+#include <algorithm>
+
 #include "protocol/startup.h"
 
 namespace protocol {
@@ -125,6 +127,16 @@ std::optional<std::vector<std::optional<std::string_view>>> decode_data_row(Byte
   }
   if (!in.done()) return std::nullopt;
   return values;
+}
+
+std::optional<std::string_view> decode_only_value(Bytes body) {
+  Reader in(body);
+  if (in.u16() != 1) return std::nullopt;
+  const std::int32_t length = in.i32();
+  if (length < -1) return std::nullopt;
+  const Bytes value = in.bytes(static_cast<std::size_t>(std::max(length, 0)));
+  if (!in.done()) return std::nullopt;
+  return as_text(value);
 }
 
 void write_authentication(Buffer& out, AuthRequest request, Bytes rest) {

@@ -58,6 +58,8 @@ std::optional<char> decode_ready_for_query(Bytes body);               // 'I', 'T
 std::optional<std::string_view> decode_command_complete(Bytes body);  // the tag
 // Column values of a DataRow; nullopt element = NULL.
 std::optional<std::vector<std::optional<std::string_view>>> decode_data_row(Bytes body);
+// The value of a row of one column, "" for NULL, without taking memory. nullopt: it is no such row.
+std::optional<std::string_view> decode_only_value(Bytes body);
 
 void write_authentication(Buffer& out, AuthRequest request, Bytes rest = {});
 void write_sasl_mechanisms(Buffer& out, std::span<const std::string_view> names);

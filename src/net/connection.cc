@@ -23,10 +23,16 @@ void Connection::close_stream() {
   if (!stream_.open()) return;
   loop_.unwatch(stream_.fd());
   stream_.close();
-  in_.release();
-  out_.release();
+  loop_.give(in_);
+  loop_.give(out_);
   input_ = run_ = {};
   asked_for_write_ = false;  // the next stream has not
+}
+
+void Connection::append_to(protocol::Buffer& buffer, protocol::Bytes bytes) {
+  if (bytes.empty()) return;
+  if (buffer.capacity() == 0) buffer = loop_.spare();
+  buffer.append(bytes);
 }
 
 void Connection::relay(protocol::Bytes piece) {
@@ -35,12 +41,13 @@ void Connection::relay(protocol::Bytes piece) {
   } else if (run_.data() + run_.size() == piece.data()) {
     run_ = {run_.data(), run_.size() + piece.size()};
   } else {
-    out_.append(run_);
+    append_to(out_, run_);
     run_ = piece;
   }
 }
 
 protocol::Buffer& Connection::made() {
+  if (out_.capacity() == 0) out_ = loop_.spare();
   out_.append(run_);
   run_ = {};
   return out_;
@@ -53,7 +60,7 @@ bool Connection::send_relayed() {
 
 Io Connection::fill(std::span<std::uint8_t> scratch) {
   if (in_.empty()) {
-    in_.release();
+    loop_.give(in_);
     const Io io = stream_.read(scratch);
     if (io.status == IoStatus::kOk) input_ = {scratch.data(), io.count};
     return io;
@@ -70,9 +77,9 @@ void Connection::keep(std::size_t used) {
   if (!stream_.open()) return;
   if (!in_.empty()) {
     in_.consume(used);
-    if (in_.empty()) in_.release();
+    if (in_.empty()) loop_.give(in_);
   } else if (used < input_.size()) {
-    in_.append(input_.subspan(used));
+    append_to(in_, input_.subspan(used));
   }
   input_ = in_.view();
 }
@@ -93,7 +100,7 @@ bool Connection::send(protocol::Bytes bytes) {
   while (!bytes.empty()) {
     const Io io = stream_.write(bytes);
     if (io.status == IoStatus::kBlocked) {
-      out_.append(bytes);
+      append_to(out_, bytes);
       ask_for_write();
       return true;
     }
@@ -113,7 +120,7 @@ bool Connection::flush() {
     if (io.status != IoStatus::kOk) return false;
     out_.consume(io.count);
   }
-  if (out_.capacity() > kept_bytes_) out_.release();
+  if (out_.capacity() > kept_bytes_) loop_.give(out_);
   return true;
 }
 

@@ -57,10 +57,12 @@ class Connection : public Loop::Handler {
 
   Loop& loop_;
   Stream stream_;
-  protocol::Buffer in_, out_;
+  protocol::Buffer in_, out_;   // empty ones hold the loop's spare memory for a moment only
   std::size_t kept_bytes_ = 0;  // an empty out_ of up to this capacity is not given back
 
  private:
+  void append_to(protocol::Buffer& buffer, protocol::Bytes bytes);
+
   protocol::Bytes run_;    // relayed, not written yet
   protocol::Bytes input_;  // a view of scratch or of in_
   bool asked_for_write_ = false;

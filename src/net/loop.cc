@@ -69,6 +69,20 @@ void Loop::wake_at(base::Time when) {
   if (wake_at_ == base::Time{} || when < wake_at_) wake_at_ = when;
 }
 
+void Loop::give(protocol::Buffer& buffer) {
+  if (buffer.capacity() != 0 && buffer.capacity() <= kSpareBytesMax &&
+      spare_count_ < spares_.size()) {
+    buffer.clear();
+    spares_[spare_count_++] = std::move(buffer);
+  } else {
+    buffer.release();
+  }
+}
+
+protocol::Buffer Loop::spare() {
+  return spare_count_ == 0 ? protocol::Buffer() : std::move(spares_[--spare_count_]);
+}
+
 void Loop::stop() {
   stopping_ = true;
   const std::uint64_t one = 1;

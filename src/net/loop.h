@@ -1,6 +1,7 @@
 // One event loop: epoll, edge-triggered, and what other threads ask it to run.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -8,6 +9,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/time.h"
+#include "protocol/buffer.h"
 
 namespace net {
 
@@ -47,6 +49,11 @@ class Loop {
 
   void wake_at(base::Time when);  // a round begins then at the latest; the earliest wish counts
 
+  // Small buffers that connections need for a moment only, so that none is allocated for each:
+  // give() takes the memory away, spare() answers an empty one, with memory if there is some left.
+  void give(protocol::Buffer& buffer);
+  protocol::Buffer spare();
+
   void again() { again_ = true; }  // the next round begins without waiting
   void run();                      // until stop()
   void stop();
@@ -65,6 +72,10 @@ class Loop {
   Task tick_, round_end_;
   std::uint64_t rounds_ = 0;
   bool again_ = false;
+
+  static constexpr std::size_t kSpareBytesMax = 8u << 10;
+  std::array<protocol::Buffer, 64> spares_;
+  std::size_t spare_count_ = 0;
 
   std::mutex mutex_;  // posted_
   std::vector<Task> posted_;

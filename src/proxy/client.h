@@ -213,7 +213,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool gather(protocol::Bytes in);
   void gather_frame(const protocol::Frame& frame);
   void note_statements(const sql::Analysis& analysis);
-  std::string default_of(std::string_view what) const;
+  std::string default_of(std::string_view setting) const;
   bool is_read_only_by_default() const;
   void note_settings() const;
   void note_commit_mode(std::string_view value) const;

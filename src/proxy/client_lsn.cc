@@ -39,8 +39,7 @@ void Client::report_commit() {
 }
 
 void Client::on_reported(protocol::Bytes body) {
-  const auto row = protocol::decode_data_row(body);
-  if (row && row->size() == 1) reported_lsn_ = (*row)[0].value_or("");
+  if (const auto position = protocol::decode_only_value(body)) reported_lsn_ = *position;
 }
 
 // The commit is in any case what the client was told. "" says that its position is not known: an

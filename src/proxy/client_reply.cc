@@ -287,10 +287,9 @@ void Client::on_probe_row(protocol::Bytes body) {
 }
 
 void Client::on_position(protocol::Bytes body) {
-  const auto row = protocol::decode_data_row(body);
-  if (!position_valid_ || !row || row->size() != 1) return;
-  (server->on_primary() ? as_of_lsn_ : host_lsn_) =
-      protocol::parse_lsn((*row)[0].value_or("")).value_or(0);
+  const auto position = protocol::decode_only_value(body);
+  if (!position_valid_ || !position) return;
+  (server->on_primary() ? as_of_lsn_ : host_lsn_) = protocol::parse_lsn(*position).value_or(0);
 }
 
 // The session has the settings that its server has now. Of custom ones it keeps what it knows.

@@ -326,22 +326,22 @@ void Client::note_statements(const sql::Analysis& analysis) {
       gathered_.access = std::max(gathered_.access, sql::Access::kRead);
     }
     if (statement.verb != sql::Verb::kBegin) continue;
-    const bool may_replica =
-        route::may_begin_on_replica(statement, is_read_only_by_default(), default_of("isolation"));
+    const bool may_replica = route::may_begin_on_replica(
+        statement, is_read_only_by_default(), default_of("default_transaction_isolation"));
     gathered_.needs_primary = gathered_.needs_primary || !may_replica;
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }
 }
 
-// The session's default_transaction_<what>.
-std::string Client::default_of(std::string_view what) const {
+// The session's value of a setting, "" where it has not set it.
+std::string Client::default_of(std::string_view setting) const {
   if (settings_.empty()) return {};
-  const std::string* value = settings_.find("default_transaction_" + std::string(what));
+  const std::string* value = settings_.find(setting);
   return value != nullptr ? session::plain_value(*value) : std::string();
 }
 
 bool Client::is_read_only_by_default() const {
-  const std::string value = default_of("read_only");
+  const std::string value = default_of("default_transaction_read_only");
   return value == "on" || value == "true" || value == "yes" || value == "1";
 }
 
@@ -349,7 +349,7 @@ bool Client::is_read_only_by_default() const {
 void Client::note_settings() const {
   if (settings_.hash() == settings_as_of_) return;
   settings_as_of_ = settings_.hash();
-  serializable_ = default_of("isolation") == "serializable";
+  serializable_ = default_of("default_transaction_isolation") == "serializable";
   const std::string* commit = settings_.find("synchronous_commit");
   if (commit != nullptr) note_commit_mode(session::plain_value(*commit));
   const std::string* path = settings_.find("search_path");

@@ -239,10 +239,9 @@ void Worker::refresh_waiters() {
 void Worker::tick() {
   const auto now = loop_.now();
   refresh_waiters();
-  std::vector<std::uint64_t> ids;
-  ids.reserve(clients_.size());
-  for (const auto& [id, client] : clients_) ids.push_back(id);
-  for (const auto id : ids) {
+  swept_.clear();
+  for (const auto& [id, client] : clients_) swept_.push_back(id);
+  for (const auto id : swept_) {
     Client* client = find_client(id);
     if (client == nullptr) continue;
     client->sweep(now);

@@ -244,7 +244,8 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
   const auto& timeouts = config().timeouts;
   const auto& hosts = pool.set.snapshot().hosts;
   const bool down = pool.host < hosts.size() && hosts[pool.host].state == cluster::HostState::kDown;
-  for (Server* server : std::vector<Server*>(pool.servers)) {
+  swept_servers_.assign(pool.servers.begin(), pool.servers.end());
+  for (Server* server : swept_servers_) {
     if (server->state() == Server::State::kClosed) continue;
     // A host that went silent does not close its connections. What can be run again need not wait.
     if (down && server->rerun.after_loss()) {

@@ -88,6 +88,20 @@ TEST_CASE("DataRow: counts and lengths that promise more than there is") {
   CHECK((*decode_data_row(as_bytes("\0\x01\0\0\0\0"_wire)))[0] == "");
 }
 
+TEST_CASE("a row of one value") {
+  const std::string_view row_body =
+      "\0\x01\0\0\0\x03"
+      "0/1"_wire;
+  CHECK(decode_only_value(as_bytes(row_body)) == "0/1");
+  CHECK(decode_only_value(as_bytes("\0\x01\xff\xff\xff\xff"_wire)) == "");  // NULL
+  every_prefix(row_body, [](Bytes in) { CHECK_FALSE(decode_only_value(in)); });
+  every_mutation(row_body, 4, [](Bytes in) { (void)decode_only_value(in); });
+  CHECK_FALSE(decode_only_value(as_bytes(join(row_body, "x"))));
+  CHECK_FALSE(decode_only_value(as_bytes("\0\0"_wire)));
+  CHECK_FALSE(decode_only_value(as_bytes("\0\x02\0\0\0\0\0\0\0\0"_wire)));
+  CHECK_FALSE(decode_only_value(as_bytes("\0\x01\xff\xff\xff\xfe"_wire)));
+}
+
 TEST_CASE("Authentication: requests and their data") {
   const auto ok = decode_authentication(as_bytes("\0\0\0\0"_wire));
   REQUIRE(ok);
