@@ -110,12 +110,13 @@ int Loop::timeout_ms() const {
 void Loop::run() {
   std::array<epoll_event, 256> events;
   while (!stopping_) {
-    const int n = epoll_wait(epoll_, events.data(), events.size(),
-                             std::exchange(again_, false) ? 0 : timeout_ms());
+    const bool at_once = std::exchange(again_, false);
+    const int n = epoll_wait(epoll_, events.data(), events.size(), at_once ? 0 : timeout_ms());
     CHECK(n >= 0 || errno == EINTR);
     now_ = read_clock();
     ++rounds_;
     if (now_ >= wake_at_) wake_at_ = {};
+    if (n > 0 || at_once) next_tick_ = std::min(next_tick_, now_ + tick_every_);
     for (int i = 0; i < n; ++i) {
       if (auto* handler = static_cast<Handler*>(events[i].data.ptr)) {
         handler->on_events(events[i].events);

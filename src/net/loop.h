@@ -44,7 +44,10 @@ class Loop {
   void unwatch(int fd);
 
   void post(Task task);  // from any thread; runs in the next round
+  // Every `every`, or when events come after a rest(), that long after them.
   void set_tick(base::Duration every, Task tick);
+  // Called by a tick: unless there are events the next one may come as late as that.
+  void rest(base::Duration longest) { next_tick_ = now_ + longest; }
   void set_round_end(Task task);  // after each round of events
 
   void wake_at(base::Time when);  // a round begins then at the latest; the earliest wish counts

@@ -252,6 +252,14 @@ void Client::cancel() {
   }
 }
 
+// Only who is idle, which is nearly everybody, can be left alone for longer.
+bool Client::needs_sweep_within(base::Duration time, base::Time now) const {
+  if (state_ == State::kConsole || state_ == State::kReplicating) return false;
+  if (state_ != State::kIdle) return true;
+  const auto limit = worker_.config().timeouts.client_idle;
+  return limit.count() != 0 && now - since_ + time >= limit;
+}
+
 void Client::sweep(base::Time now) {
   const auto& timeouts = worker_.config().timeouts;
   const auto expired = [&](base::Time since, base::milliseconds limit) {

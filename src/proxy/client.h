@@ -79,6 +79,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void fail(const protocol::Error& error);  // FATAL: tells, then closes
   void cancel();                            // a cancel request with the right key arrived
   void sweep(base::Time now);               // deadlines
+  bool needs_sweep_within(base::Duration time, base::Time now) const;
 
   void push();  // writes what was relayed and made; a failure closes
 

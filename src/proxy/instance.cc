@@ -15,6 +15,7 @@ namespace proxy {
 namespace {
 
 constexpr base::milliseconds kTick{50};
+constexpr std::chrono::hours kRest{1};
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
@@ -215,7 +216,11 @@ void Instance::tick() {
     cluster->stop();
     return true;
   });
-  if (drain_until_ == base::Time{}) return;
+  if (drain_until_ == base::Time{}) {
+    // All that needs a tick begins with an event.
+    if (pauses_.empty() && retired_clusters_.empty()) loop_.rest(kRest);
+    return;
+  }
   if (shared_.clients.load() == 0 || loop_.now() >= drain_until_) loop_.stop();
 }
 

@@ -14,6 +14,7 @@ namespace proxy {
 namespace {
 
 constexpr base::milliseconds kTick{100};
+constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
 constexpr std::size_t kScratchBytes = 64u << 10;
 constexpr std::uint32_t kSlotBits = 22;  // of a cancel key's pid; above: the worker
 constexpr base::seconds kCancelTimeout{10};
@@ -257,6 +258,31 @@ void Worker::tick() {
       cancels_[i - 1]->close();
     }
   }
+  // Workers that rest look at others' needs when they are woken only.
+  if (starves([](const HostPool&) { return true; }) && shared_.wake_workers) {
+    shared_.wake_workers();
+  }
+  if (may_rest()) loop_.rest(kRest);
+}
+
+// Nothing will be due before the next sweep but one, as far as is known now: whatever else
+// happens is an event, and ends the rest.
+bool Worker::may_rest() const {
+  if (draining_ || !held_.empty() || !cancels_.empty() || !retired_.empty() || !soon_.empty() ||
+      !soon_servers_.empty()) {
+    return false;
+  }
+  const auto now = loop_.now();
+  for (const auto& [id, client] : clients_) {
+    if (client->needs_sweep_within(kRest, now)) return false;
+  }
+  for (const auto& [key, set] : pool_sets_) {
+    if (set->retired) return false;
+    for (const auto& pool : set->made()) {
+      if (pool && needs_sweep_within(*pool, kRest)) return false;
+    }
+  }
+  return true;
 }
 
 void Worker::on_permits_freed() {

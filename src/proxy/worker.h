@@ -111,6 +111,9 @@ class Worker {
 
  private:
   void tick();
+  bool may_rest() const;
+  bool needs_sweep_within(const HostPool& pool, base::Duration time) const;
+  bool starves(absl::FunctionRef<bool(const HostPool&)> counts) const;
   void sweep_servers(base::Time now);
   void sweep_pool(HostPool& pool, base::Time now);
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);

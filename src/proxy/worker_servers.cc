@@ -53,15 +53,18 @@ void Worker::on_starving() {
 // woken. A pool that has servers gets one of them back sooner than a new one.
 void Worker::ask_for_permits() {
   ask_at_ = {};
-  const bool starves = std::ranges::any_of(pool_sets_, [](const auto& entry) {
-    return std::ranges::any_of(entry.second->made(), [](const auto& pool) {
-      return pool && pool->pool.starving() && pool->servers.empty();
-    });
-  });
-  if (!starves) return;
+  if (!starves([](const HostPool& pool) { return pool.servers.empty(); })) return;
   if (shared_.wake_workers) shared_.wake_workers();
   ask_at_ = loop_.now() + pool::Pool::kLendAfter;
   loop_.wake_at(ask_at_);
+}
+
+bool Worker::starves(absl::FunctionRef<bool(const HostPool&)> counts) const {
+  return std::ranges::any_of(pool_sets_, [&](const auto& entry) {
+    return std::ranges::any_of(entry.second->made(), [&](const auto& pool) {
+      return pool && pool->pool.starving() && counts(*pool);
+    });
+  });
 }
 
 void Worker::cancel_wait(Client& client) {
@@ -272,6 +275,23 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
   if (now < pool.retry_at || pool.set.retired || stopping_) return;
   open_for_waiters(pool);
   while (pool.pool.may_open_for_min()) open_server(pool);
+}
+
+// Whether sweep_pool() may have something to do before that time has passed.
+bool Worker::needs_sweep_within(const HostPool& pool, base::Duration time) const {
+  const auto now = loop_.now();
+  const auto soon = [&](base::Time since, base::Duration limit) {
+    const auto left = since + limit - now;
+    return limit.count() != 0 && left > base::Duration::zero() && left <= time;
+  };
+  if (pool.failures != 0 || pool.pool.waiting() != 0) return true;
+  const auto idle_max = config().timeouts.server_idle;
+  return std::ranges::any_of(pool.servers, [&](const Server* server) {
+    const bool idle = server->pool_state() == pool::Server::State::kIdle;
+    return server->state() != Server::State::kReady || !server->exchange.empty() ||
+           soon(server->opened_at, server->lifetime) ||
+           (idle && (server->must_close() || soon(server->idle_since(), idle_max)));
+  });
 }
 
 void Worker::sweep_servers(base::Time now) {
