@@ -233,6 +233,10 @@ def test_a_commit_whose_position_is_lost(start_weir, cluster, table):
     with Relay(cluster.ports[0], cut_at=asked) as relay:
         weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}}})
         with weir.connect() as session:
+            # Else it is lost, too, what the INSERT may have left on the connection.
+            explain = "EXPLAIN ROUTE SELECT 1"
+            wait_until(lambda: ["catalog: not known"] not in session.query(explain),
+                       "the catalog is read")
             session.query("SET weir.report_lsn = on")
             session.query(f"INSERT INTO {table} VALUES (1)")
             assert session.parameters["weir.lsn"] == ""
