@@ -7,7 +7,7 @@ import time
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import wait_until
+from support.cluster import wait_catalog, wait_until
 from support.load import Repeated
 from support.relay import CUT_AFTER_S, Relay
 
@@ -233,10 +233,7 @@ def test_a_commit_whose_position_is_lost(start_weir, cluster, table):
     with Relay(cluster.ports[0], cut_at=asked) as relay:
         weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}}})
         with weir.connect() as session:
-            # Else it is lost, too, what the INSERT may have left on the connection.
-            explain = "EXPLAIN ROUTE SELECT 1"
-            wait_until(lambda: ["catalog: not known"] not in session.query(explain),
-                       "the catalog is read")
+            wait_catalog(session)  # else it is lost, too, what the INSERT may have left behind
             session.query("SET weir.report_lsn = on")
             session.query(f"INSERT INTO {table} VALUES (1)")
             assert session.parameters["weir.lsn"] == ""

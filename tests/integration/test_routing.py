@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from support import wire
-from support.cluster import fresh_name, wait_until
+from support.cluster import fresh_name, wait_catalog, wait_until
 from support.wire import FLUSH, SYNC, bind, describe, execute, parse, query
 
 PORT = "inet_server_port()"
@@ -197,7 +197,7 @@ def test_a_catalog_that_is_too_large_is_not_kept(start_weir, crowded, most, know
         def routes(sql):
             return client.query(f"EXPLAIN ROUTE {sql}")
 
-        wait_until(lambda: ["catalog: not known"] not in routes("SELECT 1"), "the catalog is read")
+        wait_catalog(client)
         for sql in ("SELECT * FROM plain", "SELECT lower('A') FROM reads"):
             assert routes(sql)[0] == ["route: replica"]
         for sql in ("SELECT f_3000()", "SELECT * FROM calls"):

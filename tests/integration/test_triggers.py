@@ -2,7 +2,7 @@
 import pytest
 
 from support import wire
-from support.cluster import wait_until
+from support.cluster import wait_catalog
 from support.wire import SYNC, bind, execute, parse
 
 ASKED = "/* weir: primary */ SELECT current_setting('work_mem')"
@@ -145,8 +145,7 @@ def started(start_weir, **more):
     """A proxy that has read the catalog."""
     weir = start_weir({"pool": {"size": 1}, **more})
     with weir.connect() as client:
-        wait_until(lambda: ["catalog: not known"] not in client.query("EXPLAIN ROUTE SELECT 1"),
-                   "the catalog is read")
+        wait_catalog(client)
     return weir
 
 

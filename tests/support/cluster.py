@@ -14,6 +14,12 @@ from support import ROOT, wire
 SCRIPT = ROOT / "scripts" / "cluster"
 
 
+def wait_catalog(client):
+    """Until the proxy has read the catalog of the session's database."""
+    wait_until(lambda: ["catalog: not known"] not in client.query("EXPLAIN ROUTE SELECT 1"),
+               "the catalog is read")
+
+
 def claim_ports(count):
     """The first of `count` free ports in a row, below the range that connect() draws from, and
     what keeps them from other tests for as long as it lives: a host that is down has a free port,
