@@ -84,7 +84,7 @@ def test_reads_run_on_the_replicas_evenly(weir, tables, cluster, protocol):
         due += transactions(pgbench(weir, "-n", "-S", "-M", protocol, "-c", 8, "-j", 2,
                                     "-T", SECONDS))
         calls = cluster.calls("SELECT abalance FROM pgbench_accounts WHERE aid%")
-        assert calls[0] == 0
+        assert calls[0] == 0, (calls, weir.show("ROUTE_TOTALS"), weir.show("HOSTS"))
         assert sum(calls) == due
         if abs(calls[1] - calls[2]) <= 0.1 * max(calls[1], calls[2]):
             return
