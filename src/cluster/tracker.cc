@@ -28,6 +28,9 @@ std::uint64_t share(std::uint64_t whole, double ratio) {
   return static_cast<std::uint64_t>(static_cast<double>(whole) * ratio);
 }
 
+// A commit is written by then, also one that nobody waits for.
+constexpr Duration kStandsStill = base::milliseconds(250);
+
 // From kLeastShare to 1 as `some` grows to the whole.
 double grown(Duration some, Duration whole) {
   if (some >= whole) return 1;
@@ -123,6 +126,21 @@ SnapshotPtr Tracker::publish(Time now) {
   for (std::size_t i = 0; i < hosts_.size(); ++i) snapshot->hosts.push_back(describe(i, now));
   snapshot->primary_history = history_.excerpt(Snapshot::kHistoryShown);
   return snapshot;
+}
+
+bool Tracker::wants_flush(Time now) const {
+  if (primary_ < 0 || history_.empty()) return false;
+  const Sample& at = hosts_[static_cast<std::size_t>(primary_)].last;
+  const Lsn end = history_.newest().lsn;
+  const Time then = now - kStandsStill;
+  if (at.flushed_lsn >= at.inserted_lsn || history_.oldest().asked > then ||
+      history_.position_at(then) != end) {
+    return false;
+  }
+  return std::ranges::any_of(hosts_, [&](const HostRecord& record) {
+    return alive(record, now) && belongs(record) && record.last.in_recovery &&
+           record.last.received_lsn >= at.flushed_lsn && record.last.lsn < end;
+  });
 }
 
 bool Tracker::silent(const HostRecord& record, Time now) const {

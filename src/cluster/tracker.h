@@ -16,6 +16,9 @@
 // history (history.h), as of the moment the replica was asked, or as of now when its next sample
 // is overdue. 0 once it has replayed all that is known to be written: an idle primary makes no
 // lag. Unknown (-1, no reads) when it has not reached the first position known.
+// In the background PostgreSQL writes whole pages of WAL, and the rest of a record that reaches
+// into the next one only when somebody commits, or after up to 15 s: a transaction that pauses
+// leaves the primary at a position that no replica can replay to. wants_flush() tells of that.
 // While there is no primary, time stands still at its last sample: a replica's lag does not grow,
 // shrinks as it catches up, and reads that need no primary go on.
 //
@@ -55,6 +58,8 @@ struct Sample {
   std::uint64_t system_identifier = 0;  // 0 = not known: not compared
   Lsn lsn = 0;           // pg_current_wal_lsn(), or pg_last_wal_replay_lsn() in recovery
   Lsn received_lsn = 0;  // pg_last_wal_receive_lsn() in recovery
+  Lsn flushed_lsn = 0;   // not in recovery: up to here replicas can receive it
+  Lsn inserted_lsn = 0;  // not in recovery: the end of the last record, be it written or not
 };
 
 class Tracker {
@@ -77,6 +82,9 @@ class Tracker {
   // Ages lag and silence to `now`, decides roles and who serves reads. Call after observations
   // and at least every monitor_interval.
   SnapshotPtr publish(Time now);
+  // The primary stands still with WAL that is not written to its end, while a replica that has
+  // received all the rest is behind it. As of the latest publication.
+  bool wants_flush(Time now) const;
 
  private:
   struct HostRecord {

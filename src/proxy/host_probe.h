@@ -27,6 +27,10 @@ class HostProbe {
   // Connects when there is no connection. One that broke since its last answer is replaced and the
   // new one asked before that counts as a failure: a backend may be ended while its host is well.
   absl::StatusOr<cluster::Sample> sample();
+  // Of a primary: has it write its WAL to the end, by a transaction that does nothing but take a
+  // number. Its commit record is written within wal_writer_delay (200 ms). Errors are left to the
+  // next sample.
+  void flush_wal();
 
  private:
   absl::Status connect();

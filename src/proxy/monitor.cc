@@ -19,6 +19,7 @@ using net::read_clock;
 constexpr base::Duration kSpacing = base::milliseconds(1);
 constexpr base::Duration kCommitSpacing = base::milliseconds(5);
 constexpr base::Duration kBackoffMax = base::seconds(1);
+constexpr base::Duration kFlushSpacing = base::seconds(1);
 
 bool same(const cluster::Host& a, const cluster::Host& b) {
   return a.role == b.role && a.state == b.state && a.reads == b.reads;
@@ -128,6 +129,7 @@ void ClusterMonitor::run(std::size_t host) {
     watch.wanted = Urgency::kNone;
     const absl::StatusOr<cluster::Sample> sample = watch.probe.sample();
     if (stop_.raised()) return;
+    if (sample.ok()) flush_if_wanted(host);
     const auto [earliest, latest] =
         sample.ok() ? on_sample(host, *sample) : on_failure(host, sample.status());
     std::unique_lock lock(wait_mutex_);
@@ -139,6 +141,19 @@ void ClusterMonitor::run(std::size_t host) {
                           [&] { return wanted(Urgency::kAwaited); });
     watch.wake.wait_until(lock, latest, [&] { return wanted(Urgency::kCommit); });
   }
+}
+
+// Not of a host that is not, or not any more, the primary: that could part it from the others.
+void ClusterMonitor::flush_if_wanted(std::size_t host) {
+  Watch& watch = *watches_[host];
+  const base::Time now = read_clock();
+  if (now - watch.flushed < kFlushSpacing) return;
+  {
+    std::lock_guard lock(tracker_mutex_);
+    if (primary_ != static_cast<int>(host) || !tracker_.wants_flush(now)) return;
+  }
+  watch.flushed = now;
+  watch.probe.flush_wal();
 }
 
 std::pair<base::Time, base::Time> ClusterMonitor::on_sample(std::size_t host,

@@ -77,12 +77,14 @@ class ClusterMonitor {
     HostProbe probe;           // the thread's
     std::string failure;       // the thread's: of the last sample; "" = it answered
     base::Duration backoff{};  // the thread's: the last pause after a failure
+    base::Time flushed{};      // the thread's: when it last had WAL written
     std::atomic<Urgency> wanted{Urgency::kNone};
     std::condition_variable wake;  // with wait_mutex_: wanted, or stop
     std::thread thread;
   };
 
   void run(std::size_t host);
+  void flush_if_wanted(std::size_t host);
   // Both answer when to sample next, at the earliest and at the latest.
   std::pair<base::Time, base::Time> on_sample(std::size_t host, const cluster::Sample& sample);
   std::pair<base::Time, base::Time> on_failure(std::size_t host, const absl::Status& status);

@@ -58,6 +58,40 @@ def test_an_idle_primary_shows_no_lag(weir, cluster):
     assert all(float(row["lag_ms"]) < 1000 for row in replicas)
 
 
+def written_in_part(cluster):
+    """The primary has written WAL up to the middle of a record: standbys have all of it and cannot
+    replay its end."""
+    written, inserted = cluster.sql(
+        0, "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn()")[0]
+    return cluster.value(1, "SELECT pg_last_wal_replay_lsn()") != written != inserted
+
+
+@pytest.mark.parametrize("commits", ["waiting", "not waiting"])
+def test_a_transaction_that_pauses_makes_no_lag(start_weir, cluster, table, commits):
+    """PostgreSQL writes whole pages of WAL in the background, and the rest only when somebody
+    commits: a record that reaches into the next page stays incomplete for up to 15 seconds."""
+    weir = start_weir()
+    if commits == "not waiting":
+        with weir.connect() as client:
+            client.query("SET synchronous_commit = off")
+    cluster.wait_replayed()
+    with cluster.connect(0) as writer:
+        writer.query("BEGIN")
+        for n in range(20):
+            writer.query(f"INSERT INTO {table} SELECT g, repeat('x', 100)"
+                         f" FROM generate_series({500 * n}, {500 * n + 499}) g")
+            time.sleep(0.3)  # the background writer of WAL does it every 200 ms
+            if written_in_part(cluster):
+                break
+        else:
+            pytest.skip("every record ended with its page")
+        ends = time.monotonic() + 4
+        while time.monotonic() < ends:
+            hosts = weir.show("HOSTS")
+            assert [row["reads"] for row in hosts] == ["0", "1", "1"], hosts
+            time.sleep(0.05)
+
+
 def test_both_paused_means_primary(start_weir, cluster, table):
     weir = start_weir({"routing": {"lag_max": "200ms", "consistency": "eventual"}})
     with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005), weir.connect() as client:

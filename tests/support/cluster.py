@@ -86,7 +86,8 @@ class Cluster:
 
     def wait_replayed(self, *numbers):
         """Until these replicas (default: all) have replayed what was committed on the primary."""
-        # Not the insert position: what no commit follows may stay unflushed, and is not sent then.
+        # Of what no commit follows the end may stay unwritten, and cannot be replayed then.
+        self.sql(0, "SELECT pg_logical_emit_message(true, 'test', '')")
         lsn = self.value(0, "SELECT pg_current_wal_flush_lsn()")
         for number in numbers or self.replicas:
             wait_until(lambda n=number: self.value(

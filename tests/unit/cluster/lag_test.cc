@@ -271,3 +271,61 @@ TEST_CASE("lag: a paused replica leaves and comes back in time") {
     CHECK(back <= caught_up + 1000);
   }
 }
+
+namespace {
+
+// A transaction has left the primary with a record of which only the first page is written.
+struct Paused {
+  Tracker tracker{make_config(2)};
+
+  void sample(std::int64_t ms, Lsn written, Lsn inserted, Lsn replayed = 990) {
+    Sample of_primary = primary(ms, written);
+    of_primary.flushed_lsn = written;
+    of_primary.inserted_lsn = inserted;
+    tracker.on_sample(0, of_primary);
+    Sample of_replica = replica(ms, replayed);
+    of_replica.received_lsn = written;
+    tracker.on_sample(1, of_replica);
+    tracker.publish(at(ms + 2));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("lag: WAL that nobody writes to its end is to be flushed") {
+  Paused p;
+  for (int ms = 0; ms < 300; ms += 100) {
+    p.sample(ms, 1000, 1100);
+    CHECK_FALSE(p.tracker.wants_flush(at(ms + 2)));  // a commit may be on its way
+  }
+  p.sample(300, 1000, 1100);
+  CHECK(p.tracker.wants_flush(at(302)));
+  p.sample(400, 1134, 1134, 1134);
+  CHECK_FALSE(p.tracker.wants_flush(at(402)));
+}
+
+TEST_CASE("lag: what is written, or goes on, or has been replayed, is not flushed") {
+  SUBCASE("all is written: a replica is slow") {
+    Paused p;
+    for (int ms = 0; ms <= 1000; ms += 100) p.sample(ms, 1000, 1000);
+    CHECK_FALSE(p.tracker.wants_flush(at(1002)));
+  }
+  SUBCASE("the primary goes on") {
+    Paused p;
+    for (int ms = 0; ms <= 1000; ms += 100) {
+      p.sample(ms, 1000 + static_cast<Lsn>(ms), 1100 + static_cast<Lsn>(ms));
+    }
+    CHECK_FALSE(p.tracker.wants_flush(at(1002)));
+  }
+  SUBCASE("the replicas have replayed all that is written") {
+    Paused p;
+    for (int ms = 0; ms <= 1000; ms += 100) p.sample(ms, 1000, 1100, 1000);
+    CHECK_FALSE(p.tracker.wants_flush(at(1002)));
+  }
+  SUBCASE("the replica that has not is gone") {
+    Paused p;
+    for (int ms = 0; ms <= 1000; ms += 100) p.sample(ms, 1000, 1100);
+    p.tracker.on_failure(1, at(1000), "gone");
+    CHECK_FALSE(p.tracker.wants_flush(at(1002)));
+  }
+}

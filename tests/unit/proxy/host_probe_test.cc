@@ -134,6 +134,42 @@ TEST_CASE("a role that may not read the control file costs the identifier only")
   CHECK(sample->lsn > 0);
 }
 
+TEST_CASE("behind the header of a new file nothing is inserted yet") {
+  if (world() == nullptr) return;
+  const StopSignal stop;
+  std::atomic<bool> async_commits{true};
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
+  auto& primary = world()->primary;
+  primary.ask("SELECT pg_logical_emit_message(true, 'test', '')");
+  primary.ask("SELECT pg_switch_wal()");
+  const auto sample = probe.sample();
+  REQUIRE_MESSAGE(sample.ok(), error(sample));
+  // Else another process has written something.
+  if (primary.ask("SELECT file_offset FROM pg_walfile_name_offset(pg_current_wal_insert_lsn())") ==
+      "40") {
+    CHECK(sample->lsn == protocol::parse_lsn(primary.ask("SELECT pg_current_wal_lsn()")));
+    CHECK(sample->inserted_lsn == sample->lsn);
+  }
+}
+
+TEST_CASE("a primary is made to write what no commit follows") {
+  if (world() == nullptr) return;
+  const StopSignal stop;
+  std::atomic<bool> async_commits{false};
+  HostProbe probe(proxy_test::superuser_of(world()->primary), stop, async_commits);
+  auto& primary = world()->primary;
+  primary.ask("SELECT pg_logical_emit_message(false, 'test', repeat('x', 20000))");
+  const auto before = probe.sample();
+  REQUIRE_MESSAGE(before.ok(), error(before));
+  CHECK(before->flushed_lsn < before->inserted_lsn);
+  probe.flush_wal();
+  CHECK(proxy_test::eventually([&] {
+    const auto after = probe.sample();
+    return after.ok() && after->flushed_lsn == after->inserted_lsn &&
+           after->flushed_lsn > before->inserted_lsn;
+  }));
+}
+
 TEST_CASE("where commits do not wait, the position is that of what was inserted") {
   if (world() == nullptr) return;
   const StopSignal stop;
