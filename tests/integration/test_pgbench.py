@@ -80,7 +80,7 @@ def test_reads_run_on_the_replicas_evenly(weir, tables, cluster, protocol):
                "both replicas are fit", 5 * SLOW)
     cluster.forget_statements()
     due = 0
-    for _ in range(4):
+    for _ in range(8):
         due += transactions(pgbench(weir, "-n", "-S", "-M", protocol, "-c", 8, "-j", 2,
                                     "-T", SECONDS))
         calls = cluster.calls("SELECT abalance FROM pgbench_accounts WHERE aid%")
