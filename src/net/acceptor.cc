@@ -69,12 +69,18 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::listen(Loop& loop,
     ::close(fd);
     return status;
   }
+  std::unique_ptr<Acceptor> made(new Acceptor(loop, fd, where, std::move(accepted)));
+  if (is_unix) made->unix_path_ = name_of(where);
+  return made;
+}
+
+std::unique_ptr<Acceptor> Acceptor::take_over(Loop& loop, int fd, const config::Listener& where,
+                                              OnAccept accepted) {
   return std::unique_ptr<Acceptor>(new Acceptor(loop, fd, where, std::move(accepted)));
 }
 
 Acceptor::Acceptor(Loop& loop, int fd, config::Listener where, OnAccept accepted)
     : loop_(loop), fd_(fd), where_(std::move(where)), accepted_(std::move(accepted)) {
-  if (!where_.unix_dir.empty()) unix_path_ = name_of(where_);
   loop_.watch_level(fd_, *this);
 }
 

@@ -18,6 +18,10 @@ class Acceptor final : public Loop::Handler {
   using OnAccept = std::function<void(int fd, const config::Listener& where)>;
   static absl::StatusOr<std::unique_ptr<Acceptor>> listen(Loop& loop, const config::Listener& where,
                                                           OnAccept accepted);
+  // fd: a non-blocking socket that listens there, the acceptor's from now on. A Unix socket's file
+  // stays, since whoever made it still listens.
+  static std::unique_ptr<Acceptor> take_over(Loop& loop, int fd, const config::Listener& where,
+                                             OnAccept accepted);
   ~Acceptor() override;
   void on_events(std::uint32_t events) override;
   const config::Listener& where() const { return where_; }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "config/address.h"
 #include "config/problems.h"
 #include "proxy/log.h"
 
@@ -106,6 +107,11 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr con
 Instance::Instance(TopologyPtr topology, Loader loader)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
+      supervisor_({
+          .has_primaries = [this] { return has_primaries(*topology_); },
+          .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
+          .workers = [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
+      }),
       started_(std::chrono::system_clock::now()) {
   derive_keys(*topology_->config);
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
@@ -147,12 +153,22 @@ std::function<void()> Instance::wake_waiters() {
 }
 
 absl::Status Instance::listen() {
+  auto inherited = net::InheritedSockets::from_environment();
+  const auto accepted = [this](int fd, const config::Listener& listener) {
+    if (listener.unix_dir.empty()) net::set_tcp_options(fd, topology_->config->client_tcp);
+    on_accept(fd);
+  };
   for (const auto& where : topology_->config->listeners) {
-    auto acceptor =
-        net::Acceptor::listen(loop_, where, [this](int fd, const config::Listener& listener) {
-          if (listener.unix_dir.empty()) net::set_tcp_options(fd, topology_->config->client_tcp);
-          on_accept(fd);
-        });
+    const auto address =
+        net::literal_address(where.unix_dir.empty() ? where.host : where.unix_dir, where.port);
+    const int fd = address ? inherited.take(*address) : net::InheritedSockets::kNone;
+    if (fd == net::InheritedSockets::kServed) continue;
+    if (fd != net::InheritedSockets::kNone) {
+      acceptors_.push_back(net::Acceptor::take_over(loop_, fd, where, accepted));
+      spdlog::info("weir: inherited the socket of {}", config::format_listener(where));
+      continue;
+    }
+    auto acceptor = net::Acceptor::listen(loop_, where, accepted);
     if (!acceptor.ok()) return acceptor.status();
     acceptors_.push_back(std::move(*acceptor));
   }
@@ -170,7 +186,9 @@ void Instance::run() {
   for (const auto& cluster : topology_->clusters) cluster->start(wake_waiters());
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
+  supervisor_.on_start(net::read_clock());
   loop_.run();
+  supervisor_.on_stopping();
   acceptors_.clear();
   for (const auto& worker : workers_) worker->stop();
   for (auto& pause : pauses_) pause.done(absl::CancelledError("the proxy stops"));
@@ -205,6 +223,7 @@ void Instance::begin_drain() {
   const auto limit = topology_->config->timeouts.drain;
   spdlog::info("weir: draining for at most {} ms", limit.count());
   drain_until_ = loop_.now() + limit;
+  supervisor_.on_stopping();
   acceptors_.clear();
   on_all_workers([](Worker& worker) { worker.drain(); });
 }
@@ -216,9 +235,12 @@ void Instance::tick() {
     cluster->stop();
     return true;
   });
+  const base::Duration until_told = supervisor_.tick(loop_.now());
   if (drain_until_ == base::Time{}) {
-    // All that needs a tick begins with an event.
-    if (pauses_.empty() && retired_clusters_.empty()) loop_.rest(kRest);
+    // All else that needs a tick begins with an event.
+    if (pauses_.empty() && retired_clusters_.empty() && until_told > base::Duration()) {
+      loop_.rest(std::min<base::Duration>(kRest, until_told));
+    }
     return;
   }
   if (shared_.clients.load() == 0 || loop_.now() >= drain_until_) loop_.stop();
@@ -230,6 +252,17 @@ void Instance::on_all_workers(std::function<void(Worker&)> task) {
   }
 }
 
+void Instance::ask_workers(std::function<void()> answered) {
+  auto left = std::make_shared<std::size_t>(workers_.size());
+  for (const auto& worker : workers_) {
+    worker->loop().post([this, left, answered] {
+      loop_.post([left, answered] {
+        if (--*left == 0) answered();
+      });
+    });
+  }
+}
+
 config::ConfigPtr Instance::config() const {
   std::lock_guard lock(topology_mutex_);
   return topology_->config;
@@ -237,8 +270,10 @@ config::ConfigPtr Instance::config() const {
 
 void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) {
   loop_.post([this, done = std::move(done)]() mutable {
+    supervisor_.on_reload_begun(net::read_clock());
     const auto refuse = [&](const absl::Status& why) {
       configure_log(topology_->config->logging);  // all the same its file may have been moved
+      supervisor_.on_reload_ended(/*refused=*/true);
       done(why, "");
     };
     const auto loaded = loader_();
@@ -271,6 +306,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     spdlog::info("weir: reloaded: {}", changes.empty() ? "nothing changed" : changes);
     std::string note;
     for (const auto& key : diff.needs_restart) note += (note.empty() ? "" : ", ") + key;
+    supervisor_.on_reload_ended(/*refused=*/false);
     done(absl::OkStatus(), note);
   });
 }

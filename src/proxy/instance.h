@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "proxy/control.h"
 #include "proxy/shared.h"
+#include "proxy/supervisor.h"
 #include "proxy/worker.h"
 
 namespace proxy {
@@ -64,6 +65,7 @@ class Instance final : public Control {
   void begin_drain();
   absl::Status known_database(std::string_view database) const;
   void on_all_workers(std::function<void(Worker&)> task);
+  void ask_workers(std::function<void()> answered);  // by all of them
 
   net::Loop loop_;
   Shared shared_;
@@ -74,6 +76,7 @@ class Instance final : public Control {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::unique_ptr<Signals> signals_;
+  Supervisor supervisor_;
   std::vector<Pause> pauses_;
   std::vector<std::string> paused_, disabled_;  // "" = all
   std::atomic<bool> draining_{false};
