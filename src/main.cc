@@ -9,6 +9,7 @@
 #include "admin/http.h"
 #include "config/command_line.h"
 #include "config/describe.h"
+#include "config/pgbouncer_import.h"
 #include "proxy/instance.h"
 #include "proxy/log.h"
 #include "proxy/route_command.h"
@@ -56,6 +57,18 @@ int tell_route(const config::Config& config, const config::CommandLine::Route& a
   return config::kExitOk;
 }
 
+int import_pgbouncer(const config::CommandLine& asked) {
+  const auto made = config::import_pgbouncer(asked.ini, asked.userlist);
+  if (!made.ok()) {
+    std::cerr << made.status().message() << '\n';
+    return config::kExitBadConfig;
+  }
+  std::cout << made->toml;
+  if (made->problems.empty()) return config::kExitOk;
+  std::cerr << "weir: this has to be finished by hand:\n" << config::to_string(made->problems);
+  return config::kExitBadConfig;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -74,6 +87,7 @@ int main(int argc, char** argv) {
     std::cout << "weir " WEIR_VERSION "\n";
     return config::kExitOk;
   }
+  if (command_line->action == Action::kImportPgBouncer) return import_pgbouncer(*command_line);
   const auto loaded = config::config_from_command_line(*command_line);
   if (!loaded.config) {
     std::cerr << config::to_string(loaded.problems);

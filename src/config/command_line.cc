@@ -47,6 +47,8 @@ class Parser {
     if (arg == "-V" || arg == "--version") return act(Action::kVersion);
     if (arg == "--check") return act(Action::kCheck);
     if (at_ == 0 && arg == "route") return act(Action::kRoute);
+    if (at_ == 0 && arg == "import-pgbouncer") return act(Action::kImportPgBouncer);
+    if (result_.action == Action::kImportPgBouncer && !arg.starts_with('-')) return import(arg);
     if (is_url(arg)) return url(arg);
     if (result_.action == Action::kRoute && !arg.starts_with('-')) return statement(arg);
     if (!arg.starts_with('-')) {
@@ -122,6 +124,12 @@ class Parser {
     result_.route.sql = sql;
     return absl::OkStatus();
   }
+  absl::Status import(std::string_view file) {
+    std::string& into = result_.ini.empty() ? result_.ini : result_.userlist;
+    if (!into.empty() || file.empty()) return usage("expected import-pgbouncer INI [USERLIST]");
+    into = file;
+    return absl::OkStatus();
+  }
   absl::Status database(const std::string& value) {
     return of_route("--database", value, result_.route.database);
   }
@@ -146,6 +154,11 @@ class Parser {
   absl::Status finish() {
     if (!listen_.empty()) result_.overrides.push_back(concat("listen=[", listen_, "]"));
     if (result_.action == Action::kHelp || result_.action == Action::kVersion) {
+      return absl::OkStatus();
+    }
+    if (result_.action == Action::kImportPgBouncer) {
+      const bool alone = result_.config_file.empty() && result_.overrides.empty();
+      if (!alone || result_.ini.empty()) return usage("expected import-pgbouncer INI [USERLIST]");
       return absl::OkStatus();
     }
     if (result_.url && !result_.config_file.empty()) return usage("both -c and a URL");

@@ -26,6 +26,7 @@ struct CommandLine {
     kHelp,
     kVersion,
     kRoute,  // tell where a statement would go, end
+    kImportPgBouncer,
   };
   struct Route {
     std::string sql, database, user;
@@ -35,6 +36,7 @@ struct CommandLine {
   std::optional<ServerUrl> url;        // never with config_file
   std::vector<Endpoint> replicas;      // --replica; only with url
   Route route;                         // for kRoute
+  std::string ini, userlist;           // for kImportPgBouncer; userlist: "" = what the ini says
   std::vector<std::string> overrides;  // --set, --listen and --workers, for load_file
 };
 

@@ -10,6 +10,7 @@ Usage:
   weir postgres://USER:PASSWORD@HOST[:PORT][/DATABASE] [--replica HOST[:PORT]]... [options]
   weir --check -c FILE
   weir route -c FILE [--database NAME] [--user NAME] 'STATEMENT'
+  weir import-pgbouncer PGBOUNCER.INI [USERLIST.TXT] > weir.toml
 
 Options:
   -c, --config FILE      read the configuration from FILE (TOML)

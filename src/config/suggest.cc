@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "config/pgbouncer_settings.h"
 
 namespace config {
 namespace {
@@ -56,43 +57,8 @@ std::string did_you_mean(std::string_view suggestion) {
 }
 
 std::string_view for_pgbouncer_key(std::string_view key) {
-  static constexpr std::pair<std::string_view, std::string_view> kKeys[] = {
-      {"admin_users", "users.NAME.admin"},
-      {"auth_type", "auth.method"},
-      {"client_idle_timeout", "timeouts.client_idle"},
-      {"client_login_timeout", "timeouts.login"},
-      {"client_tls_cert_file", "tls.client.cert_file"},
-      {"client_tls_key_file", "tls.client.key_file"},
-      {"client_tls_sslmode", "tls.client.mode"},
-      {"default_pool_size", "pool.size"},
-      {"idle_transaction_timeout", "timeouts.idle_in_transaction"},
-      {"listen_addr", "listen"},
-      {"listen_port", "listen"},
-      {"max_client_conn", "limits.clients"},
-      {"max_db_connections", "databases.NAME.max_connections"},
-      {"max_prepared_statements", "limits.prepared_statements"},
-      {"max_user_connections", "users.NAME.max_connections"},
-      {"min_pool_size", "pool.min"},
-      {"query_timeout", "timeouts.query"},
-      {"query_wait_timeout", "timeouts.query_wait"},
-      {"reserve_pool_size", "pool.reserve"},
-      {"reserve_pool_timeout", "timeouts.reserve"},
-      {"server_connect_timeout", "timeouts.connect"},
-      {"server_idle_timeout", "timeouts.server_idle"},
-      {"server_login_retry", "timeouts.server_retry"},
-      {"server_tls_ca_file", "tls.server.ca_file"},
-      {"server_tls_sslmode", "tls.server.mode"},
-      {"stats_users", "users.NAME.stats"},
-      {"tcp_keepcnt", "tcp.server.keepcnt"},
-      {"tcp_keepidle", "tcp.server.keepidle"},
-      {"tcp_keepintvl", "tcp.server.keepintvl"},
-      {"tcp_user_timeout", "tcp.server.user_timeout"},
-      {"unix_socket_dir", "listen"},
-  };
-  for (const auto& [theirs, ours] : kKeys) {
-    if (theirs == key) return ours;
-  }
-  return "";
+  const PgBouncerSetting* setting = find_pgbouncer_setting(key);
+  return setting == nullptr ? "" : setting->ours;
 }
 
 }  // namespace config
