@@ -16,15 +16,7 @@
 
 namespace {
 
-int run(const config::CommandLine& command_line, const config::ConfigPtr& config) {
-  proxy::configure_log(config->logging);
-  // Signals are events of the control loop; threads inherit the mask.
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-
+int serve(const config::CommandLine& command_line, const config::ConfigPtr& config) {
   auto instance = proxy::Instance::create(
       config, [command_line] { return config::config_from_command_line(command_line); });
   if (!instance.ok()) {
@@ -44,6 +36,19 @@ int run(const config::CommandLine& command_line, const config::ConfigPtr& config
   }
   (*instance)->run();
   return config::kExitOk;
+}
+
+int run(const config::CommandLine& command_line, const config::ConfigPtr& config) {
+  // Signals are events of the control loop; threads inherit the mask.
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  proxy::configure_log(config->logging);
+  const int code = serve(command_line, config);
+  proxy::close_log();
+  return code;
 }
 
 int tell_route(const config::Config& config, const config::CommandLine::Route& asked) {

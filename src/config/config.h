@@ -46,6 +46,21 @@ enum class NoReplica : std::uint8_t {
 enum class Route : std::uint8_t { kPrimary, kReplica };  // where a rule sends reads
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kText, kJson };
+enum class LogOutput : std::uint8_t { kStderr, kSyslog, kJournald };  // when there is no file
+enum class LogFacility : std::uint8_t {                               // of syslog(3)
+  kDaemon,
+  kUser,
+  kAuth,
+  kAuthpriv,
+  kLocal0,
+  kLocal1,
+  kLocal2,
+  kLocal3,
+  kLocal4,
+  kLocal5,
+  kLocal6,
+  kLocal7,
+};
 
 // [tls.client] (what we offer to clients) and [tls.server] / cluster.tls (what we ask of servers).
 struct Tls {
@@ -256,6 +271,12 @@ struct Logging {
   LogFormat format = LogFormat::kText;
   std::string file;          // "" = standard error; reopened on SIGHUP
   bool connections = false;  // client log-ins and -outs at info
+  LogOutput output = LogOutput::kStderr;
+  std::string socket;  // of syslog or journald; "" = where the system has it
+  std::string ident = "weir";
+  LogFacility facility = LogFacility::kDaemon;
+  std::uint32_t repeats = 20;  // of a warning or error in 10 s; beyond they are counted; 0 = all
+  std::uint32_t queue_bytes = 4u << 20;  // of lines that wait for a slow disk; beyond: dropped
 
   bool operator==(const Logging&) const = default;
 };

@@ -241,8 +241,16 @@ class Import {
     const bool connections =
         source_.whole("log_connections") != 0 || source_.whole("log_disconnections") != 0;
     draft_.set("connections", connections ? "true" : "false");
-    if (const std::string file = source_.text("logfile"); !file.empty()) {
-      draft_.set("file", toml_text(file));
+    const std::string file = source_.text("logfile");
+    if (!file.empty()) draft_.set("file", toml_text(file));
+    if (source_.whole("syslog") != 0) {
+      const std::string why = file.empty() ? "" : "syslog: not together with a file.";
+      if (file.empty()) {
+        draft_.set("output", toml_text("syslog"));
+        draft_.set("ident", toml_text(source_.text("syslog_ident")));
+        draft_.set("facility", toml_text(source_.word("syslog_facility")));
+      }
+      draft_.comment(why);
     }
     if (const long verbose = source_.whole("verbose"); verbose > 0) {
       draft_.set("level", verbose == 1 ? "\"debug\"" : "\"trace\"");

@@ -241,6 +241,12 @@ void visit_log(Visitor& v, T& log) {
   v.word("format", log.format);
   v.path("file", log.file);
   v.flag("connections", log.connections);
+  v.word("output", log.output);
+  v.path("socket", log.socket);
+  v.text("ident", log.ident, TextKind::kName);
+  v.word("facility", log.facility);
+  v.whole("repeats", log.repeats, WholeRange{0, kConnectionsMax});
+  v.size("queue_bytes", log.queue_bytes, SizeRange{64 * kKiB, kGiB});
 }
 
 // The whole file. Sections that others start from come first.

@@ -220,6 +220,13 @@ void check_auth(const Config& config, const Report& report) {
   }
 }
 
+void check_log(const Logging& log, const Report& report) {
+  if (!log.file.empty() && log.output != LogOutput::kStderr) {
+    report({"log", "file"}, concat("expected no file, since output is ", quoted(word(log.output)),
+                                   ", found ", quoted(log.file)));
+  }
+}
+
 void check_listeners(const Config& config, const Report& report) {
   std::set<std::string> seen;
   for (const Listener& listener : config.listeners) {
@@ -257,6 +264,7 @@ void complete(Config& config) {
 
 void validate(const Config& config, const Report& report) {
   check_listeners(config, report);
+  check_log(config.logging, report);
   check_pool(config.pool, {"pool"}, report);
   check_client_tls(config.client_tls, report);
   check_server_tls(config.server_tls, {"tls", "server"}, report);

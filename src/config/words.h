@@ -30,6 +30,10 @@ inline constexpr std::array<std::string_view, 2> kRouteWords{"primary", "replica
 inline constexpr std::array<std::string_view, 5> kLogLevelWords{"trace", "debug", "info", "warn",
                                                                 "error"};
 inline constexpr std::array<std::string_view, 2> kLogFormatWords{"text", "json"};
+inline constexpr std::array<std::string_view, 3> kLogOutputWords{"stderr", "syslog", "journald"};
+inline constexpr std::array<std::string_view, 12> kLogFacilityWords{
+    "daemon", "user",   "auth",   "authpriv", "local0", "local1",
+    "local2", "local3", "local4", "local5",   "local6", "local7"};
 
 constexpr WordList words(PoolMode) { return kPoolModeWords; }
 constexpr WordList words(HostRole) { return kHostRoleWords; }
@@ -41,6 +45,8 @@ constexpr WordList words(NoReplica) { return kNoReplicaWords; }
 constexpr WordList words(Route) { return kRouteWords; }
 constexpr WordList words(LogLevel) { return kLogLevelWords; }
 constexpr WordList words(LogFormat) { return kLogFormatWords; }
+constexpr WordList words(LogOutput) { return kLogOutputWords; }
+constexpr WordList words(LogFacility) { return kLogFacilityWords; }
 
 template <class Enum>
 constexpr std::string_view word(Enum value) {
@@ -57,5 +63,7 @@ static_assert(word(NoReplica::kError) == "error");
 static_assert(word(Route::kReplica) == "replica");
 static_assert(word(LogLevel::kError) == "error");
 static_assert(word(LogFormat::kJson) == "json");
+static_assert(word(LogOutput::kJournald) == "journald");
+static_assert(word(LogFacility::kLocal7) == "local7");
 
 }  // namespace config

@@ -1,12 +1,11 @@
 #include "proxy/log.h"
 
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/dist_sink.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <nlohmann/json.hpp>
+
+#include "proxy/log_sink.h"
 
 namespace proxy {
 namespace {
@@ -58,37 +57,32 @@ spdlog::level::level_enum level_of(config::LogLevel level) {
 }
 
 // Where the one logger of the process writes: other threads may be logging while it changes.
-spdlog::sinks::dist_sink_mt& outlet() {
-  static const auto sink = [] {
-    auto made = std::make_shared<spdlog::sinks::dist_sink_mt>();
-    auto logger = std::make_shared<spdlog::logger>("", made);
-    logger->flush_on(spdlog::level::info);
-    spdlog::set_default_logger(std::move(logger));
-    return made;
+LogSink& sink() {
+  static const auto made = [] {
+    auto sink = std::make_shared<LogSink>();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("", sink));
+    return sink;
   }();
-  return *sink;
+  return *made;
 }
 
 }  // namespace
 
 void configure_log(const config::Logging& logging) {
-  spdlog::sink_ptr sink;
-  if (!logging.file.empty()) {
-    try {
-      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(logging.file);
-    } catch (const spdlog::spdlog_ex& e) {
-      spdlog::error("weir: log.file cannot be opened, standard error is used: {}", e.what());
-    }
-  }
-  if (!sink) sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<JsonMessage>('J').add_flag<TextMessage>('K');
+  const bool stamped = logging.output == config::LogOutput::kStderr;  // the others do it themselves
   formatter->set_pattern(logging.format == config::LogFormat::kJson
                              ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%J})"
-                             : "%Y-%m-%d %H:%M:%S.%e %l %K");
-  sink->set_formatter(std::move(formatter));
-  outlet().set_sinks({std::move(sink)});
+                         : stamped ? "%Y-%m-%d %H:%M:%S.%e %l %K"
+                                   : "%K");
+  sink().configure(logging, std::move(formatter));
   spdlog::set_level(level_of(logging.level));
+}
+
+void close_log() {
+  constexpr std::chrono::seconds kMost{1};
+  sink().close(kMost);
 }
 
 }  // namespace proxy
