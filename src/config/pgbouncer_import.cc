@@ -173,8 +173,10 @@ class Import {
       }
     }
     const std::string query = source_.text("auth_query");
-    if (source_.says("auth_query") && query.find("$1") != std::string::npos) {
+    if (source_.says("auth_query") && is_auth_query(query)) {
       draft_.set("query", toml_text(query));
+    } else if (source_.says("auth_query")) {
+      draft_.comment("auth_query: one here has $1, the user's name, and at most 8 kB.");
     }
     if (const std::string name = source_.text("auth_dbname"); !name.empty()) {
       const auto entry = std::ranges::find(source_.databases, name, &PgBouncerSource::Entry::name);

@@ -19,6 +19,16 @@ bool is_md5(const std::string& secret) {
          secret.find_first_not_of("0123456789abcdef", 3) == std::string::npos;
 }
 
+bool has_control_character(std::string_view text) {
+  return std::ranges::any_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+constexpr std::string_view kNameRule = "a name here has 1 to 63 bytes, no control characters";
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= kNameMax && !has_control_character(text);
+}
+
 std::string parameter(const Entry& entry, const std::string& key, const std::string& otherwise) {
   const auto found = entry.parameters.find(key);
   return found == entry.parameters.end() ? otherwise : found->second;
@@ -114,8 +124,8 @@ class Writer {
       }
       draft_.table(concat("clusters.", toml_text(cluster.name)));
       draft_.set("hosts", toml_list(cluster.hosts));
-      if (!monitored && !source_.logins.empty()) {
-        draft_.set("monitor.user", toml_text(source_.logins.front().user),
+      if (!monitored && !monitor_user().empty()) {
+        draft_.set("monitor.user", toml_text(monitor_user()),
                    "Weir measures the hosts with a login of its own, and knows no password in "
                    "plain text: give one of any user that may log in, as monitor.password.");
       }
@@ -127,8 +137,8 @@ class Writer {
     for (std::size_t i = 0; i < source_.databases.size(); ++i) {
       const Entry& entry = source_.databases[i];
       const auto& cluster = plan_.clusters[plan_.cluster_of[i]];
-      const std::string_view why_not = entry.name == "weir"           ? "this name is our console's"
-                                       : entry.name.size() > kNameMax ? "a name may have 63 bytes"
+      const std::string_view why_not = entry.name == "weir"   ? "this name is our console's"
+                                       : !is_name(entry.name) ? kNameRule
                                        : cluster.hosts.empty()
                                            ? "its host is nothing that Weir can connect to"
                                            : "";
@@ -148,6 +158,11 @@ class Writer {
   }
 
  private:
+  std::string monitor_user() const {
+    const auto found = std::ranges::find_if(source_.logins,
+                                            [](const Login& login) { return is_name(login.user); });
+    return found == source_.logins.end() ? "" : found->user;
+  }
   bool has_monitor_login() const {
     const auto plain = [](const std::string& secret) {
       return !secret.empty() && !is_verifier(secret) && !is_md5(secret);
@@ -163,6 +178,15 @@ class Writer {
     if (const auto found = entry.parameters.find(theirs); found != entry.parameters.end()) {
       draft_.set(ours, toml_text(found->second));
     }
+  }
+  bool set_name(const std::string& name, std::string_view ours) {
+    if (name.empty()) return false;
+    if (is_name(name)) {
+      draft_.set(ours, toml_text(name));
+    } else {
+      draft_.comment(concat(ours, " ", name, ": ", kNameRule, "."));
+    }
+    return is_name(name);
   }
   void set_whole(const Entry* entry, const std::string& theirs, std::string_view ours,
                  long otherwise, long max) {
@@ -207,9 +231,8 @@ class Writer {
   void database(const Entry& entry, const std::string& cluster) {
     draft_.table(concat("databases.", toml_text(entry.name)));
     draft_.set("cluster", toml_text(cluster));
-    set_text(entry, "dbname", "dbname");
-    if (const std::string user = parameter(entry, "user", ""); !user.empty()) {
-      draft_.set("user", toml_text(user));
+    set_name(parameter(entry, "dbname", ""), "dbname");
+    if (const std::string user = parameter(entry, "user", ""); set_name(user, "user")) {
       const std::string* known = source_.secret(user);
       if (entry.parameters.contains("password")) {
         set_text(entry, "password", "password");
@@ -227,13 +250,16 @@ class Writer {
               100'000);
     set_whole(&entry, "max_db_client_connections", "max_client_connections",
               source_.whole("max_db_client_connections"), 1'000'000);
-    if (const std::string user = parameter(entry, "auth_user", ""); !user.empty()) {
-      draft_.set("auth_user", toml_text(user));
+    if (const std::string user = parameter(entry, "auth_user", ""); set_name(user, "auth_user")) {
       if (const auto* secret = source_.secret(user)) {
         draft_.set("auth_password", toml_text(*secret));
       }
     }
-    set_text(entry, "auth_query", "auth_query");
+    if (is_auth_query(parameter(entry, "auth_query", "$1"))) {
+      set_text(entry, "auth_query", "auth_query");
+    } else {
+      draft_.comment("auth_query: one here has $1, the user's name, and at most 8 kB.");
+    }
     tell_rest(entry, pgbouncer_database_parameters());
     draft_.blank();
   }
@@ -267,8 +293,7 @@ class Writer {
   }
 
   std::string_view why_no_user(const std::string& name, const std::string* secret) const {
-    if (name.empty()) return "it has no name";
-    if (name.size() > kNameMax) return "a name may have 63 bytes";
+    if (!is_name(name)) return kNameRule;
     if (plan_.method == "scram-sha-256" && secret != nullptr && is_md5(*secret)) {
       return "an md5 hash, and auth.method is scram-sha-256: PgBouncer refuses it, too";
     }
@@ -314,10 +339,20 @@ class Writer {
 
 }  // namespace
 
+bool is_auth_query(std::string_view query) {
+  constexpr std::size_t kSqlMax = 8192;
+  std::string without_tabs(query);
+  std::erase(without_tabs, '\t');
+  std::erase(without_tabs, '\r');
+  return query.find("$1") != std::string_view::npos && query.size() <= kSqlMax &&
+         !has_control_character(without_tabs);
+}
+
 ObjectPlan plan_objects(const PgBouncerSource& source) {
   ObjectPlan plan;
   plan_method(source, plan);
   plan.auth_user = source.text("auth_user");
+  if (!is_name(plan.auth_user)) plan.auth_user.clear();
   plan.looks_up =
       !plan.auth_user.empty() || std::ranges::any_of(source.databases, [](const Entry& entry) {
         return entry.parameters.contains("auth_user");

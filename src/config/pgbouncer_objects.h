@@ -21,6 +21,7 @@ struct ObjectPlan {
   std::vector<std::size_t> cluster_of;  // index as the source's databases
 };
 
+bool is_auth_query(std::string_view query);  // that validation takes
 ObjectPlan plan_objects(const PgBouncerSource& source);
 void write_objects(const ObjectPlan& plan, const PgBouncerSource& source, TomlDraft& draft);
 

@@ -17,6 +17,7 @@ namespace config {
 namespace {
 
 constexpr int kIncludeDepthMax = 10;  // MAX_INCLUDE
+constexpr int kFilesMax = 1000;
 constexpr std::size_t kEntriesMax = 100'000;
 constexpr std::size_t kSourceBytesMax = 16u << 20;  // of all files that are read
 
@@ -130,6 +131,9 @@ class SourceReader {
 
  private:
   absl::StatusOr<std::string> open(const std::string& file) {
+    if (++files_ > kFilesMax) {
+      return absl::InvalidArgumentError(concat(file, ": more than ", kFilesMax, " files"));
+    }
     auto text = read_file(file, kFileBytesMax);
     if (!text.ok()) {
       return absl::NotFoundError(concat(file, ": cannot be read: ", text.status().message()));
@@ -234,6 +238,7 @@ class SourceReader {
   std::string section_;
   bool main_section_ = false;
   std::size_t bytes_ = 0;
+  int files_ = 0;
   std::map<std::pair<std::string, std::string>, std::size_t> places_;  // section, name
 };
 
