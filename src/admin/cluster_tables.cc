@@ -21,7 +21,7 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"lsn"},
     {"received_lsn"},
     {"timeline", Type::kInt8},
-    {"reads", Type::kInt4},
+    {"reads", Type::kBool},
     {"share", Type::kFloat8},
     {"active", Type::kInt4},
     {"open", Type::kInt4},

@@ -21,11 +21,11 @@ constexpr auto kSocketColumns = std::to_array<ColumnDef>({
     {"port", Type::kInt4},
     {"local_addr"},
     {"local_port", Type::kInt4},
-    {"connect_time"},
-    {"request_time"},
+    {"connect_time", Type::kTimestamp},
+    {"request_time", Type::kTimestamp},
     {"wait", Type::kInt4},
     {"wait_us", Type::kInt4},
-    {"close_needed", Type::kInt4},
+    {"close_needed", Type::kBool},
     {"ptr"},
     {"link"},
     {"remote_pid", Type::kInt4},
@@ -131,7 +131,7 @@ constexpr auto kPinColumns = std::to_array<ColumnDef>({
     {"user"},
     {"application_name"},
     {"reason"},
-    {"since"},
+    {"since", Type::kTimestamp},
     {"age_ms", Type::kInt8},
     {"server", Type::kInt8},
     {"host"},
@@ -171,13 +171,16 @@ void fill_memory(const Source& source, Emit emit) {
   all("S", source.inspection.servers);
 }
 
+constexpr proxy::InspectParts kClients{.clients = true}, kServers{.servers = true},
+    kBoth{.clients = true, .servers = true};
 constexpr auto kTables = std::to_array<Table>({
-    {"clients", "client connections", kConnectionColumns, fill_clients},
-    {"servers", "server connections", kConnectionColumns, fill_servers},
-    {"sockets", "client and server connections", kSocketColumns, fill_sockets},
-    {"active_sockets", "connections in use", kSocketColumns, fill_active_sockets},
-    {"pins", "clients that keep their server connection, and why", kPinColumns, fill_pins},
-    {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory},
+    {"clients", "client connections", kConnectionColumns, fill_clients, kClients},
+    {"servers", "server connections", kConnectionColumns, fill_servers, kServers},
+    {"sockets", "client and server connections", kSocketColumns, fill_sockets, kBoth},
+    {"active_sockets", "connections in use", kSocketColumns, fill_active_sockets, kBoth},
+    {"pins", "clients that keep their server connection, and why", kPinColumns, fill_pins,
+     kClients},
+    {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory, kBoth},
 });
 
 }  // namespace

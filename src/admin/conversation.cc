@@ -140,7 +140,9 @@ void Conversation::run_script(const TurnPtr& turn) {
   while (turn->next < turn->script.size()) {
     const Statement& statement = turn->script[turn->next++];
     auto result = meet<Result>(
-        [&](Done done) { execute(statement, {.sql = statement.sql}, std::move(done)); },
+        [&](Done done) {
+          execute(statement, {.sql = statement.sql, .style = statement.style()}, std::move(done));
+        },
         [self, turn](Result late) {
           if (self->take_script_result(turn, late)) self->run_script(turn);
         });
@@ -246,6 +248,7 @@ Result Conversation::execute_here(const Statement& statement) {
     case Action::kEnable:
     case Action::kKill:
     case Action::kKillClient:
+    case Action::kResetStatements:
     case Action::kShutdownNow:
     case Action::kShutdownDrain:
       return failure(sqlstate::kInternalError, "not a statement of the session");

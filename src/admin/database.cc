@@ -30,13 +30,20 @@ std::string_view sql_type(Type type) {
       return "NUMERIC";
     case Type::kFloat8:
       return "FLOAT8";
+    case Type::kBool:
+      return "BOOL";
+    case Type::kTimestamp:
+      return "TIMESTAMPTZ";
+    case Type::kTimeText:  // a result's only
+      break;
   }
   return "TEXT";
 }
 
 std::optional<Type> declared_type(const char* declaration) {
   if (declaration == nullptr) return std::nullopt;
-  for (Type type : {Type::kText, Type::kInt4, Type::kInt8, Type::kNumeric, Type::kFloat8}) {
+  for (Type type : {Type::kText, Type::kInt4, Type::kInt8, Type::kNumeric, Type::kFloat8,
+                    Type::kBool, Type::kTimestamp}) {
     if (sql_type(type) == declaration) return type;
   }
   return std::nullopt;
@@ -311,14 +318,22 @@ std::optional<Error> parameter_number(sqlite3_stmt* statement, int index, int& n
   return std::nullopt;
 }
 
-std::vector<ResultColumn> columns_of(sqlite3_stmt* statement) {
+std::optional<Type> in_style(std::optional<Type> type, Style style) {
+  if (style == Style::kTyped) return type;
+  if (type == Type::kBool) return Type::kInt4;
+  if (type == Type::kTimestamp) return Type::kTimeText;
+  return type;
+}
+
+std::vector<ResultColumn> columns_of(sqlite3_stmt* statement, Style style) {
   std::vector<ResultColumn> columns;
   const int count = sqlite3_column_count(statement);
   columns.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const char* name = sqlite3_column_name(statement, i);
-    columns.push_back({.name = name == nullptr ? "?column?" : name,
-                       .type = declared_type(sqlite3_column_decltype(statement, i))});
+    columns.push_back(
+        {.name = name == nullptr ? "?column?" : name,
+         .type = in_style(declared_type(sqlite3_column_decltype(statement, i)), style)});
   }
   return columns;
 }
@@ -399,7 +414,7 @@ Result failed(Error e) {
 
 }  // namespace
 
-Description describe(std::string_view sql, const QueryLimits& limits) {
+Description describe(std::string_view sql, Style style, const QueryLimits& limits) {
   Description description;
   Database database(limits);
   StatementPtr statement;
@@ -412,7 +427,7 @@ Description describe(std::string_view sql, const QueryLimits& limits) {
     if (description.error) return description;
     description.parameters = std::max(description.parameters, number);
   }
-  description.columns = columns_of(statement.get());
+  description.columns = columns_of(statement.get(), style);
   return description;
 }
 
@@ -424,7 +439,7 @@ Result run(const Query& query, const Source& source, const QueryLimits& limits) 
   if (auto e = bind_all(statement.get(), query.parameters)) return failed(*std::move(e));
   if (auto e = database.fill(source)) return failed(*std::move(e));
   Result result;
-  result.columns = query.columns.empty() ? columns_of(statement.get()) : query.columns;
+  result.columns = query.columns.empty() ? columns_of(statement.get(), query.style) : query.columns;
   const std::size_t columns = result.columns.size();
   if (columns != static_cast<std::size_t>(sqlite3_column_count(statement.get()))) {
     return failure(sqlstate::kFeatureNotSupported, "cached plan must not change result type");

@@ -31,11 +31,19 @@ struct Description {
   int parameters = 0;                 // the n of the greatest $n
 };
 
+// How columns of a type that PgBouncer does not have are answered.
+enum class Style : std::uint8_t {
+  kTyped,
+  kShown,  // for SHOW: as numbers and texts, as PgBouncer does
+};
+
 // Checks `sql` (one SELECT) and says what it answers, without running it.
-Description describe(std::string_view sql, const QueryLimits& limits = {});
+Description describe(std::string_view sql, Style style = Style::kTyped,
+                     const QueryLimits& limits = {});
 
 struct Query {
-  std::string sql;                    // one SELECT
+  std::string sql;  // one SELECT
+  Style style = Style::kTyped;
   std::vector<Value> parameters;      // for $1, $2 ...
   std::vector<std::int16_t> formats;  // of the result, as in Bind
   std::vector<ResultColumn> columns;  // as told to the client before; empty = not told yet

@@ -103,6 +103,9 @@ void run_command(proxy::Control& control, const Statement& statement, Done done)
       }
       return answer(control.kill_client(*id));
     }
+    case Action::kResetStatements:
+      control.reset_statements();
+      return answer(absl::OkStatus());
     case Action::kShutdownNow:
       control.shutdown(proxy::Control::Shutdown::kNow);
       return answer(absl::OkStatus());
@@ -165,13 +168,14 @@ Averages Engine::averages() {
   return averages_;
 }
 
-void Engine::describe(std::string sql, absl::AnyInvocable<void(Description)> done) {
-  executor_->post(
-      [sql = std::move(sql), done = std::move(done)]() mutable { done(admin::describe(sql)); });
+void Engine::describe(std::string sql, Style style, absl::AnyInvocable<void(Description)> done) {
+  executor_->post([sql = std::move(sql), style, done = std::move(done)]() mutable {
+    done(admin::describe(sql, style));
+  });
 }
 
 void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
-  const bool with_routes = query.sql.find("routes") != std::string::npos;
+  const proxy::InspectParts needs = needs_of(query.sql);
   with_control([&](proxy::Control& control) {
     control.inspect(
         [self = shared_from_this(), config = control.config(), query = std::move(query),
@@ -183,7 +187,7 @@ void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
             done(admin::run(query, {inspection, *config, averages}));
           });
         },
-        with_routes);
+        needs);
   });
 }
 

@@ -29,7 +29,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void close();
 
   // What the statement of a kQuery answers.
-  void describe(std::string sql, absl::AnyInvocable<void(Description)> done);
+  void describe(std::string sql, Style style, absl::AnyInvocable<void(Description)> done);
   // kQuery only.
   void run(Query query, absl::AnyInvocable<void(Result)> done);
   // Statement::command() only; the caller has checked the right.

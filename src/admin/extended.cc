@@ -63,7 +63,7 @@ void Conversation::on_parse(const TurnPtr& turn, protocol::Bytes body) {
   };
   auto now = meet<Description>(
       [&](absl::AnyInvocable<void(Description)> done) {
-        engine_->describe(statement.sql, std::move(done));
+        engine_->describe(statement.sql, statement.style(), std::move(done));
       },
       described);
   if (now) described(*now);
@@ -148,6 +148,7 @@ void Conversation::describe_statement(const TurnPtr& turn, std::string_view name
     self->write_statement(turn, *prepared);
   };
   Query query{.sql = prepared->statement.sql,
+              .style = prepared->statement.style(),
               .parameters = std::vector<Value>(prepared->parameters.size())};
   auto now = meet<Result>(
       [&](Done done) { execute(prepared->statement, std::move(query), std::move(done)); }, ran);

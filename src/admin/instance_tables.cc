@@ -28,10 +28,10 @@ void fill_lists(const Source& source, Emit emit) {
   one("peer_pools", 0);
   // PgBouncer's "free" are slots allocated in advance; nothing is here.
   one("free_clients", 0);
-  one("used_clients", in.clients.size());
+  one("used_clients", in.client_count);
   one("login_clients", in.login_clients);
   one("free_servers", 0);
-  one("used_servers", in.servers.size());
+  one("used_servers", in.server_count);
   one("dns_names", 0);
   one("dns_zones", 0);
   one("dns_queries", 0);
@@ -73,11 +73,15 @@ void fill_mem(const Source& source, Emit emit) {
   };
   connections("client_connections", source.inspection.clients);
   connections("server_connections", source.inspection.servers);
-  std::uint64_t bytes = 0;
   const auto& workers = source.inspection.workers;
-  for (const proxy::WorkerRow& row : workers) bytes += row.analyzer_bytes;
-  emit({std::string("statement_caches"), count(workers.empty() ? 0 : bytes / workers.size()),
-        count(workers.size()), std::int64_t{0}, count(bytes)});
+  const auto each = [&](const char* name, std::uint64_t proxy::WorkerRow::* field) {
+    std::uint64_t bytes = 0;
+    for (const proxy::WorkerRow& row : workers) bytes += row.*field;
+    emit({std::string(name), count(workers.empty() ? 0 : bytes / workers.size()),
+          count(workers.size()), std::int64_t{0}, count(bytes)});
+  };
+  each("statement_caches", &proxy::WorkerRow::analyzer_bytes);
+  each("statement_statistics", &proxy::WorkerRow::statement_bytes);
 }
 
 constexpr auto kStateColumns = std::to_array<ColumnDef>({{"key"}, {"value"}});
@@ -125,7 +129,7 @@ constexpr auto kTables = std::to_array<Table>({
     {"lists", "how many there are of what", kListColumns, fill_lists},
     {"config", "settings in effect", kConfigColumns, fill_config},
     {"version", "version of Weir", kVersionColumns, fill_version},
-    {"mem", "memory by kind of holder", kMemColumns, fill_mem},
+    {"mem", "memory by kind of holder", kMemColumns, fill_mem, {.clients = true, .servers = true}},
     {"state", "whether everything is paused", kStateColumns, fill_state},
     {"peers", "always empty", kPeerColumns, fill_nothing},
     {"peer_pools", "always empty", kPeerPoolColumns, fill_nothing},

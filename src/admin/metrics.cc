@@ -216,11 +216,7 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
 }
 
 void add_pins(Families& out, const proxy::Inspection& in) {
-  std::map<std::string, std::uint64_t> by_reason;
-  for (const proxy::ConnectionRow& row : in.clients) {
-    for (const session::Pin& pin : row.pins) ++by_reason[session::reason_name(pin.reason)];
-  }
-  for (const auto& [reason, clients] : by_reason) {
+  for (const auto& [reason, clients] : in.pins_by_reason) {
     out.gauge("weir_pins", "Clients that keep their server connection, by reason.",
               {{"reason", reason}}, number(clients));
   }
@@ -231,8 +227,8 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   const std::chrono::duration<double> started = in.started_wall.time_since_epoch();
   out.gauge("weir_start_time_seconds", "When the process started, since the epoch.", {},
             started.count());
-  out.gauge("weir_clients", "Client connections.", {}, number(in.clients.size()));
-  out.gauge("weir_servers", "Server connections.", {}, number(in.servers.size()));
+  out.gauge("weir_clients", "Client connections.", {}, number(in.client_count));
+  out.gauge("weir_servers", "Server connections.", {}, number(in.server_count));
   out.gauge("weir_login_clients", "Clients that have not logged in yet.", {},
             number(in.login_clients));
   out.counter("weir_clients_refused_total", "Clients refused because of a limit.", {},

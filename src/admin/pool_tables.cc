@@ -73,8 +73,8 @@ constexpr auto kDatabaseColumns = std::to_array<ColumnDef>({
     {"current_connections", Type::kInt4},
     {"max_client_connections", Type::kInt4},
     {"current_client_connections", Type::kInt4},
-    {"paused", Type::kInt4},
-    {"disabled", Type::kInt4},
+    {"paused", Type::kBool},
+    {"disabled", Type::kBool},
 });
 
 struct Endpoint {

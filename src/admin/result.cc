@@ -2,6 +2,7 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -32,6 +33,12 @@ WireType wire_type(Type type) {  // pg_type
       return {1700, -1};
     case Type::kFloat8:
       return {701, 8};
+    case Type::kBool:
+      return {16, 1};
+    case Type::kTimestamp:
+      return {1184, 8};
+    case Type::kTimeText:
+      break;
   }
   return {25, -1};
 }
@@ -85,6 +92,8 @@ std::optional<std::string> encode_integer(std::int64_t value, Type type, std::in
     value = value < 0 ? std::numeric_limits<std::int32_t>::min()
                       : std::numeric_limits<std::int32_t>::max();
   }
+  if (type == Type::kTimestamp || type == Type::kTimeText) return std::nullopt;
+  if (type == Type::kBool && format != kBinary) return value != 0 ? "t" : "f";
   if (format != kBinary || type == Type::kText) return std::to_string(value);
   std::string out;
   switch (type) {
@@ -100,7 +109,12 @@ std::optional<std::string> encode_integer(std::int64_t value, Type type, std::in
     case Type::kFloat8:
       put64(out, std::bit_cast<std::uint64_t>(static_cast<double>(value)));
       break;
+    case Type::kBool:
+      out.push_back(value != 0 ? 1 : 0);
+      break;
     case Type::kText:
+    case Type::kTimestamp:
+    case Type::kTimeText:
       break;
   }
   return out;
@@ -110,6 +124,9 @@ std::optional<std::string> encode_float(double value, Type type, std::int16_t fo
   switch (type) {
     case Type::kInt4:
     case Type::kInt8:
+    case Type::kBool:
+    case Type::kTimestamp:
+    case Type::kTimeText:
       return std::nullopt;
     case Type::kNumeric:
       return format == kBinary ? std::nullopt : std::optional(float_text(value));
@@ -124,12 +141,35 @@ std::optional<std::string> encode_float(double value, Type type, std::int16_t fo
   return out;
 }
 
+// What timestamp() has made.
+std::optional<std::string> encode_time(const std::string& value, Type type, std::int16_t format) {
+  constexpr std::size_t kSecondsEnd = 19;
+  if (type == Type::kTimeText) return value.substr(0, kSecondsEnd) + " UTC";
+  if (format != kBinary) return value + "+00";
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0;
+  double second = 0;
+  if (std::sscanf(value.c_str(), "%d-%d-%d %d:%d:%lf", &year, &month, &day, &hour, &minute,
+                  &second) != 6) {
+    return std::nullopt;
+  }
+  using std::chrono::sys_days;
+  const sys_days date = std::chrono::year(year) / month / day;
+  const sys_days epoch = std::chrono::year(2000) / 1 / 1;  // PostgreSQL's
+  const std::int64_t minutes = (date - epoch).count() * std::int64_t{1440} + hour * 60 + minute;
+  std::string out;
+  put64(out, static_cast<std::uint64_t>(minutes * 60'000'000 + std::llround(second * 1e6)));
+  return out;
+}
+
 std::optional<std::string> encode(const Value& value, Type type, std::int16_t format) {
   if (const auto* number = std::get_if<std::int64_t>(&value)) {
     return encode_integer(*number, type, format);
   }
   if (const auto* number = std::get_if<double>(&value)) return encode_float(*number, type, format);
   const auto* text = std::get_if<std::string>(&value);
+  if (text != nullptr && (type == Type::kTimestamp || type == Type::kTimeText)) {
+    return encode_time(*text, type, format);
+  }
   if (text == nullptr || type != Type::kText) return std::nullopt;
   return *text;
 }

@@ -238,6 +238,11 @@ std::optional<Statement> parse_transaction(Words words) {
   return std::nullopt;
 }
 
+std::optional<Statement> parse_reset(Words words) {
+  if (!words.take("RESET") || !words.take("STATEMENTS") || !words.done()) return std::nullopt;
+  return Statement{.action = Action::kResetStatements, .tag = "RESET"};
+}
+
 // What resets a session or tunes it: there is nothing to reset or tune.
 std::optional<Statement> parse_session(Words words) {
   if (words.take("DEALLOCATE")) {
@@ -306,6 +311,7 @@ Statement parse(std::string_view text) {
     if (after.take(command.keyword)) return parse_command(command, after);
   }
   if (auto statement = parse_transaction(words)) return *std::move(statement);
+  if (auto statement = parse_reset(words)) return *std::move(statement);
   if (auto statement = parse_session(words)) return *std::move(statement);
   for (std::string_view keyword : {"SUSPEND", "WAIT_CLOSE"}) {
     if (after.take(keyword)) {
@@ -333,6 +339,7 @@ std::string help_text() {
          "\tENABLE <db>\n"
          "\tKILL [<db>]\n"
          "\tKILL_CLIENT <client id>\n"
+         "\tRESET STATEMENTS\n"
          "\tSHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]\n");
   return help;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "admin/database.h"
 #include "protocol/error.h"
 
 namespace admin {
@@ -31,6 +32,7 @@ enum class Action : std::uint8_t {
   kEnable,
   kKill,
   kKillClient,
+  kResetStatements,
   kShutdownNow,
   kShutdownDrain,
 };
@@ -44,6 +46,7 @@ struct Statement {
   protocol::Error error;
 
   bool command() const { return action >= Action::kReload; }  // needs the right to command
+  Style style() const { return tag == "SHOW" ? Style::kShown : Style::kTyped; }
   bool has_rows() const { return action == Action::kQuery || action == Action::kSetting; }
 };
 

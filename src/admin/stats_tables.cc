@@ -1,7 +1,6 @@
 // SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS with PgBouncer's columns (its source's order,
-// not its manual's), and SHOW ROUTES, ROUTE_TOTALS.
+// not its manual's), and SHOW ROUTE_TOTALS.
 #include <array>
-#include <cstdio>
 #include <string>
 
 #include "admin/table.h"
@@ -181,25 +180,6 @@ void fill_route_totals(const Source& source, Emit emit) {
   }
 }
 
-constexpr auto kShapeColumns = std::to_array<ColumnDef>({
-    {"shape"},
-    {"statement"},
-    {"route"},
-    {"reason"},
-    {"to_replica", Type::kInt8},
-    {"to_primary", Type::kInt8},
-    {"what"},
-});
-
-void fill_routes(const Source& source, Emit emit) {
-  for (const sql::RoutedShape& row : source.inspection.routes) {
-    char shape[17];
-    std::snprintf(shape, sizeof shape, "%016llx", static_cast<unsigned long long>(row.shape));
-    emit({std::string(shape), row.text, std::string(row.to_primary_last ? "primary" : "replica"),
-          row.reason, count(row.to_replica), count(row.to_primary), row.why});
-  }
-}
-
 constexpr auto kTables = std::to_array<Table>({
     {"stats", "totals and averages of each database", kStatsColumns, fill_stats},
     {"stats_totals", "totals of each database since start", kTotalsColumns, fill_stats_totals},
@@ -207,7 +187,6 @@ constexpr auto kTables = std::to_array<Table>({
      fill_stats_averages},
     {"totals", "totals and averages of all databases", kNameValueColumns, fill_totals},
     {"route_totals", "where requests went, by database", kRouteColumns, fill_route_totals},
-    {"routes", "where statements went, by shape, and why", kShapeColumns, fill_routes},
 });
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <limits>
 
@@ -12,8 +13,8 @@ namespace admin {
 std::span<const Table> tables() {
   static const std::vector<Table> all = [] {
     std::vector<Table> list;
-    for (auto part : {pool_tables(), connection_tables(), stats_tables(), cluster_tables(),
-                      instance_tables()}) {
+    for (auto part : {pool_tables(), connection_tables(), stats_tables(), statement_tables(),
+                      cluster_tables(), instance_tables()}) {
       list.insert(list.end(), part.begin(), part.end());
     }
     return list;
@@ -26,6 +27,15 @@ const Table* find_table(std::string_view name) {
     if (equal_any_case(table.name, name)) return &table;
   }
   return nullptr;
+}
+
+proxy::InspectParts needs_of(std::string_view sql) {
+  const std::string text = lower(sql);
+  proxy::InspectParts needs;
+  for (const Table& table : tables()) {
+    if (text.find(table.name) != std::string::npos) needs |= table.needs;
+  }
+  return needs;
 }
 
 Value count(std::uint64_t n) {
@@ -44,9 +54,15 @@ Value timestamp(base::WallTime time) {
   std::tm fields{};
   if (gmtime_r(&seconds, &fields) == nullptr) return std::monostate();
   std::array<char, 64> text{};
-  const std::size_t size =
-      std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &fields);
-  return std::string(text.data(), size);
+  const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &fields);
+  std::string shown(text.data(), size);
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch());
+  if (us.count() % 1'000'000 == 0) return shown;
+  // As PostgreSQL prints it: no more digits than there are.
+  std::snprintf(text.data(), text.size(), ".%06d", static_cast<int>(us.count() % 1'000'000));
+  shown += text.data();
+  shown.resize(shown.find_last_not_of('0') + 1);
+  return shown;
 }
 
 }  // namespace admin

@@ -16,7 +16,16 @@
 
 namespace admin {
 
-enum class Type : std::uint8_t { kText, kInt4, kInt8, kNumeric, kFloat8 };
+enum class Type : std::uint8_t {
+  kText,
+  kInt4,
+  kInt8,
+  kNumeric,
+  kFloat8,
+  kBool,       // SHOW has 0 and 1, as PgBouncer
+  kTimestamp,  // timestamptz, made by timestamp()
+  kTimeText,   // the same as SHOW has it: "2024-05-06 07:08:09 UTC", a text
+};
 
 using Value = std::variant<std::monostate, std::int64_t, double, std::string>;  // monostate: NULL
 
@@ -49,16 +58,22 @@ struct Table {
   std::string_view help;
   std::span<const ColumnDef> columns;  // in PgBouncer's order where PgBouncer has the table
   void (*fill)(const Source& source, Emit emit);
+  proxy::InspectParts needs = {};
 };
 
 // All of them; static.
 std::span<const Table> tables();
 const Table* find_table(std::string_view name);  // any case; null = no such table
 
+// What a SELECT that names some of them needs; a table's name that means something else does no
+// harm.
+proxy::InspectParts needs_of(std::string_view sql);
+
 // The parts of tables(), each in its own file.
 std::span<const Table> pool_tables();        // pools, databases, users
 std::span<const Table> connection_tables();  // clients, servers, sockets, pins
-std::span<const Table> stats_tables();       // stats, stats_totals, totals, routes ...
+std::span<const Table> stats_tables();       // stats, stats_totals, totals ...
+std::span<const Table> statement_tables();   // statements, routes
 std::span<const Table> cluster_tables();     // hosts, host_pools, workers
 std::span<const Table> instance_tables();    // lists, config, version, mem, state ...
 
@@ -66,7 +81,7 @@ std::span<const Table> instance_tables();    // lists, config, version, mem, sta
 Value count(std::uint64_t n);
 // NULL when empty.
 Value text_or_null(std::string_view text);
-// "2024-05-06 07:08:09 UTC", as PgBouncer prints times; NULL for the epoch.
+// Of a column of kTimestamp: in UTC, to the microsecond, sorts as a text. NULL for the epoch.
 Value timestamp(base::WallTime time);
 
 }  // namespace admin

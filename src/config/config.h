@@ -247,6 +247,7 @@ struct Limits {
   std::uint32_t analyze_bytes = 64u
                                 << 10;  // longer statements are not parsed: they go to the primary
   std::uint32_t analyze_cache_bytes = 16u << 20;  // per worker
+  std::uint32_t statement_shapes = 1000;          // counted per worker; 0 = none are
 
   bool operator==(const Limits&) const = default;
 };

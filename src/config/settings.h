@@ -220,6 +220,7 @@ void visit_limits(Visitor& v, T& limits) {
   v.size("client_prepared_bytes", limits.client_prepared_bytes, SizeRange{64 * kKiB, kGiB});
   v.size("analyze_bytes", limits.analyze_bytes, SizeRange{0, kMiB});
   v.size("analyze_cache_bytes", limits.analyze_cache_bytes, SizeRange{0, kGiB});
+  v.whole("statement_shapes", limits.statement_shapes, WholeRange{0, 100'000});
 }
 
 template <class Visitor, class T>

@@ -217,6 +217,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   end_report();
   ++reruns_;
   ++pools_->stats.retries;
+  meter_.on_retry();
   spdlog::debug("{}: runs its request again", who());
   // As it was before these requests.
   pending_parses_.clear();

@@ -18,6 +18,7 @@
 #include "protocol/startup.h"
 #include "proxy/control.h"
 #include "proxy/pools.h"
+#include "proxy/statement_meter.h"
 #include "route/router.h"
 #include "session/exchange.h"
 #include "session/own_settings.h"
@@ -88,6 +89,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_unnamed_lost() { statements_.erase(""); }
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
+  // client_count.cc
+  void count_end(StatementStats::Ref what, StatementMeter::Ended how, std::string_view tag);
   // What the client is told when the server's own words would not make sense to it.
   std::optional<protocol::Error> error_instead(std::uint32_t note) const;
   // With the client's names for its statements; false = there are none in it.
@@ -121,6 +124,7 @@ class Client final : public net::Connection, public pool::Waiter {
   State state() const { return state_; }
   PoolSet* pools() const { return pools_; }
   ConnectionRow row(base::Time now) const;
+  std::uint64_t waited_us(base::Time now) const;  // 0: it does not wait
   // Its transaction is over and it has no request: may be closed by a drain.
   bool quiet() const;
 
@@ -230,7 +234,7 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Rerun::Request rerun_kind() const;
   bool can_be_rerun() const;
   void on_wait_expired();
-  std::size_t write_refusal();
+  std::size_t write_refusal(protocol::Bytes in);
   std::size_t skip_refused(protocol::Bytes in);
 
   // client_route.cc
@@ -300,7 +304,6 @@ class Client final : public net::Connection, public pool::Waiter {
   static std::string shown(const sql::Statement& statement, const sql::Analysis& analysis);
   void note_unread_statement();
   void note_access(sql::Access access);
-  void note_routed(const sql::Analysis& analysis) const;
   void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
   void note_opaque(std::string_view text);
@@ -308,6 +311,12 @@ class Client final : public net::Connection, public pool::Waiter {
   void make_room(const session::PreparedStatement& statement);
   void ensure_prepared(const session::PreparedStatement& statement);
   std::string_view server_name_of(std::string_view statement, const session::StatementPtr* known);
+
+  // client_count.cc
+  void count_as(const sql::Analysis& analysis, std::string_view text);
+  void note_routed(const sql::Analysis& analysis);
+  void count_ready(char status);
+  void count_refusal(protocol::Bytes in);
 
   // client_reply.cc
   void on_tracked_end(char status);
@@ -404,6 +413,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
   config::Consistency in_flight_level_{};
+  StatementMeter meter_;
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;

@@ -134,6 +134,7 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
       break;
     case protocol::frontend::kQuery:
       note_unread_statement();
+      count_as(*worker_.unread_analysis(), {});
       drop_unnamed();
       if (expect({.what = Expect::kQuery, .analysis = worker_.unread_analysis()})) {
         server->relay(in);
@@ -171,6 +172,7 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
 
 // Enters the ledger. False: the server will skip the message, so it is not sent.
 bool Client::expect(session::Entry&& entry) {
+  entry.counted = meter_.sending;
   discard_message_ = !server->exchange.expect(std::move(entry));
   return !discard_message_;
 }
@@ -220,6 +222,7 @@ void Client::forward_frame(const protocol::Frame& frame) {
 }
 
 void Client::forward_query(const protocol::Frame& frame) {
+  meter_.sending = 0;
   // The request's own analysis, when it was gathered; in a transaction it is made here.
   sql::AnalysisPtr analysis = gathered_.analysis;
   if (!analysis) {
@@ -230,6 +233,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
   note_statement(*analysis);
   if (opaque_) note_opaque(protocol::as_text(frame.body));
+  count_as(*analysis, protocol::as_text(frame.body));
   note_routed(*analysis);
   const auto renamed =
       analysis->plain ? std::nullopt
@@ -286,16 +290,6 @@ void Client::note_access(sql::Access access) {
   if (access != sql::Access::kWrite || !server->on_primary()) return;
   wrote_ = true;
   if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
-}
-
-void Client::note_routed(const sql::Analysis& analysis) const {
-  if (gathered_.reason == nullptr) return;
-  const bool primary = server->on_primary();
-  if (misrouted_ && primary) analysis.routed.refused = true;
-  ++(primary ? analysis.routed.to_primary : analysis.routed.to_replica);
-  analysis.routed.last_to_primary = primary;
-  analysis.routed.reason = gathered_.reason;
-  analysis.routed.rule = gathered_.rule;
 }
 
 // What is remembered at once of any statement on its way, before it is known to succeed.
@@ -357,10 +351,12 @@ void Client::forward_parse(const protocol::Frame& frame) {
     return;
   }
   ++pools_->stats.client_parse_count;
+  meter_.sending = 0;
   const auto analysis = analyze(parse->query);
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
+  count_as(*analysis, parse->query);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.
     expect({.what = Expect::kParse});
@@ -467,11 +463,14 @@ bool Client::has_sql_prepared(std::string_view name) const {
 
 void Client::note_portal(std::string_view portal, const session::StatementPtr* known) {
   ++pools_->stats.bind_count;
+  meter_.sending = 0;
   if (!portals_.empty()) {
     std::erase_if(portals_, [&](const auto& entry) { return entry.first == portal; });
   }
   if (known == nullptr) return;
   const sql::AnalysisPtr& analysis = analysis_of(**known);
+  count_as(*analysis, (*known)->query);
+  if (!portal.empty()) meter_.note_portal(portal);
   note_routed(*analysis);
   if (is_tracked(*analysis)) {
     portals_.emplace_back(portal, analysis);
@@ -569,8 +568,9 @@ void Client::forward_named(const protocol::Frame& frame) {
 void Client::forward_execute(const protocol::Frame& frame) {
   if (server->exchange.skipping()) return;
   sql::AnalysisPtr analysis;
-  if (!portals_.empty()) {
+  if (!portals_.empty() || meter_.has_portals()) {
     if (const auto execute = protocol::decode_execute(frame.body)) {
+      meter_.use_portal(execute->portal);
       const auto it = std::ranges::find(portals_, execute->portal,
                                         [](const auto& p) { return std::string_view(p.first); });
       if (it != portals_.end()) analysis = it->second;

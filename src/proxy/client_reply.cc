@@ -183,6 +183,7 @@ void Client::on_ready_for_query(char status) {
   auto& stats = pools_->stats;
   ++stats.query_count;
   const auto now = worker_.loop().now();
+  count_ready(status);
   if (server->exchange.empty()) {
     const auto took = static_cast<std::uint64_t>(
         std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
@@ -373,6 +374,11 @@ bool Client::part_from_server() {
   return true;
 }
 
+std::uint64_t Client::waited_us(base::Time now) const {
+  if (state_ != State::kWaiting && state_ != State::kWelcome) return 0;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
+}
+
 ConnectionRow Client::row(base::Time now) const {
   ConnectionRow row;
   row.id = id;
@@ -389,9 +395,7 @@ ConnectionRow Client::row(base::Time now) const {
   row.application_name = application_name_;
   row.connect_time = connected_at;
   row.request_time = wall_time(request_time_, now);
-  if (state_ == State::kWaiting || state_ == State::kWelcome) {
-    row.wait_us = static_cast<std::uint64_t>(base::to_us(now - request_since_));
-  }
+  row.wait_us = waited_us(now);
   row.link = server != nullptr ? server->id : 0;
   row.host = server != nullptr ? server->pool().target().name : "";
   row.remote_pid = worker_.cancel_pid(*this);

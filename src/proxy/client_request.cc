@@ -54,7 +54,7 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
 // Answers how many bytes it is done with; 0: it needs more, or it must wait.
 std::size_t Client::on_some_bytes(protocol::Bytes in) {
   if (stream_left_ != 0) return on_stream_bytes(in);
-  if (refusal_) return write_refusal();
+  if (refusal_) return write_refusal(in);
   if (refused_) return skip_refused(in);
   if (state_ == State::kWaiting || state_ == State::kWelcome) return 0;
   if (server != nullptr && gathered_.attached) return send_gathered(in);
@@ -86,7 +86,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   awaiting_since_ = strong_as_of_ = {};
   route_request();
   if (server != nullptr) return send_gathered(in);
-  return refusal_ ? write_refusal() : 0;
+  return refusal_ ? write_refusal(in) : 0;
 }
 
 // Whether the server at hand is the one for whatever comes next.
@@ -248,7 +248,7 @@ bool Client::gather(protocol::Bytes in) {
 void Client::join(const sql::Analysis* analysis) {
   if (analysis == nullptr) return;
   gathered_.access =
-      std::max(gathered_.access, analysis->routed.refused ? sql::Access::kWrite : analysis->access);
+      std::max(gathered_.access, analysis->refused ? sql::Access::kWrite : analysis->access);
   gathered_.hints.join(analysis->hints);
   note_patterns(*analysis);
   gathered_.plain = gathered_.plain && analysis->plain;
@@ -466,7 +466,8 @@ void Client::on_wait_expired() {
 }
 
 // Answers the request with an error, as a server would: the rest of a batch counts for nothing.
-std::size_t Client::write_refusal() {
+std::size_t Client::write_refusal(protocol::Bytes in) {
+  count_refusal(in);
   protocol::write_error(made(), *refusal_);
   refusal_.reset();
   const Gathered request = std::exchange(gathered_, {});

@@ -235,6 +235,8 @@ void Client::attach(Server& with) {
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
   pools_->stats.wait_time_us += waited;
   worker_.wait_time().add(waited);
+  meter_.on_wait(waited);
+  with.take_answer();  // none of it was this client's
   transaction_since_ = now;
   in_flight_plain_ = true;
   in_flight_terms_ = terms();

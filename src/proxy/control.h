@@ -21,8 +21,8 @@ class Control {
  public:
   virtual ~Control() = default;
 
-  // Collects from all workers without stopping them; a millisecond or so, with routes more.
-  virtual void inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes = false) = 0;
+  // Collects from all workers without stopping them; a millisecond or so, with parts more.
+  virtual void inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts parts = {}) = 0;
   virtual config::ConfigPtr config() const = 0;
 
   // Reads the configuration again. done: OK, or what was wrong (the old one stays); the message
@@ -38,6 +38,7 @@ class Control {
   // Drops all clients and servers of the database at once and pauses it.
   virtual absl::Status kill(std::string_view database) = 0;
   virtual absl::Status kill_client(std::uint64_t id) = 0;
+  virtual void reset_statements() = 0;
   enum class Shutdown : std::uint8_t { kNow, kDrain };
   virtual void shutdown(Shutdown how) = 0;
   virtual bool draining() const = 0;

@@ -51,6 +51,29 @@ void Histogram::add(std::uint64_t us) {
   ++count;
 }
 
+StatementTotals& StatementTotals::operator+=(const StatementTotals& other) {
+  calls += other.calls;
+  errors += other.errors;
+  rows += other.rows;
+  bytes += other.bytes;
+  wait_us += other.wait_us;
+  server_us += other.server_us;
+  on_primary += other.on_primary;
+  on_replica += other.on_replica;
+  to_primary += other.to_primary;
+  to_replica += other.to_replica;
+  retries += other.retries;
+  times += other.times;
+  return *this;
+}
+
+InspectParts& InspectParts::operator|=(const InspectParts& other) {
+  clients = clients || other.clients;
+  servers = servers || other.servers;
+  statements = statements || other.statements;
+  return *this;
+}
+
 base::WallTime wall_time(base::Time then, base::Time now) {
   if (then == base::Time{}) return {};
   const auto ago = std::chrono::duration_cast<base::WallTime::duration>(now - then);

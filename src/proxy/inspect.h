@@ -3,14 +3,15 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/time.h"
 #include "cluster/snapshot.h"
+#include "proxy/log_histogram.h"
 #include "session/pins.h"
-#include "sql/analysis.h"
 
 namespace proxy {
 
@@ -75,7 +76,7 @@ struct UserRow {
 struct WorkerRow {
   std::uint32_t clients = 0, servers = 0;
   std::uint64_t loops = 0, analyzer_text_hits = 0, analyzer_shape_hits = 0, analyzer_misses = 0,
-                analyzer_bytes = 0;
+                analyzer_bytes = 0, statement_bytes = 0;
 };
 
 struct ClusterRow {
@@ -98,15 +99,47 @@ struct Histogram {
   Histogram& operator+=(const Histogram& other);
 };
 
+// Since the first call, or RESET STATEMENTS. Times in microseconds.
+struct StatementTotals {
+  std::uint64_t calls = 0, errors = 0, rows = 0, bytes = 0;  // bytes: of answers
+  std::uint64_t wait_us = 0, server_us = 0;
+  std::uint64_t on_primary = 0, on_replica = 0;  // calls
+  std::uint64_t to_primary = 0, to_replica = 0;  // decisions: none in a transaction but the first
+  std::uint64_t retries = 0;
+  LogHistogram times;  // of calls, waits included
+  StatementTotals& operator+=(const StatementTotals& other);
+};
+
+// Statements of one user in one database that differ in constants only.
+struct StatementRow {
+  std::uint64_t shape = 0;
+  bool is_rest = false;  // of all that was dropped for want of room; has totals only
+  std::string database, user;
+  std::string text;  // "$" for constants; the beginning
+  StatementTotals totals;
+  bool to_primary_last = false;
+  std::string reason, why;  // of the latest decision; what kind of statement it is
+  base::WallTime first_seen{}, last_seen{};
+};
+
+// What is copied only for those who ask.
+struct InspectParts {
+  bool clients = false, servers = false, statements = false;
+  InspectParts& operator|=(const InspectParts& other);
+};
+
 struct Inspection {
   std::vector<PoolRow> pools;
-  std::vector<ConnectionRow> clients, servers;
-  std::vector<DatabaseRow> databases;  // with Stats
+  std::vector<ConnectionRow> clients, servers;  // if asked for
+  std::uint64_t client_count = 0, server_count = 0;
+  std::map<std::string, std::uint32_t, std::less<>> servers_by_database, servers_by_user;
+  std::map<std::string, std::uint64_t, std::less<>> pins_by_reason;  // clients
+  std::vector<DatabaseRow> databases;                                // with Stats
   std::vector<UserRow> users;
   std::vector<WorkerRow> workers;
   std::vector<ClusterRow> clusters;
   Histogram query_time, wait_time;
-  std::vector<sql::RoutedShape> routes;  // if asked for
+  std::vector<StatementRow> statements;  // if asked for
   std::uint64_t login_clients = 0;       // not logged in yet
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};

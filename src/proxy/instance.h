@@ -31,7 +31,7 @@ class Instance final : public Control {
   void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
   void run();  // until a signal or a shutdown ends it
 
-  void inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes) override;
+  void inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts parts) override;
   config::ConfigPtr config() const override;
   void reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) override;
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override;
@@ -41,6 +41,7 @@ class Instance final : public Control {
   absl::Status enable(std::string_view database) override;
   absl::Status kill(std::string_view database) override;
   absl::Status kill_client(std::uint64_t id) override;
+  void reset_statements() override;
   void shutdown(Shutdown how) override;
   bool draining() const override { return draining_; }
 

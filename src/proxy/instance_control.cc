@@ -5,19 +5,28 @@
 #include "proxy/instance.h"
 
 namespace proxy {
+namespace {
+
+std::uint32_t count_of(const std::map<std::string, std::uint32_t, std::less<>>& counts,
+                       const std::string& name) {
+  const auto it = counts.find(name);
+  return it == counts.end() ? 0 : it->second;
+}
+
+}  // namespace
 
 // Goes from worker to worker, each filling in its part on its own thread.
 struct Instance::Collection {
   Inspection inspection;
-  bool with_routes = false;
+  InspectParts parts;
   std::size_t next = 0;
   absl::AnyInvocable<void(Inspection)> done;
 };
 
-void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, bool with_routes) {
+void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts parts) {
   auto collection = std::make_shared<Collection>();
   collection->done = std::move(done);
-  collection->with_routes = with_routes;
+  collection->parts = parts;
   loop_.post([this, collection] { collect(collection); });
 }
 
@@ -29,7 +38,7 @@ void Instance::collect(std::shared_ptr<Collection> collection) {
   }
   Worker* worker = workers_[collection->next++].get();
   worker->loop().post([this, worker, collection] {
-    worker->inspect(collection->inspection, collection->with_routes);
+    worker->inspect(collection->inspection, collection->parts);
     loop_.post([this, collection] { collect(collection); });
   });
 }
@@ -57,8 +66,7 @@ void Instance::finish(Collection& collection) const {
     row.max_connections = database->max_connections;
     row.max_client_connections = database->max_client_connections;
     row.current_client_connections = shared_.client_counts.count("database " + row.name);
-    row.current_connections = static_cast<std::uint32_t>(
-        std::ranges::count(to.servers, row.name, &ConnectionRow::database));
+    row.current_connections = count_of(to.servers_by_database, row.name);
     row.paused = std::ranges::find(paused_, row.name) != paused_.end() ||
                  std::ranges::find(paused_, "") != paused_.end();
     row.disabled = std::ranges::find(disabled_, row.name) != disabled_.end();
@@ -71,8 +79,7 @@ void Instance::finish(Collection& collection) const {
          .pool_size = sizes.size,
          .reserve_pool_size = sizes.reserve,
          .max_user_connections = user.max_connections,
-         .current_connections = static_cast<std::uint32_t>(
-             std::ranges::count(to.servers, user.name, &ConnectionRow::user)),
+         .current_connections = count_of(to.servers_by_user, user.name),
          .max_user_client_connections = user.max_client_connections,
          .current_client_connections = shared_.client_counts.count("user " + user.name)});
   }
@@ -87,6 +94,7 @@ void Instance::finish(Collection& collection) const {
     }
     to.clusters.push_back(std::move(row));
   }
+  merge_statements(to.statements);
   to.taken = net::read_clock();
   to.taken_wall = std::chrono::system_clock::now();
   to.started_wall = started_;
@@ -193,6 +201,10 @@ absl::Status Instance::kill(std::string_view database) {
 absl::Status Instance::kill_client(std::uint64_t id) {
   on_all_workers([id](Worker& worker) { worker.kill_client(id); });
   return absl::OkStatus();
+}
+
+void Instance::reset_statements() {
+  on_all_workers([](Worker& worker) { worker.reset_statements(); });
 }
 
 }  // namespace proxy

@@ -47,6 +47,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       catalog_feed(startup.empty() ? cluster->catalogs.feed(server_dbname) : nullptr),
       router(cluster->config, seed()),
       stats(database_stats),
+      owner(std::make_shared<StatementOwner>(StatementOwner{database, user})),
       shared_(shared),
       hosts_(cluster->config.hosts.size()),
       loads_(hosts_.size()) {}

@@ -12,6 +12,7 @@
 #include "pool/pool.h"
 #include "proxy/inspect.h"
 #include "proxy/shared.h"
+#include "proxy/statement_stats.h"
 #include "route/router.h"
 
 namespace proxy {
@@ -75,6 +76,7 @@ class PoolSet {
   std::uint64_t welcomes_of = 0;  // SessionDefaults::version()
   route::Router router;
   Stats& stats;  // of the database, in this worker
+  const StatementOwnerPtr owner;
 
  private:
   Shared& shared_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "net/connection.h"
@@ -13,6 +14,7 @@
 #include "protocol/error.h"
 #include "protocol/scram.h"
 #include "proxy/pools.h"
+#include "proxy/statement_meter.h"
 #include "session/exchange.h"
 #include "session/rerun.h"
 #include "session/settings.h"
@@ -115,6 +117,8 @@ class Server final : public net::Connection, public pool::Server {
   bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
   base::Time request_time{};  // when it was last given to a client; {} = never
+  // What the client was answered since this was last called.
+  StatementMeter::Answer take_answer() { return std::exchange(answer_, {}); }
 
  private:
   friend class Worker;
@@ -167,8 +171,9 @@ class Server final : public net::Connection, public pool::Server {
   bool stream_forward_ = false;
   protocol::Bytes held_;          // of the present input: goes to the client with what follows it
   protocol::Buffer held_before_;  // the same of earlier input
-  bool held_answer_ = false;      // it holds more than what precedes an answer
-  bool fatal_relayed_ = false;    // the client was told that this is the end
+  StatementMeter::Answer answer_;
+  bool held_answer_ = false;    // it holds more than what precedes an answer
+  bool fatal_relayed_ = false;  // the client was told that this is the end
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without

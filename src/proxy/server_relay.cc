@@ -41,6 +41,12 @@ bool precedes_answer(char type) {
   }
 }
 
+StatementMeter::Ended ended(const session::Entry& entry, char type) {
+  if (entry.what == session::Expect::kQuery) return StatementMeter::Ended::kInQuery;
+  return type == protocol::backend::kPortalSuspended ? StatementMeter::Ended::kSuspended
+                                                     : StatementMeter::Ended::kExecute;
+}
+
 // "terminating connection due to immediate shutdown command" and the like: the end comes next.
 bool announces_end(protocol::Bytes notice) {
   const auto view = protocol::decode_error(notice.subspan(protocol::kHeaderBytes));
@@ -72,7 +78,10 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     const auto rest = in.subspan(used);
     if (stream_left_ != 0) {
       const auto piece = rest.first(std::min(stream_left_, rest.size()));
-      if (stream_forward_ && client != nullptr) client->relay(piece);
+      if (stream_forward_ && client != nullptr) {
+        client->relay(piece);
+        answer_.bytes += piece.size();
+      }
       stream_left_ -= piece.size();
       used += piece.size();
       continue;
@@ -193,6 +202,10 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
                      protocol::Bytes body, bool whole) {
   const session::Entry* entry = step.entry;
   const auto note = entry != nullptr ? static_cast<Note>(entry->note) : kNoNote;
+  if (step.forward) {
+    answer_.bytes += raw.size();
+    if (type == protocol::backend::kDataRow) ++answer_.rows;
+  }
   const bool reports = step.ready && step.forward && client != nullptr && client->reports_commit();
   if (step.failed) {
     on_failure(step, note, raw, body);
@@ -211,11 +224,14 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     worker_.run_soon(*client);
   }
   if (client != nullptr && entry != nullptr) {
-    if (step.statement_index >= 0 && entry->analysis) {
+    if (step.statement_index >= 0) {
       const auto tag = type == protocol::backend::kCommandComplete
                            ? protocol::decode_command_complete(body).value_or("")
                            : std::string_view{};
-      client->on_statement_ended(*entry->analysis, step.statement_index, tag);
+      if (step.forward) client->count_end(entry->counted, ended(*entry, type), tag);
+      if (entry->analysis) {
+        client->on_statement_ended(*entry->analysis, step.statement_index, tag);
+      }
     }
     if (step.entry_done && !step.failed && entry->what == session::Expect::kParse &&
         entry->statement != 0 && entry->fate == session::Fate::kForward) {
@@ -255,6 +271,7 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
       relay_to_client(protocol::backend::kError, raw);
     }
     client->on_error();
+    if (entry != nullptr) client->count_end(entry->counted, StatementMeter::Ended::kFailed, "");
   }
   if (is_injected(note)) on_hidden_failure(note, body);
 }

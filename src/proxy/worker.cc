@@ -41,6 +41,7 @@ Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
       topology_(std::move(topology)),
       shared_(shared),
       analyzer_(make_analyzer(*topology_)),
+      statement_stats_(config().limits.statement_shapes),
       unread_(make_unread()),
       explain_(make_explain()),
       scratch_(kScratchBytes) {

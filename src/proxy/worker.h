@@ -20,6 +20,7 @@
 #include "proxy/pools.h"
 #include "proxy/server.h"
 #include "proxy/shared.h"
+#include "proxy/statement_stats.h"
 #include "session/statements.h"
 #include "sql/analyzer.h"
 
@@ -43,7 +44,8 @@ class Worker {
   // Commands of the console; run on the worker's thread.
   void set_topology(TopologyPtr topology, const config::Diff& diff);
   void on_permits_freed();  // by another worker
-  void inspect(Inspection& into, bool with_routes) const;
+  void inspect(Inspection& into, const InspectParts& parts) const;
+  void reset_statements() { statement_stats_.clear(); }
   void set_paused(const std::string& database, bool paused);  // "" = all
   void set_disabled(const std::string& database, bool disabled);
   void reconnect(const std::string& database);
@@ -60,6 +62,7 @@ class Worker {
   std::uint32_t config_version() const { return config_version_; }  // never 0
   sql::Analyzer& analyzer() { return *analyzer_; }
   session::StatementStore& statements() { return statements_; }
+  StatementStats& statement_stats() { return statement_stats_; }
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
   const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE
@@ -111,6 +114,9 @@ class Worker {
 
  private:
   void tick();
+  void add_clients(Inspection& into, const InspectParts& parts,
+                   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
+  void add_pool_rows(Inspection& into, const InspectParts& parts) const;
   bool may_rest() const;
   bool needs_sweep_within(const HostPool& pool, base::Duration time) const;
   bool starves(absl::FunctionRef<bool(const HostPool&)> counts) const;
@@ -139,6 +145,7 @@ class Worker {
   std::uint32_t config_version_ = 1;  // grows with each reload
   std::unique_ptr<sql::Analyzer> analyzer_;
   session::StatementStore statements_;
+  StatementStats statement_stats_;
   sql::AnalysisPtr unread_;
   const sql::AnalysisPtr explain_;
   std::vector<std::uint8_t> scratch_;

@@ -7,8 +7,6 @@
 namespace proxy {
 namespace {
 
-constexpr std::size_t kRoutesShown = 2000;
-
 PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
   PoolRow row;
   row.database = set.database;
@@ -56,16 +54,45 @@ bool is_changed(const PoolSet& set, const Topology& topology, const config::Diff
 
 }  // namespace
 
-void Worker::inspect(Inspection& into, bool with_routes) const {
-  if (with_routes) {
-    analyzer_->add_routed(into.routes, kRoutesShown, [this](const sql::Analysis::Routed& routed) {
+void Worker::inspect(Inspection& into, const InspectParts& parts) const {
+  const auto now = loop_.now();
+  if (parts.statements) {
+    statement_stats_.add_rows(into.statements, now, [this](const StatementStats::Route& route) {
       // A request that waited over a reload may have been decided by a rule that is gone.
-      const bool exists = routed.rule < static_cast<int>(config().rules.size());
-      return route::to_text(
-          {.reason = routed.reason, .rule = exists ? routed.rule : route::kNoRule}, config());
+      const bool exists = route.rule < static_cast<int>(config().rules.size());
+      return route::to_text({.reason = route.reason, .rule = exists ? route.rule : route::kNoRule},
+                            config());
     });
   }
-  const auto now = loop_.now();
+  add_pool_rows(into, parts);
+  into.server_count += servers_.size();
+  for (const auto& [id, server] : servers_) {
+    ++into.servers_by_database[server->pool().set.database];
+    ++into.servers_by_user[server->pool().set.user];
+    if (parts.servers) into.servers.push_back(server->row(now));
+  }
+  for (const auto& [name, stats] : stats_) {
+    const auto it = std::ranges::find(into.databases, name, &DatabaseRow::name);
+    if (it != into.databases.end()) {
+      it->stats += *stats;
+    } else {
+      into.databases.push_back({.name = name, .stats = *stats});
+    }
+  }
+  const auto& analyzed = analyzer_->stats();
+  into.workers.push_back({.clients = static_cast<std::uint32_t>(clients_.size()),
+                          .servers = static_cast<std::uint32_t>(servers_.size()),
+                          .loops = loop_.rounds(),
+                          .analyzer_text_hits = analyzed.text_hits,
+                          .analyzer_shape_hits = analyzed.shape_hits,
+                          .analyzer_misses = analyzed.misses,
+                          .analyzer_bytes = analyzed.bytes,
+                          .statement_bytes = statement_stats_.bytes()});
+  into.query_time += query_time_;
+  into.wait_time += wait_time_;
+}
+
+void Worker::add_pool_rows(Inspection& into, const InspectParts& parts) const {
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {
     for (const auto& pool : set.made()) {
@@ -83,46 +110,39 @@ void Worker::inspect(Inspection& into, bool with_routes) const {
   };
   for (const auto& [key, set] : pool_sets_) add_pools(*set);
   for (const auto& set : retired_) add_pools(*set);
+  add_clients(into, parts, rows);
+}
+
+void Worker::add_clients(
+    Inspection& into, const InspectParts& parts,
+    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const {
+  const auto now = loop_.now();
+  into.client_count += clients_.size();
   for (const auto& [id, client] : clients_) {
-    into.clients.push_back(client->row(now));
+    if (parts.clients) into.clients.push_back(client->row(now));
+    for (const session::Pin& pin : client->pins.list()) {
+      ++into.pins_by_reason[session::reason_name(pin.reason)];
+    }
     if (client->pools() == nullptr) {
       if (client->state() != Client::State::kConsole) ++into.login_clients;
       continue;
     }
-    // A client counts at the host of its server or of its wait, else at the first.
+    // A client counts at the host of its server, else at the first.
     const auto& indices = rows[client->pools()];
     std::size_t at = indices.front();
-    const std::string& host = into.clients.back().host;
     for (const auto index : indices) {
-      if (!host.empty() && into.pools[index].host == host) at = index;
+      if (client->server == nullptr) break;
+      if (into.pools[index].host == client->server->pool().target().name) at = index;
     }
     auto& row = into.pools[at];
-    if (into.clients.back().wait_us != 0 || client->state() == Client::State::kWaiting) {
+    const std::uint64_t waited = client->waited_us(now);
+    if (waited != 0 || client->state() == Client::State::kWaiting) {
       ++row.cl_waiting;
-      row.maxwait_us = std::max(row.maxwait_us, into.clients.back().wait_us);
+      row.maxwait_us = std::max(row.maxwait_us, waited);
     } else {
       ++row.cl_active;
     }
   }
-  for (const auto& [id, server] : servers_) into.servers.push_back(server->row(now));
-  for (const auto& [name, stats] : stats_) {
-    const auto it = std::ranges::find(into.databases, name, &DatabaseRow::name);
-    if (it != into.databases.end()) {
-      it->stats += *stats;
-    } else {
-      into.databases.push_back({.name = name, .stats = *stats});
-    }
-  }
-  const auto& analyzed = analyzer_->stats();
-  into.workers.push_back({.clients = static_cast<std::uint32_t>(clients_.size()),
-                          .servers = static_cast<std::uint32_t>(servers_.size()),
-                          .loops = loop_.rounds(),
-                          .analyzer_text_hits = analyzed.text_hits,
-                          .analyzer_shape_hits = analyzed.shape_hits,
-                          .analyzer_misses = analyzed.misses,
-                          .analyzer_bytes = analyzed.bytes});
-  into.query_time += query_time_;
-  into.wait_time += wait_time_;
 }
 
 ConnectionRow Server::row(base::Time now) const {
@@ -248,6 +268,8 @@ void Worker::set_topology(TopologyPtr topology, const config::Diff& diff) {
   topology_ = std::move(topology);
   ++config_version_;
   analyzer_ = make_analyzer(*topology_);
+  statement_stats_.forget_rules();
+  statement_stats_.set_max(config().limits.statement_shapes);
   for (auto it = pool_sets_.begin(); it != pool_sets_.end();) {
     if (!is_changed(*it->second, *topology_, diff)) {
       ++it;

@@ -139,26 +139,11 @@ struct Analysis {
   // the hot path needs to look at nothing else.
   bool plain = false;
 
-  // How often its requests went where, and the latest reason; kept by the one thread that has it.
-  struct Routed {
-    std::uint64_t to_primary = 0, to_replica = 0;
-    bool last_to_primary = false;
-    bool refused = false;  // by a replica: it counts as a write from then on
-    const char* reason = "";
-    int rule = -1;  // of the configuration's, the one that had a say in it; -1 = none
-  };
-  mutable Routed routed;
+  // A replica has refused it: it counts as a write from then on. Kept by the one thread that has
+  // it.
+  mutable bool refused = false;
 
   const Statement* single() const { return statements.size() == 1 ? &statements[0] : nullptr; }
-};
-
-// Statements that differ in literals only, and where they went.
-struct RoutedShape {
-  std::uint64_t shape = 0;
-  std::string text;  // "?" for literals; the beginning
-  std::uint64_t to_primary = 0, to_replica = 0;
-  bool to_primary_last = false;
-  std::string reason, why;  // the latest decision's; Analysis::why
 };
 
 using AnalysisPtr = std::shared_ptr<const Analysis>;

@@ -1,7 +1,5 @@
 #include "sql/analyzer.h"
 
-#include <absl/container/flat_hash_map.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -219,26 +217,12 @@ AnalysisPtr Analyzer::analyze(std::string_view text, const Catalog* catalog, Nam
   return analysis;
 }
 
-void Analyzer::add_routed(std::vector<RoutedShape>& into, std::size_t limit,
-                          const ReasonOf& reason_of) const {
-  constexpr std::size_t kTextMax = 200;
-  absl::flat_hash_map<std::uint64_t, std::size_t> known;
-  for (std::size_t i = 0; i < into.size(); ++i) known.emplace(into[i].shape, i);
-  cache_->analyses.each_shape([&](std::string_view text, const Analysis& analysis) {
-    const Analysis::Routed& routed = analysis.routed;
-    if (routed.to_primary + routed.to_replica == 0) return;
-    const auto [it, is_new] = known.emplace(analysis.shape, into.size());
-    if (is_new) {
-      if (into.size() >= limit) return void(known.erase(it));
-      text = text.substr(0, std::min(kTextMax, text.find('\0')));
-      into.push_back({.shape = analysis.shape, .text = std::string(text), .why = analysis.why});
-    }
-    RoutedShape& row = into[it->second];
-    row.to_primary += routed.to_primary;
-    row.to_replica += routed.to_replica;
-    row.to_primary_last = routed.last_to_primary;
-    row.reason = reason_of(routed);
-  });
+std::string Analyzer::shown(std::string_view text) {
+  // A literal that is cut off shows nothing of itself.
+  constexpr std::size_t kLookedAt = 4096;
+  std::string shown = cache_->shaper.shape(text.substr(0, kLookedAt), {}).text;
+  if (shown.ends_with(' ')) shown.pop_back();
+  return shown;
 }
 
 Analysis analyze_once(std::string_view text, const AnalyzerOptions& options, const Catalog* catalog,

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,12 +41,8 @@ class Analyzer {
   };
   const Stats& stats() const { return stats_; }
 
-  // Those in the cache that were routed, at most `limit`; added to those of the same shape in
-  // `into`.
-  // reason_of: for people, of the latest decision.
-  using ReasonOf = std::function<std::string(const Analysis::Routed&)>;
-  void add_routed(std::vector<RoutedShape>& into, std::size_t limit,
-                  const ReasonOf& reason_of) const;
+  // For people: the beginning of its shape, "$" for literals.
+  std::string shown(std::string_view text);
 
  private:
   struct Cache;

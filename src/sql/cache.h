@@ -40,14 +40,6 @@ class AnalysisCache {
   // earlier ones. What is never seen again is thus not put in, and pushes nothing out.
   bool seen_before(const Name& name);
 
-  // visit(key, analysis) of each entry of Key::kShape.
-  template <typename Visit>
-  void each_shape(Visit visit) const {
-    for (const auto& entry : ring_) {
-      if (entry->kind == Key::kShape) visit(std::string_view(entry->key), *entry->analysis);
-    }
-  }
-
   // Keys, analyses and the tables' own memory. An analysis that several entries share counts for
   // each of them, since any may be the last to hold it.
   std::size_t bytes() const { return bytes_; }

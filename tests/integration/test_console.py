@@ -2,6 +2,8 @@
 
 Columns as in PgBouncer 1.25 (src/admin.c, src/stats.c), which exporters and dashboards rely on.
 """
+import datetime
+import re
 import threading
 import time
 
@@ -78,6 +80,30 @@ def test_extended_protocol(weir, what):
             weir.conninfo(user="admin", database="weir"), autocommit=True) as driver:
         simple = columns(console, f"SHOW {what}")
         assert [column.name for column in driver.execute(f"SHOW {what}").description] == simple
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_drivers_understand_the_types(weir, binary):
+    """SELECT answers with types of PostgreSQL's; SHOW as PgBouncer does."""
+    before = datetime.datetime.now(datetime.timezone.utc)
+    with psycopg.connect(weir.conninfo(user="admin", database="weir"),
+                         autocommit=True) as driver, driver.cursor(binary=binary) as cursor:
+        paused, size = cursor.execute(
+            "SELECT paused, pool_size FROM databases WHERE name = 'app'").fetchone()
+        assert paused is False and size == 20
+        connected, closing = cursor.execute(
+            "SELECT connect_time, close_needed FROM Clients ORDER BY connect_time DESC").fetchone()
+        assert closing is False
+        assert abs(connected - before) < datetime.timedelta(seconds=30 * SLOW)
+        assert cursor.execute("SELECT reads FROM hosts WHERE role = 'primary'").fetchone() == \
+            (False,)
+        assert cursor.execute("SELECT count(*) FROM hosts WHERE reads").fetchone() == (2,)
+        shown = cursor.execute("SHOW DATABASES WHERE name = 'app'")
+        row = dict(zip([column.name for column in shown.description], shown.fetchone()))
+        assert row["paused"] == 0 and not isinstance(row["paused"], bool)
+        shown = cursor.execute("SHOW CLIENTS")
+        row = dict(zip([column.name for column in shown.description], shown.fetchone()))
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", row["connect_time"])
 
 
 def test_pgbouncer_is_an_alias(weir):

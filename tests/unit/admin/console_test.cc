@@ -242,6 +242,7 @@ TEST_CASE("commands reach Control") {
       {"ENABLE 'shop'", "enable shop"},
       {"KILL shop", "kill shop"},
       {"KILL_CLIENT 12", "kill_client 12"},
+      {"RESET STATEMENTS", "reset_statements"},
       {"SHUTDOWN", "shutdown now"},
       {"SHUTDOWN WAIT_FOR_CLIENTS", "shutdown drain"},
       {"shutdown wait_for_servers", "shutdown drain"},

@@ -116,6 +116,9 @@ proxy::Inspection sample_inspection() {
   in.servers[0].link = 11;
   in.servers[0].remote_pid = 4242;
   in.login_clients = 1;
+  in.client_count = 2;
+  in.server_count = 1;
+  in.pins_by_reason["advisory lock"] = 1;
 
   add_databases(in);
 

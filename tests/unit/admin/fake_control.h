@@ -38,7 +38,7 @@ class FakeControl : public proxy::Control {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  void inspect(absl::AnyInvocable<void(proxy::Inspection)> done, bool) override {
+  void inspect(absl::AnyInvocable<void(proxy::Inspection)> done, proxy::InspectParts) override {
     later([copy = now().inspection, done = std::move(done)]() mutable { done(std::move(copy)); });
   }
   config::ConfigPtr config() const override { return config_; }
@@ -64,6 +64,7 @@ class FakeControl : public proxy::Control {
   absl::Status kill_client(std::uint64_t id) override {
     return did("kill_client", std::to_string(id));
   }
+  void reset_statements() override { note("reset_statements"); }
   void shutdown(Shutdown how) override {
     note(how == Shutdown::kNow ? "shutdown now" : "shutdown drain");
   }
