@@ -105,6 +105,7 @@ bool Connection::send(protocol::Bytes bytes) {
       return true;
     }
     if (io.status != IoStatus::kOk) return false;
+    written_ += io.count;
     bytes = bytes.subspan(io.count);
   }
   return true;
@@ -118,6 +119,7 @@ bool Connection::flush() {
       return true;
     }
     if (io.status != IoStatus::kOk) return false;
+    written_ += io.count;
     out_.consume(io.count);
   }
   if (out_.capacity() > kept_bytes_) loop_.give(out_);

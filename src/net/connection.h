@@ -26,6 +26,7 @@ class Connection : public Loop::Handler {
 
   bool is_open() const { return stream_.open(); }
   std::size_t unsent() const { return out_.size() + run_.size(); }
+  std::uint64_t written() const { return written_; }  // bytes that the socket has taken
   std::size_t buffered() const { return in_.capacity() + out_.capacity(); }
 
   // Bytes of another connection's input, not copied if they can be written at once: adjacent
@@ -65,6 +66,7 @@ class Connection : public Loop::Handler {
 
   protocol::Bytes run_;    // relayed, not written yet
   protocol::Bytes input_;  // a view of scratch or of in_
+  std::uint64_t written_ = 0;
   bool asked_for_write_ = false;
 };
 

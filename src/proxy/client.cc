@@ -46,14 +46,22 @@ void Client::set_state(State state) {
 
 void Client::push() {
   if (!is_open() || unsent() == 0) return;
-  if (pools_ != nullptr) pools_->stats.bytes_sent += unsent();
-  if (!send_relayed()) close("client is gone: " + stream_.error());
+  const bool sent = send_relayed();
+  note_written();
+  if (!sent) close("client is gone: " + stream_.error());
+}
+
+void Client::note_written() {
+  const std::uint64_t before = std::exchange(written_before_, written());
+  if (pools_ != nullptr) pools_->stats.bytes_sent += written() - before;
 }
 
 void Client::on_ready() {
   if (state_ == State::kTlsHandshake) return continue_handshake();
   if (!out_.empty()) {
-    if (!flush()) return close("client is gone: " + stream_.error());
+    const bool sent = flush();
+    note_written();
+    if (!sent) return close("client is gone: " + stream_.error());
     // The server was not read while this side was full.
     if (out_.empty() && server != nullptr) server->resume();
   }

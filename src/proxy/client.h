@@ -161,6 +161,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_ready() override;
   void pump();
   void set_state(State state);
+  void note_written();
   const char* state_name() const;
   bool input_blocked() const;
   void on_hang_up();
@@ -414,6 +415,7 @@ class Client final : public net::Connection, public pool::Waiter {
   route::Terms in_flight_terms_;
   config::Consistency in_flight_level_{};
   StatementMeter meter_;
+  std::uint64_t written_before_ = 0;  // of what was counted as sent
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;
