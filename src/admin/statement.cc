@@ -6,6 +6,7 @@
 
 #include "admin/table.h"
 #include "admin/text.h"
+#include "proxy/control.h"
 
 namespace admin {
 namespace {
@@ -117,7 +118,8 @@ constexpr auto kCommands = std::to_array<Command>({
 
 // What drivers and psql ask of any server.
 constexpr auto kSettings = std::to_array<std::pair<std::string_view, std::string_view>>({
-    {"server_version", WEIR_VERSION "/weir"},
+    {"server_version", proxy::kConsoleServerVersion},
+    {"server_version_num", "150000"},
     {"server_encoding", "UTF8"},
     {"client_encoding", "UTF8"},
     {"standard_conforming_strings", "on"},

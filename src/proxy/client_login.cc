@@ -300,7 +300,7 @@ void Client::enter_console() {
   console_ = worker_.shared().console({.user = user_, .may_command = user->admin});
   auto& out = made();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"server_version", "15.0 (Weir console)"},
+           {"server_version", kConsoleServerVersion},
            {"server_encoding", "UTF8"},
            {"client_encoding", "UTF8"},
            {"DateStyle", "ISO, MDY"},

@@ -44,6 +44,9 @@ class Control {
   virtual bool draining() const = 0;
 };
 
+// What the console says it is: psql and drivers ask its catalogs what this version's have.
+inline constexpr const char* kConsoleServerVersion = "15.0 (Weir console)";
+
 using ConsoleReply = absl::AnyInvocable<void(protocol::Buffer bytes, bool close)>;
 
 // One client's conversation with the admin console, from its first message after the login.
