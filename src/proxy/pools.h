@@ -53,6 +53,7 @@ class PoolSet {
   // Of the hosts, as the cluster's; valid until the next call.
   std::span<const route::HostLoad> loads(base::Time now);
   bool unused() const;
+  bool is_of_any_name() const { return definition.name == "*" && database != "*"; }
   const char* replication() const;  // "none", "physical", "logical"
 
   const std::string database, user;  // as the client named them

@@ -121,6 +121,7 @@ class Worker {
   bool needs_sweep_within(const HostPool& pool, base::Duration time) const;
   bool starves(absl::FunctionRef<bool(const HostPool&)> counts) const;
   void sweep_servers(base::Time now);
+  void forget_stats();
   void sweep_pool(HostPool& pool, base::Time now);
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();

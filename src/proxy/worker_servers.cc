@@ -305,8 +305,31 @@ void Worker::sweep_servers(base::Time now) {
   const auto is_over = [](const PoolSet& set) {
     return set.retired && set.unused() && set.users == 0;
   };
+  // Of any name that a client asks for there may be one: it goes with its last connection.
+  const auto is_forgotten = [&](const PoolSet& set) {
+    return set.is_of_any_name() && set.users == 0 && set.unused() &&
+           std::ranges::all_of(set.made(), [&](const auto& pool) {
+             return !pool || (pool->servers.empty() && now >= pool->retry_at);
+           });
+  };
+  const std::size_t before = retired_.size() + pool_sets_.size();
   std::erase_if(retired_, [&](const auto& set) { return is_over(*set); });
-  absl::erase_if(pool_sets_, [&](const auto& entry) { return is_over(*entry.second); });
+  absl::erase_if(pool_sets_, [&](const auto& entry) {
+    return is_over(*entry.second) || is_forgotten(*entry.second);
+  });
+  if (retired_.size() + pool_sets_.size() != before) forget_stats();
+}
+
+// Of databases that are in nobody's use and that the configuration does not name.
+void Worker::forget_stats() {
+  absl::flat_hash_set<std::string_view> used;
+  for (const auto& set : retired_) used.insert(set->database);
+  for (const auto& [key, set] : pool_sets_) used.insert(set->database);
+  absl::erase_if(stats_, [&](const auto& entry) {
+    if (used.contains(entry.first)) return false;
+    const auto* database = config::find_database(config(), entry.first);
+    return database == nullptr || database->name != entry.first;
+  });
 }
 
 }  // namespace proxy

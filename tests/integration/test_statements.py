@@ -188,3 +188,54 @@ def test_what_had_no_server_has_waited_only(start_weir):
     row = row_of(weir, "as waits")
     assert number(row, "calls", "errors", "on_primary", "on_replica") == (1, 1, 0, 0)
     assert float(row["wait_ms"]) >= 300 and float(row["server_ms"]) == 0
+
+
+# --- totals of databases --------------------------------------------------------------------------
+
+
+def sent(weir):
+    return sum(int(row["total_sent"]) for row in weir.show("STATS") if row["database"] == "app")
+
+
+def test_bytes_sent_are_those_that_came(weir):
+    """Also to a client that reads slower than its server sends."""
+    with weir.connect() as client:
+        client.query("SELECT 1")
+        before, length = sent(weir), 0
+        client.send(wire.query("SELECT repeat('x', 1000) FROM generate_series(1, 20000)"))
+        wait_until(lambda: sent(weir) > before, "some of it has left", 5 * SLOW)
+        for got in client.read_until_ready():
+            length += len(got.body) + 5
+        assert length > 20_000_000
+        wait_until(lambda: sent(weir) - before >= length, "all of it has left", 5 * SLOW)
+        assert sent(weir) - before == length
+
+
+def test_databases_of_any_name_are_forgotten(start_weir):
+    """Under "*" any name makes a pool and a row of totals; they go with their last connection."""
+    weir = start_weir({"databases": {"*": {"cluster": "main"}},
+                       "timeouts": {"server_retry": "50ms"}})
+
+    def names(what, column):
+        return {row[column] for row in weir.show(what)}
+
+    for i in range(5):
+        with pytest.raises(wire.ServerError) as failed:
+            weir.connect(database=f"nonesuch{i}")
+        assert failed.value.code == "3D000"
+    with weir.connect(database="postgres") as client:
+        client.query("SELECT 1")
+        wait_until(lambda: not any(name.startswith("nonesuch") for name in
+                                   names("STATS", "database") | names("POOLS", "database")),
+                   "they are forgotten", 10 * SLOW)
+        assert "postgres" in names("STATS", "database")
+    assert "app" in names("DATABASES", "name")
+
+
+def test_the_console_has_one_version(weir):
+    """psql and drivers go by it: what the log-in tells is what SHOW answers."""
+    with weir.console() as console:
+        assert console.value("SHOW server_version") == console.parameters["server_version"]
+    with psycopg.connect(weir.conninfo(user="admin", database="weir"), autocommit=True) as driver:
+        assert driver.execute("SHOW server_version_num").fetchone()[0] == \
+            str(driver.info.server_version)
