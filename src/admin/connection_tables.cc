@@ -151,6 +151,27 @@ void fill_pins(const Source& source, Emit emit) {
   }
 }
 
+constexpr auto kWaitColumns = std::to_array<ColumnDef>({
+    {"client", Type::kInt8},
+    {"database"},
+    {"user"},
+    {"application_name"},
+    {"waits_for"},
+    {"host"},
+    {"since", Type::kTimestamp},
+    {"waited_ms", Type::kInt8},
+});
+
+void fill_waits(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.clients) {
+    if (row.wait_for == nullptr) continue;
+    const auto waited = std::chrono::microseconds(static_cast<std::int64_t>(row.waits_us));
+    emit({count(row.id), row.database, row.user, row.application_name, std::string(row.wait_for),
+          text_or_null(row.wait_host), timestamp(source.inspection.taken_wall - waited),
+          count(row.waits_us / 1000)});
+  }
+}
+
 constexpr auto kMemoryColumns = std::to_array<ColumnDef>({
     {"type"},
     {"id", Type::kInt8},
@@ -180,6 +201,7 @@ constexpr auto kTables = std::to_array<Table>({
     {"active_sockets", "connections in use", kSocketColumns, fill_active_sockets, kBoth},
     {"pins", "clients that keep their server connection, and why", kPinColumns, fill_pins,
      kClients},
+    {"waits", "clients that wait now, and for what", kWaitColumns, fill_waits, kClients},
     {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory, kBoth},
 });
 

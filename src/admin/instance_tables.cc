@@ -112,6 +112,35 @@ constexpr auto kDnsZoneColumns =
 
 void fill_nothing(const Source&, Emit) {}
 
+constexpr auto kFaultColumns = std::to_array<ColumnDef>({
+    {"first_seen", Type::kTimestamp},
+    {"last_seen", Type::kTimestamp},
+    {"times", Type::kInt8},
+    {"severity"},
+    {"kind"},
+    {"subject"},
+    {"what"},
+});
+
+std::string severity_name(proxy::Fault::Severity severity) {
+  switch (severity) {
+    case proxy::Fault::Severity::kInfo:
+      return "info";
+    case proxy::Fault::Severity::kWarning:
+      return "warning";
+    case proxy::Fault::Severity::kError:
+      return "error";
+  }
+  return "";
+}
+
+void fill_faults(const Source& source, Emit emit) {
+  for (const proxy::Fault& fault : source.inspection.faults) {
+    emit({timestamp(fault.first), timestamp(fault.last), count(fault.times),
+          severity_name(fault.severity), fault.kind, fault.subject, fault.what});
+  }
+}
+
 constexpr auto kTableColumns = std::to_array<ColumnDef>({{"name"}, {"help"}, {"columns"}});
 
 void fill_tables(const Source&, Emit emit) {
@@ -136,6 +165,7 @@ constexpr auto kTables = std::to_array<Table>({
     {"dns_hosts", "always empty: names are resolved at each connect", kDnsHostColumns,
      fill_nothing},
     {"dns_zones", "always empty", kDnsZoneColumns, fill_nothing},
+    {"faults", "what went wrong or changed lately", kFaultColumns, fill_faults, {.faults = true}},
     {"tables", "this list", kTableColumns, fill_tables},
 });
 

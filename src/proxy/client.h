@@ -84,6 +84,13 @@ class Client final : public net::Connection, public pool::Waiter {
 
   void push();  // writes what was relayed and made; a failure closes
 
+  struct Wait {
+    const char* what = nullptr;  // null: it does not wait
+    base::Time since{};
+    std::string host;  // whose connections it waits for; "" = no one's
+  };
+  Wait wait() const;
+
   // From the server's relay.
   void on_parse_ended(std::uint64_t statement, bool ok);
   void on_unnamed_lost() { statements_.erase(""); }

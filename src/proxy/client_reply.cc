@@ -379,6 +379,27 @@ std::uint64_t Client::waited_us(base::Time now) const {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
 }
 
+Client::Wait Client::wait() const {
+  if (state_ == State::kLookup) return {.what = "the look-up of its password", .since = since_};
+  if (state_ != State::kWaiting && state_ != State::kWelcome) return {};
+  Wait wait{.since = request_since_};
+  if (waiting()) {
+    for (const auto& pool : pools_->made()) {
+      if (!pool || &pool->pool != waiting_in()) continue;
+      wait.host = pool->target().name;
+      wait.what = pool->pool.opening_count() != 0 ? "a server connection that is being opened"
+                                                  : "a server connection that comes free";
+    }
+    return wait;
+  }
+  wait.what = worker_.is_paused(database_)      ? "RESUME"
+              : counted_held_                   ? "a primary"
+              : awaiting_since_ != base::Time{} ? "a replica that is known to be fresh enough"
+              : !again_.empty()                 ? "its turn to run again"
+                                                : "another try of a host that has failed";
+  return wait;
+}
+
 ConnectionRow Client::row(base::Time now) const {
   ConnectionRow row;
   row.id = id;
@@ -396,6 +417,13 @@ ConnectionRow Client::row(base::Time now) const {
   row.connect_time = connected_at;
   row.request_time = wall_time(request_time_, now);
   row.wait_us = waited_us(now);
+  Wait waits = wait();
+  row.wait_for = waits.what;
+  row.wait_host = std::move(waits.host);
+  if (waits.what != nullptr) {
+    row.waits_us =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - waits.since)));
+  }
   row.link = server != nullptr ? server->id : 0;
   row.host = server != nullptr ? server->pool().target().name : "";
   row.remote_pid = worker_.cancel_pid(*this);

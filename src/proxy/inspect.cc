@@ -71,6 +71,7 @@ InspectParts& InspectParts::operator|=(const InspectParts& other) {
   clients = clients || other.clients;
   servers = servers || other.servers;
   statements = statements || other.statements;
+  faults = faults || other.faults;
   return *this;
 }
 

@@ -47,6 +47,10 @@ struct ConnectionRow {  // a client or a server connection
   std::uint16_t port = 0, local_port = 0;
   base::WallTime connect_time{}, request_time{};
   std::uint64_t wait_us = 0;
+  // Of a client that waits: for what, since when, and of a wait for a host's connections whose.
+  const char* wait_for = nullptr;
+  std::uint64_t waits_us = 0;
+  std::string wait_host;
   bool close_needed = false;
   const char* replication = "none";  // "physical", "logical"
   std::uint64_t link = 0;            // id of the connection it is linked to; 0 = none
@@ -122,9 +126,18 @@ struct StatementRow {
   base::WallTime first_seen{}, last_seen{};
 };
 
+// Something that went wrong, or changed.
+struct Fault {
+  enum class Severity : std::uint8_t { kInfo, kWarning, kError };
+  Severity severity = Severity::kInfo;
+  std::string kind, subject, what;
+  std::uint64_t times = 0;
+  base::WallTime first{}, last{};
+};
+
 // What is copied only for those who ask.
 struct InspectParts {
-  bool clients = false, servers = false, statements = false;
+  bool clients = false, servers = false, statements = false, faults = false;
   InspectParts& operator|=(const InspectParts& other);
 };
 
@@ -140,6 +153,7 @@ struct Inspection {
   std::vector<ClusterRow> clusters;
   Histogram query_time, wait_time;
   std::vector<StatementRow> statements;  // if asked for
+  std::vector<Fault> faults;             // if asked for
   std::uint64_t login_clients = 0;       // not logged in yet
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};

@@ -36,7 +36,8 @@ absl::StatusOr<Tls> read_tls(absl::StatusOr<Tls> (*read)(const config::Tls&),
 
 // Clusters that did not change live on, with all that is known about them. Files of certificates
 // are read again all the same; an error changes nothing.
-absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topology* before) {
+absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topology* before,
+                                          const std::shared_ptr<FaultLog>& faults) {
   auto topology = std::make_shared<Topology>();
   auto client_tls =
       read_tls(net::TlsContext::for_clients, config->client_tls, *config, "tls.client");
@@ -60,7 +61,7 @@ absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topolo
       continue;
     }
     topology->clusters.push_back(std::make_shared<ClusterRuntime>(
-        cluster, std::move(server_tls[i]), known != nullptr ? known->get() : nullptr));
+        cluster, std::move(server_tls[i]), known != nullptr ? known->get() : nullptr, faults));
   }
   topology->config = std::move(config);
   return TopologyPtr(std::move(topology));
@@ -97,14 +98,15 @@ class Instance::Signals final : public net::Loop::Handler {
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config,
                                                            Loader loader) {
-  auto topology = make_topology(std::move(config), nullptr);
+  auto faults = std::make_shared<FaultLog>();
+  auto topology = make_topology(std::move(config), nullptr, faults);
   if (!topology.ok()) return topology.status();
-  std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader)));
+  std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader), std::move(faults)));
   if (auto status = instance->listen(); !status.ok()) return status;
   return instance;
 }
 
-Instance::Instance(TopologyPtr topology, Loader loader)
+Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
       supervisor_({
@@ -113,6 +115,7 @@ Instance::Instance(TopologyPtr topology, Loader loader)
           .workers = [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
       }),
       started_(std::chrono::system_clock::now()) {
+  shared_.faults = std::move(faults);
   derive_keys(*topology_->config);
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
   shared_.cancel = [this](const protocol::CancelRequest& request) {
@@ -274,13 +277,15 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     const auto refuse = [&](const absl::Status& why) {
       configure_log(topology_->config->logging);  // all the same its file may have been moved
       supervisor_.on_reload_ended(/*refused=*/true);
+      shared_.faults->add(Fault::Severity::kError, "reload", topology_->config->source,
+                          "refused: " + std::string(why.message()));
       done(why, "");
     };
     const auto loaded = loader_();
     if (!loaded.config) {
       return refuse(absl::InvalidArgumentError(config::to_string(loaded.problems)));
     }
-    auto topology = make_topology(loaded.config, topology_.get());
+    auto topology = make_topology(loaded.config, topology_.get(), shared_.faults);
     if (!topology.ok()) return refuse(topology.status());
     const auto diff = config::diff(*topology_->config, *loaded.config);
     configure_log(loaded.config->logging);
@@ -303,7 +308,9 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     }
     on_all_workers([next = *topology, diff](Worker& worker) { worker.set_topology(next, diff); });
     const std::string changes = config::summary(diff);
-    spdlog::info("weir: reloaded: {}", changes.empty() ? "nothing changed" : changes);
+    const std::string_view shown = changes.empty() ? "nothing changed" : std::string_view(changes);
+    spdlog::info("weir: reloaded: {}", shown);
+    shared_.faults->add(Fault::Severity::kInfo, "reload", topology_->config->source, shown);
     std::string note;
     for (const auto& key : diff.needs_restart) note += (note.empty() ? "" : ", ") + key;
     supervisor_.on_reload_ended(/*refused=*/false);

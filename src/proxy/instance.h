@@ -53,7 +53,7 @@ class Instance final : public Control {
     absl::AnyInvocable<void(absl::Status)> done;
   };
 
-  Instance(TopologyPtr topology, Loader loader);
+  Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults);
   absl::Status listen();
   void derive_keys(const config::Config& config);
   std::function<void()> wake_waiters();  // of all workers, from any thread

@@ -95,6 +95,7 @@ void Instance::finish(Collection& collection) const {
     to.clusters.push_back(std::move(row));
   }
   merge_statements(to.statements);
+  if (collection.parts.faults) to.faults = shared_.faults->list();
   to.taken = net::read_clock();
   to.taken_wall = std::chrono::system_clock::now();
   to.started_wall = started_;
@@ -191,6 +192,9 @@ absl::Status Instance::enable(std::string_view database) {
 
 absl::Status Instance::kill(std::string_view database) {
   if (auto status = known_database(database); !status.ok()) return status;
+  shared_.faults->add(Fault::Severity::kWarning, "kill",
+                      database.empty() ? "all databases" : database,
+                      "KILL: all clients and servers were dropped");
   loop_.post([this, name = std::string(database)] {
     if (std::ranges::find(paused_, name) == paused_.end()) paused_.push_back(name);
     on_all_workers([name](Worker& worker) { worker.kill(name); });
@@ -199,6 +203,8 @@ absl::Status Instance::kill(std::string_view database) {
 }
 
 absl::Status Instance::kill_client(std::uint64_t id) {
+  shared_.faults->add(Fault::Severity::kWarning, "kill", "client " + std::to_string(id),
+                      "KILL_CLIENT: it was dropped");
   on_all_workers([id](Worker& worker) { worker.kill_client(id); });
   return absl::OkStatus();
 }

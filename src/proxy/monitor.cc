@@ -30,6 +30,15 @@ bool same_roles(const Snapshot& a, const Snapshot& b) {
          std::equal(a.hosts.begin(), a.hosts.end(), b.hosts.begin(), b.hosts.end(), same);
 }
 
+std::string change_text(const cluster::Host& was, const cluster::Host& is) {
+  std::string text(cluster::state_name(is.state));
+  text.append(", was ").append(cluster::state_name(was.state));
+  text.append("; ").append(cluster::role_name(is.role));
+  if (is.reads) text += " that serves reads";
+  if (!is.why.empty()) text.append(": ").append(is.why);
+  return text;
+}
+
 }  // namespace
 
 ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& host) {
@@ -44,8 +53,12 @@ ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& ho
 }
 
 ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
-                               std::function<void()> on_roles_changed, const ClusterMonitor* before)
-    : config_(cluster), on_roles_changed_(std::move(on_roles_changed)), tracker_(cluster) {
+                               std::function<void()> on_roles_changed, const ClusterMonitor* before,
+                               std::shared_ptr<FaultLog> faults)
+    : config_(cluster),
+      on_roles_changed_(std::move(on_roles_changed)),
+      faults_(std::move(faults)),
+      tracker_(cluster) {
   for (const config::Host& host : config_.hosts) {
     watches_.push_back(
         std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_, async_commits_)));
@@ -235,6 +248,9 @@ void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) 
                 "{}/{}: state={} was={} role={} reads={} timeline={} why=\"{}\"", config_.name,
                 is.name, cluster::state_name(is.state), cluster::state_name(was.state),
                 cluster::role_name(is.role), is.reads ? "yes" : "no", is.timeline, is.why);
+    if (faults_ == nullptr) continue;
+    faults_->add(well ? Fault::Severity::kInfo : Fault::Severity::kWarning, "host",
+                 config_.name + "/" + is.name, change_text(was, is));
   }
   if (before.primary == after.primary) return;
   const auto name = [](const Snapshot& snapshot) {
@@ -243,6 +259,9 @@ void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) 
   };
   spdlog::log(after.primary < 0 ? spdlog::level::warn : spdlog::level::info,
               "{}: primary={} was={}", config_.name, name(after), name(before));
+  if (faults_ == nullptr) return;
+  faults_->add(after.primary < 0 ? Fault::Severity::kError : Fault::Severity::kInfo, "primary",
+               config_.name, name(after) + ", was " + name(before));
 }
 
 }  // namespace proxy

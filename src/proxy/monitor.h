@@ -16,6 +16,7 @@
 #include "cluster/snapshot.h"
 #include "cluster/tracker.h"
 #include "config/config.h"
+#include "proxy/fault_log.h"
 #include "proxy/host_probe.h"
 
 namespace proxy {
@@ -35,8 +36,10 @@ class ClusterMonitor {
   // thread published: a monitor's, or one that is in report_connect_failure().
   // before, if not null: of the same cluster with another configuration, running or not; what it
   // knows is known here from the first snapshot on.
+  // faults, if not null, gets what changes.
   ClusterMonitor(const config::Cluster& cluster, std::function<void()> on_roles_changed,
-                 const ClusterMonitor* before = nullptr);
+                 const ClusterMonitor* before = nullptr,
+                 std::shared_ptr<FaultLog> faults = nullptr);
   ~ClusterMonitor();
   ClusterMonitor(const ClusterMonitor&) = delete;
   ClusterMonitor& operator=(const ClusterMonitor&) = delete;
@@ -96,6 +99,7 @@ class ClusterMonitor {
 
   const config::Cluster config_;
   const std::function<void()> on_roles_changed_;
+  const std::shared_ptr<FaultLog> faults_;
   StopSignal stop_;
   std::vector<std::unique_ptr<Watch>> watches_;  // index as config_.hosts
   std::thread ticker_;

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<std::string>> offline_route(const config::Config& con
   }
   const auto cluster =
       std::ranges::find(config.clusters, database->cluster, &config::Cluster::name);
-  ClusterRuntime runtime(*cluster, nullptr, nullptr);
+  ClusterRuntime runtime(*cluster, nullptr, nullptr, nullptr);
   runtime.start({});
   const auto feed =
       runtime.catalogs.feed(database->dbname.empty() ? asked.database : database->dbname);

@@ -289,6 +289,10 @@ void Server::login_failed(std::string why, std::optional<protocol::Error> error)
     return connect_next(why);
   }
   spdlog::warn("{}: log-in failed: {}", name_, why);
+  worker_.shared().faults->add(
+      Fault::Severity::kWarning, "login",
+      pool_.set.cluster->config.name + "/" + pool_.target().name,
+      pool_.set.server_user + " to " + pool_.set.server_dbname + ": " + why);
   worker_.on_server_failed(*this, why, error ? &*error : nullptr);
 }
 

@@ -9,11 +9,11 @@
 namespace proxy {
 
 ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
-                               const ClusterRuntime* before)
+                               const ClusterRuntime* before, std::shared_ptr<FaultLog> faults)
     : config(cluster),
       monitor(
           config, [this] { catalogs.on_roles_changed(); },
-          before != nullptr ? &before->monitor : nullptr),
+          before != nullptr ? &before->monitor : nullptr, std::move(faults)),
       catalogs(config, monitor),
       counters(config.hosts.size()),
       tls_(std::move(tls)) {}

@@ -42,7 +42,8 @@ struct ClusterRuntime {
   using Tls = std::shared_ptr<const net::TlsContext>;
 
   // before, if not null: the cluster with the configuration that this one replaces.
-  ClusterRuntime(const config::Cluster& cluster, Tls tls, const ClusterRuntime* before);
+  ClusterRuntime(const config::Cluster& cluster, Tls tls, const ClusterRuntime* before,
+                 std::shared_ptr<FaultLog> faults);
   ~ClusterRuntime() { stop(); }  // before the reader goes of which the monitor's threads tell
   ClusterRuntime(const ClusterRuntime&) = delete;
   ClusterRuntime& operator=(const ClusterRuntime&) = delete;
@@ -127,6 +128,7 @@ struct Shared {
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
   std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
   ScramKeyBook scram_keys;
+  std::shared_ptr<FaultLog> faults = std::make_shared<FaultLog>();
   ConsoleFactory console;
   std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
   std::function<void()> wake_workers;  // from any thread: permits were given back
