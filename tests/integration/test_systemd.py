@@ -200,7 +200,7 @@ def test_watchdog(service, systemd, pid):
         environment["WATCHDOG_PID"] = "1"
     service(environment)
     systemd.wait("READY")
-    time.sleep(2)
+    time.sleep(2 * SLOW)
     count = len(systemd.heard("WATCHDOG"))
     assert count >= 3 if pid == "ours" else count == 0
 
