@@ -7,15 +7,13 @@ import pytest
 from support import SLOW, wire
 from support.cluster import wait_until
 
-TABLE = "CREATE TABLE IF NOT EXISTS counted (id int PRIMARY KEY, n int, filler text)"
-
 
 @pytest.fixture
-def weir(start_weir):
+def weir(start_weir, cluster):
+    cluster.sql(0, "CREATE TABLE IF NOT EXISTS counted (id int PRIMARY KEY, n int, filler text);"
+                   "TRUNCATE counted; GRANT ALL ON counted TO PUBLIC")
+    cluster.wait_replayed()
     weir = start_weir()
-    with weir.connect() as client:
-        client.query(TABLE)
-        client.query("TRUNCATE counted")
     with weir.console() as console:
         console.query("RESET STATEMENTS")
     return weir
