@@ -5,7 +5,7 @@
 namespace config {
 namespace {
 
-using enum PgBouncerSetting::Kind;
+using enum PgBouncerKind;
 
 constexpr PgBouncerSetting kSettings[] = {
     {"admin_users", kText, "", "users.NAME.admin", ""},
@@ -127,60 +127,58 @@ constexpr PgBouncerSetting kSettings[] = {
     {"verbose", kWhole, "0", "log.level", ""},
 };
 
-using Of = PgBouncerParameter::Kind;
-
 constexpr PgBouncerParameter kDatabase[] = {
-    {"application_name", Of::kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
-    {"auth_dbname", Of::kText, "", "does not exist for one database; auth.database is for all"},
-    {"auth_query", Of::kText, "databases.NAME.auth_query", ""},
-    {"auth_user", Of::kText, "databases.NAME.auth_user", ""},
-    {"client_encoding", Of::kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
-    {"connect_query", Of::kText, "", "does not exist: ALTER DATABASE or ROLE ... SET"},
-    {"datestyle", Of::kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
-    {"dbname", Of::kText, "databases.NAME.dbname", ""},
-    {"host", Of::kText, "clusters.NAME.hosts", ""},
-    {"load_balance_hosts", Of::kText, "",
+    {"application_name", kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
+    {"auth_dbname", kText, "", "does not exist for one database; auth.database is for all"},
+    {"auth_query", kText, "databases.NAME.auth_query", ""},
+    {"auth_user", kText, "databases.NAME.auth_user", ""},
+    {"client_encoding", kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
+    {"connect_query", kText, "", "does not exist: ALTER DATABASE or ROLE ... SET"},
+    {"datestyle", kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
+    {"dbname", kText, "databases.NAME.dbname", ""},
+    {"host", kText, "clusters.NAME.hosts", ""},
+    {"load_balance_hosts", kText, "",
      "does not exist: writes go to the primary, and routing.balancing says who reads"},
-    {"max_db_client_connections", Of::kWhole, "databases.NAME.max_client_connections", ""},
-    {"max_db_connections", Of::kWhole, "databases.NAME.max_connections", ""},
-    {"min_pool_size", Of::kWhole, "databases.NAME.pool.min", ""},
-    {"password", Of::kText, "databases.NAME.password", ""},
-    {"pool_mode", Of::kPoolMode, "databases.NAME.pool_mode", ""},
-    {"pool_size", Of::kWhole, "databases.NAME.pool.size", ""},
-    {"port", Of::kPort, "clusters.NAME.hosts", ""},
-    {"query_wait_timeout", Of::kSeconds, "",
+    {"max_db_client_connections", kWhole, "databases.NAME.max_client_connections", ""},
+    {"max_db_connections", kWhole, "databases.NAME.max_connections", ""},
+    {"min_pool_size", kWhole, "databases.NAME.pool.min", ""},
+    {"password", kText, "databases.NAME.password", ""},
+    {"pool_mode", kPoolMode, "databases.NAME.pool_mode", ""},
+    {"pool_size", kWhole, "databases.NAME.pool.size", ""},
+    {"port", kPort, "clusters.NAME.hosts", ""},
+    {"query_wait_timeout", kSecondsOrNone, "",
      "does not exist for one database; timeouts.query_wait is for all"},
-    {"reserve_pool", Of::kWhole, "databases.NAME.pool.reserve", ""},
-    {"reserve_pool_size", Of::kWhole, "databases.NAME.pool.reserve", ""},
-    {"server_lifetime", Of::kSeconds, "",
+    {"reserve_pool", kWhole, "databases.NAME.pool.reserve", ""},
+    {"reserve_pool_size", kWhole, "databases.NAME.pool.reserve", ""},
+    {"server_lifetime", kSecondsOrNone, "",
      "does not exist for one database; timeouts.server_lifetime is for all"},
-    {"target_session_attrs", Of::kText, "",
+    {"target_session_attrs", kText, "",
      "not needed: each host's role is measured, and reads and writes go where they belong"},
-    {"timezone", Of::kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
-    {"user", Of::kText, "databases.NAME.user", ""},
+    {"timezone", kText, "", "does not exist: ALTER DATABASE ... SET, or the client's"},
+    {"user", kText, "databases.NAME.user", ""},
 };
 
 constexpr PgBouncerParameter kUser[] = {
-    {"client_idle_timeout", Of::kSeconds, "",
+    {"client_idle_timeout", kSecondsOrNone, "",
      "does not exist for one user; timeouts.client_idle is for all"},
-    {"idle_transaction_timeout", Of::kSeconds, "",
+    {"idle_transaction_timeout", kSecondsOrNone, "",
      "does not exist for one user; timeouts.idle_in_transaction is for all"},
-    {"max_user_client_connections", Of::kWhole, "users.NAME.max_client_connections", ""},
-    {"max_user_connections", Of::kWhole, "users.NAME.max_connections", ""},
-    {"pool_mode", Of::kPoolMode, "users.NAME.pool_mode", ""},
-    {"pool_size", Of::kWhole, "users.NAME.pool.size", ""},
-    {"query_timeout", Of::kSeconds, "",
+    {"max_user_client_connections", kWhole, "users.NAME.max_client_connections", ""},
+    {"max_user_connections", kWhole, "users.NAME.max_connections", ""},
+    {"pool_mode", kPoolMode, "users.NAME.pool_mode", ""},
+    {"pool_size", kWhole, "users.NAME.pool.size", ""},
+    {"query_timeout", kSecondsOrNone, "",
      "does not exist for one user; ALTER ROLE ... SET statement_timeout"},
-    {"query_wait_timeout", Of::kSeconds, "",
+    {"query_wait_timeout", kSecondsOrNone, "",
      "does not exist for one user; timeouts.query_wait is for all"},
-    {"reserve_pool_size", Of::kWhole, "users.NAME.pool.reserve", ""},
-    {"transaction_timeout", Of::kSeconds, "", "does not exist"},
+    {"reserve_pool_size", kWhole, "users.NAME.pool.reserve", ""},
+    {"transaction_timeout", kSecondsOrNone, "", "does not exist"},
 };
 
 constexpr PgBouncerParameter kPeer[] = {
-    {"host", Of::kText, "", ""},
-    {"pool_size", Of::kWhole, "", ""},
-    {"port", Of::kPort, "", ""},
+    {"host", kText, "", ""},
+    {"pool_size", kWhole, "", ""},
+    {"port", kPort, "", ""},
 };
 
 }  // namespace

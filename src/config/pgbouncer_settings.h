@@ -1,15 +1,26 @@
 // What becomes of each setting of PgBouncer 1.25, and of its databases' and users' parameters.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
 namespace config {
 
+enum class PgBouncerKind : std::uint8_t {
+  kText,
+  kWhole,
+  kSeconds,
+  kSecondsOrNone,  // -1: as for all
+  kPort,
+  kAuthType,
+  kPoolMode,
+  kSslMode,
+};
+
 struct PgBouncerSetting {
-  enum class Kind : std::uint8_t { kText, kWhole, kSeconds, kAuthType, kPoolMode, kSslMode };
   std::string_view name;
-  Kind kind;
+  PgBouncerKind kind;
   std::string_view default_value;
   std::string_view ours;  // our key; "" = there is none
   std::string_view note;  // for people: what differs, or why there is none
@@ -20,9 +31,8 @@ std::span<const PgBouncerSetting> pgbouncer_settings();
 const PgBouncerSetting* find_pgbouncer_setting(std::string_view name);
 
 struct PgBouncerParameter {
-  enum class Kind : std::uint8_t { kText, kWhole, kSeconds, kPort, kPoolMode };
   std::string_view name;
-  Kind kind;
+  PgBouncerKind kind;
   std::string_view ours;
   std::string_view note;
 };

@@ -39,48 +39,33 @@ bool is_pool_mode(const std::string& text) {
 }
 
 // "" = right; else what was expected.
-std::string_view what_is_wrong(PgBouncerSetting::Kind kind, const std::string& value) {
-  using Kind = PgBouncerSetting::Kind;
+std::string_view what_is_wrong(PgBouncerKind kind, const std::string& value) {
+  using enum PgBouncerKind;
   long whole = 0;
   double seconds = 0;
   switch (kind) {
-    case Kind::kText:
+    case kText:
       return "";
-    case Kind::kWhole:
+    case kWhole:
       return parse_whole(value, whole) ? "" : "a whole number";
-    case Kind::kSeconds:
+    case kSeconds:
       return parse_seconds(value, seconds) ? "" : "a number of seconds";
-    case Kind::kPoolMode:
+    case kSecondsOrNone:
+      return value == "-1" || parse_seconds(value, seconds) ? "" : "a number of seconds";
+    case kPort:
+      return parse_whole(value, whole) && whole > 0 && whole < 65536 ? "" : "1 to 65535";
+    case kPoolMode:
       return is_pool_mode(value) ? "" : "session, transaction or statement";
-    case Kind::kSslMode:
+    case kSslMode:
       return is_one_of(lower(value),
                        {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
                  ? ""
                  : "disable, allow, prefer, require, verify-ca or verify-full";
-    case Kind::kAuthType:
+    case kAuthType:
       return is_one_of(lower(value), {"any", "trust", "plain", "md5", "cert", "hba", "ldap", "pam",
                                       "scram-sha-256"})
                  ? ""
                  : "any, trust, plain, md5, scram-sha-256, cert, hba, ldap or pam";
-  }
-  return "";
-}
-
-std::string_view what_is_wrong(PgBouncerParameter::Kind kind, const std::string& value) {
-  using Kind = PgBouncerParameter::Kind;
-  long whole = 0;
-  double seconds = 0;
-  switch (kind) {
-    case Kind::kText:
-      return "";
-    case Kind::kWhole:
-      return parse_whole(value, whole) ? "" : "a whole number";
-    case Kind::kSeconds:
-      return value == "-1" || parse_seconds(value, seconds) ? "" : "a number of seconds";
-    case Kind::kPort:
-      return parse_whole(value, whole) && whole > 0 && whole < 65536 ? "" : "1 to 65535";
-    case Kind::kPoolMode:
-      return is_pool_mode(value) ? "" : "session, transaction or statement";
   }
   return "";
 }
@@ -215,8 +200,8 @@ class SourceReader {
       if (const auto wrong = what_is_wrong(found->kind, pair.value); !wrong.empty()) {
         return refuse(concat(pair.key, ": expected ", wrong, ", found ", quoted(pair.value)));
       }
-      const bool unset = pair.value == "-1" && (found->kind == PgBouncerParameter::Kind::kWhole ||
-                                                found->kind == PgBouncerParameter::Kind::kSeconds);
+      const bool unset = pair.value == "-1" && (found->kind == PgBouncerKind::kWhole ||
+                                                found->kind == PgBouncerKind::kSecondsOrNone);
       if (unset) {
         entry.parameters.erase(pair.key);
       } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/utf8.h"
 #include "config/concat.h"
 
 namespace config {
@@ -18,24 +19,8 @@ bool is_key_char(char c) {
 // Where a sequence of bytes that is no UTF-8 begins; TOML, in which all of it ends up, is UTF-8.
 std::optional<std::size_t> first_bad_byte(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80    ? 1
-                               : lead < 0xc2  ? 0
-                               : lead < 0xe0  ? 2
-                               : lead < 0xf0  ? 3
-                               : lead <= 0xf4 ? 4
-                                              : 0;
-    if (lead == 0 || length == 0 || length > text.size() - i) return i;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return i;
-    }
-    if (length >= 3) {  // overlong, surrogates, beyond U+10FFFF
-      const auto next = static_cast<unsigned char>(text[i + 1]);
-      if ((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
-          (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f)) {
-        return i;
-      }
-    }
+    const std::size_t length = base::utf8_length(text.substr(i));
+    if (length == 0 || text[i] == '\0') return i;
     i += length;
   }
   return std::nullopt;
