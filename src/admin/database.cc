@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "admin/catalog_tables.h"
 #include "admin/text.h"
 
 namespace admin {
@@ -66,7 +67,8 @@ struct Finalize {
 using StatementPtr = std::unique_ptr<sqlite3_stmt, Finalize>;
 
 void version_function(sqlite3_context* context, int, sqlite3_value**) {
-  sqlite3_result_text(context, "Weir " WEIR_VERSION, -1, SQLITE_STATIC);
+  static constexpr const char* kVersion = "PostgreSQL 15.0 (Weir console), Weir " WEIR_VERSION;
+  sqlite3_result_text(context, kVersion, -1, SQLITE_STATIC);
 }
 void database_function(sqlite3_context* context, int, sqlite3_value**) {
   sqlite3_result_text(context, "weir", -1, SQLITE_STATIC);
@@ -77,8 +79,8 @@ class Database {
  public:
   explicit Database(const QueryLimits& limits) : limits_(limits) {}
 
-  // All tables, empty.
-  std::optional<Error> open();
+  // All tables, empty; the catalogs too if `sql` may name them.
+  std::optional<Error> open(std::string_view sql);
   // Compiles a SELECT; afterwards read_tables() are the tables it names.
   std::optional<Error> prepare(std::string_view sql, StatementPtr& statement);
   std::optional<Error> fill(const Source& source);
@@ -98,6 +100,7 @@ class Database {
   const QueryLimits& limits_;
   // Steps alone do not bound the time: one step may call a function that takes milliseconds.
   base::Time deadline_{};  // set by the first step(); filling is bounded by what there is
+  std::vector<Table> tables_;
   std::unique_ptr<sqlite3, CloseDatabase> db_;
   Mode mode_ = Mode::kBuild;
   std::set<std::string, std::less<>> read_;
@@ -106,7 +109,11 @@ class Database {
 
 constexpr int kStepsPerCall = 1000;
 
-std::optional<Error> Database::open() {
+std::optional<Error> Database::open(std::string_view sql) {
+  tables_.assign(tables().begin(), tables().end());
+  if (names_catalogs(sql)) {
+    tables_.insert(tables_.end(), catalog_tables().begin(), catalog_tables().end());
+  }
   sqlite3_hard_heap_limit64(limits_.heap_bytes);
   sqlite3* raw = nullptr;
   // One thread at a time holds a Database: no mutexes.
@@ -122,11 +129,12 @@ std::optional<Error> Database::open() {
                           nullptr);
   sqlite3_create_function(db_.get(), "current_database", 0, kFlags, nullptr, database_function,
                           nullptr, nullptr);
+  add_catalog_functions(db_.get());
   // asyncpg resets a pooled connection with it.
   sqlite3_create_function(db_.get(), "pg_advisory_unlock_all", 0, kFlags, nullptr, null_function,
                           nullptr, nullptr);
   std::string schema = "PRAGMA temp_store = MEMORY;";  // no files, whatever is sorted
-  for (const Table& table : tables()) {
+  for (const Table& table : tables_) {
     append(schema, "CREATE TABLE \"", table.name, "\" (");
     for (const ColumnDef& column : table.columns) {
       append(schema, &column == table.columns.data() ? "\"" : ", \"", column.name, "\" ",
@@ -208,7 +216,7 @@ std::optional<Error> Database::fill(const Source& source) {
   if (sqlite3_exec(db_.get(), "BEGIN", nullptr, nullptr, nullptr) != SQLITE_OK) {
     return last_error();
   }
-  for (const Table& table : tables()) {
+  for (const Table& table : tables_) {
     if (!read_.contains(table.name)) continue;
     if (auto failed = fill(table, source)) return failed;
   }
@@ -418,7 +426,7 @@ Description describe(std::string_view sql, Style style, const QueryLimits& limit
   Description description;
   Database database(limits);
   StatementPtr statement;
-  description.error = database.open();
+  description.error = database.open(sql);
   if (!description.error) description.error = database.prepare(sql, statement);
   if (description.error) return description;
   for (int i = 1; i <= sqlite3_bind_parameter_count(statement.get()); ++i) {
@@ -434,7 +442,7 @@ Description describe(std::string_view sql, Style style, const QueryLimits& limit
 Result run(const Query& query, const Source& source, const QueryLimits& limits) {
   Database database(limits);
   StatementPtr statement;  // goes before its database
-  if (auto e = database.open()) return failed(*std::move(e));
+  if (auto e = database.open(query.sql)) return failed(*std::move(e));
   if (auto e = database.prepare(query.sql, statement)) return failed(*std::move(e));
   if (auto e = bind_all(statement.get(), query.parameters)) return failed(*std::move(e));
   if (auto e = database.fill(source)) return failed(*std::move(e));

@@ -16,33 +16,6 @@ namespace {
 
 constexpr std::int16_t kBinary = 1;
 
-struct WireType {
-  std::uint32_t oid;
-  std::int16_t size;
-};
-
-WireType wire_type(Type type) {  // pg_type
-  switch (type) {
-    case Type::kText:
-      return {25, -1};
-    case Type::kInt4:
-      return {23, 4};
-    case Type::kInt8:
-      return {20, 8};
-    case Type::kNumeric:
-      return {1700, -1};
-    case Type::kFloat8:
-      return {701, 8};
-    case Type::kBool:
-      return {16, 1};
-    case Type::kTimestamp:
-      return {1184, 8};
-    case Type::kTimeText:
-      break;
-  }
-  return {25, -1};
-}
-
 void put16(std::string& out, std::uint16_t v) {
   out.push_back(static_cast<char>(v >> 8));
   out.push_back(static_cast<char>(v));
@@ -175,6 +148,28 @@ std::optional<std::string> encode(const Value& value, Type type, std::int16_t fo
 }
 
 }  // namespace
+
+WireType wire_type(Type type) {
+  switch (type) {
+    case Type::kText:
+      return {25, -1};
+    case Type::kInt4:
+      return {23, 4};
+    case Type::kInt8:
+      return {20, 8};
+    case Type::kNumeric:
+      return {1700, -1};
+    case Type::kFloat8:
+      return {701, 8};
+    case Type::kBool:
+      return {16, 1};
+    case Type::kTimestamp:
+      return {1184, 8};
+    case Type::kTimeText:
+      break;
+  }
+  return {25, -1};
+}
 
 Result failure(std::string_view code, std::string message, std::string hint) {
   Result result;

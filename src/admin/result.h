@@ -28,6 +28,12 @@ struct Result {
   std::string tag;                       // of CommandComplete
 };
 
+struct WireType {
+  std::uint32_t oid;
+  std::int16_t size;
+};
+WireType wire_type(Type type);  // as pg_type has it
+
 Result failure(std::string_view code, std::string message, std::string hint = "");
 
 // Result format codes as in Bind: none = all text, one = for all columns, else one each.

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "admin/dialect.h"
 #include "admin/table.h"
 #include "admin/text.h"
 #include "proxy/control.h"
@@ -304,7 +305,7 @@ Statement parse(std::string_view text) {
   for (std::string_view keyword : {"SELECT", "WITH", "VALUES"}) {
     Words ahead = words;
     if (!ahead.take(keyword)) continue;
-    return {.action = Action::kQuery, .sql = std::string(words.rest()), .tag = "SELECT"};
+    return {.action = Action::kQuery, .sql = to_sqlite(words.rest()), .tag = "SELECT"};
   }
   Words after = words;
   if (after.take("SHOW")) return parse_show(after);

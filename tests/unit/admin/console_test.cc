@@ -201,7 +201,8 @@ TEST_CASE("SQL over the same rows") {
   CHECK(console.stats.query("WITH p AS (SELECT * FROM pools) SELECT sum(sv_idle) FROM p").rows() ==
         std::vector<Row>{{"13"}});
   CHECK(console.stats.query("SELECT 1").rows() == std::vector<Row>{{"1"}});
-  CHECK(console.stats.query("SELECT version()").rows() == std::vector<Row>{{"Weir 0.1.0"}});
+  CHECK(console.stats.query("SELECT version()").rows() ==
+        std::vector<Row>{{"PostgreSQL 15.0 (Weir console), Weir 0.1.0"}});
   CHECK(console.stats.query("SELECT 1.5, NULL, 'a;b' -- ; c\n").rows() ==
         std::vector<Row>{{"1.5", std::nullopt, "a;b"}});
 }

@@ -1,0 +1,302 @@
+#include "admin/dialect.h"
+
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "admin/text.h"
+
+namespace admin {
+namespace {
+
+constexpr int kDepthMax = 20;  // of generate_series() in one another
+
+struct Token {
+  enum class Kind : std::uint8_t { kWord, kQuoted, kOther } kind = Kind::kOther;
+  std::string_view text;   // as written
+  std::string_view blank;  // in front of it: spaces and comments
+};
+
+bool is_word(char c) {
+  return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || (c & 0x80) != 0 ||
+         c == '_' || c == '$';
+}
+
+std::size_t blank_end(std::string_view sql, std::size_t at) {
+  while (at < sql.size()) {
+    if (is_space(sql[at])) {
+      ++at;
+    } else if (sql.substr(at, 2) == "--") {
+      at = std::min(sql.find('\n', at), sql.size());
+    } else if (sql.substr(at, 2) == "/*") {
+      const std::size_t end = sql.find("*/", at + 2);
+      at = end == std::string_view::npos ? sql.size() : end + 2;
+    } else {
+      break;
+    }
+  }
+  return at;
+}
+
+std::size_t quoted_end(std::string_view sql, std::size_t at, bool escapes) {
+  const char quote = sql[at];
+  for (++at; at < sql.size(); ++at) {
+    if (escapes && sql[at] == '\\') {
+      ++at;
+    } else if (sql[at] == quote) {
+      return at + 1;
+    }
+  }
+  return sql.size();
+}
+
+std::vector<Token> tokens_of(std::string_view sql) {
+  std::vector<Token> tokens;
+  for (std::size_t at = 0;;) {
+    const std::size_t begin = blank_end(sql, at);
+    Token token{.blank = sql.substr(at, begin - at)};
+    std::size_t end = begin;
+    if (begin == sql.size()) {
+      token.text = {};
+      tokens.push_back(token);
+      return tokens;  // the last one is empty
+    }
+    const char c = sql[begin];
+    const bool escapes = lower(c) == 'e' && sql.substr(begin + 1, 1) == "'";
+    if (escapes || c == '\'' || c == '"' || c == '`') {
+      token.kind = Token::Kind::kQuoted;
+      end = quoted_end(sql, begin + (escapes ? 1 : 0), escapes);
+    } else if (is_word(c)) {
+      token.kind = Token::Kind::kWord;
+      while (end < sql.size() && is_word(sql[end])) ++end;
+    } else {
+      end = begin + 1;
+      for (std::string_view op : {"!~~*", "!~~", "~~*", "!~*", "!~", "~*", "~~", "::"}) {
+        if (sql.substr(begin, op.size()) != op) continue;
+        end = begin + op.size();
+        break;
+      }
+    }
+    token.text = sql.substr(begin, end - begin);
+    tokens.push_back(token);
+    at = end;
+  }
+}
+
+// E'...' as '...'.
+std::string without_escapes(std::string_view literal) {
+  std::string out;
+  for (std::size_t i = 1; i < literal.size(); ++i) {
+    if (literal[i] != '\\' || i + 1 >= literal.size()) {
+      out += literal[i];
+      continue;
+    }
+    const char c = literal[++i];
+    out += c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
+    if (c == '\'') out += c;
+  }
+  return out;
+}
+
+class Translation {
+ public:
+  Translation(std::string_view sql, int depth) : tokens_(tokens_of(sql)), depth_(depth) {}
+
+  std::string run() {
+    while (!peek().text.empty()) step();
+    append(out_, peek().blank);
+    return std::move(out_);
+  }
+
+ private:
+  const Token& peek(std::size_t ahead = 0) const {
+    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
+  }
+  bool is(std::size_t ahead, std::string_view text) const {
+    return peek(ahead).kind != Token::Kind::kQuoted && equal_any_case(peek(ahead).text, text);
+  }
+  void skip(std::size_t count = 1) { at_ = std::min(at_ + count, tokens_.size() - 1); }
+  void put(std::string_view text) {
+    append(out_, peek().blank);
+    last_ = out_.size();
+    append(out_, text);
+  }
+  void put_and_skip(std::string_view text, std::size_t count = 1) {
+    put(text);
+    skip(count);
+  }
+
+  void step() {
+    if (peek().kind == Token::Kind::kQuoted) {
+      const bool escapes = lower(peek().text[0]) == 'e';
+      return escapes ? put_and_skip(without_escapes(peek().text)) : put_and_skip(peek().text);
+    }
+    if (is(0, "::")) return skip_cast();
+    if (peek().kind == Token::Kind::kWord) return step_word();
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kOperators = {{
+        {"~", " REGEXP "},
+        {"!~", " NOT REGEXP "},
+        {"~*", " MATCH "},
+        {"!~*", " NOT MATCH "},
+        {"~~", " LIKE "},
+        {"~~*", " LIKE "},
+        {"!~~", " NOT LIKE "},
+        {"!~~*", " NOT LIKE "},
+    }};
+    for (const auto& [theirs, ours] : kOperators) {
+      if (is(0, theirs)) return put_and_skip(ours);
+    }
+    // The element of an array, and there are no arrays.
+    const bool element =
+        is(0, "[") && peek().blank.empty() && !out_.empty() && is_word(out_.back());
+    if (element) return skip_brackets("[", "]");
+    put_and_skip(peek().text);
+  }
+
+  void step_word() {
+    const bool dotted = is(1, ".");
+    if (dotted && (is(0, "pg_catalog") || is(0, "public"))) {
+      append(out_, peek().blank);
+      return skip(2);
+    }
+    if (dotted && is(0, "information_schema")) {
+      const std::string name = concat("\"information_schema.", lower(peek(2).text), "\"");
+      return put_and_skip(name, 3);
+    }
+    if (is(0, "operator") && is(1, "(")) {  // OPERATOR(pg_catalog.~)
+      skip(is(2, "pg_catalog") ? 4 : 2);
+      if (peek().kind != Token::Kind::kOther) return;
+      const std::size_t closing = at_ + 1;
+      step();
+      if (at_ == closing && is(0, ")")) skip();
+      return;
+    }
+    if (is(0, "collate")) {
+      const std::size_t name = is(1, "pg_catalog") && is(2, ".") ? 3 : 1;
+      if (is(name, "default") || peek(name).text == "\"default\"" || peek(name).text == "\"C\"") {
+        return skip(name + 1);
+      }
+    }
+    if (is(0, "any") && is(1, "(") && is(2, "array") && is(3, "[") && out_.ends_with('=')) {
+      return any_of_array();
+    }
+    if (is(0, "array") && is(1, "(")) return put_and_skip("");  // its first element at least
+    if (is(0, "ilike")) return put_and_skip("LIKE");
+    if (is(0, "string_agg")) return put_and_skip("group_concat");
+    const bool called = is(1, "(");
+    if (!called && (is(0, "current_user") || is(0, "session_user"))) {
+      return put_and_skip("'weir'");
+    }
+    if (!called && is(0, "current_catalog")) return put_and_skip("'weir'");
+    if (!called && is(0, "current_schema") && !dotted) return put_and_skip("'public'");
+    if (called && (is(0, "generate_series") || is(0, "unnest"))) return series();
+    put_and_skip(peek().text);
+  }
+
+  // 'name'::regclass is looked up; everything else has the type that it needs.
+  void skip_cast() {
+    skip();
+    if (is(0, "pg_catalog") && is(1, ".")) skip(2);
+    if (is(0, "regclass") && last_ < out_.size() && out_[last_] == '\'') {
+      const std::string name = out_.substr(last_);
+      out_.resize(last_);
+      append(out_, "(SELECT oid FROM pg_class WHERE relname = ", name, ")");
+    }
+    const bool two_words = is(0, "double") || is(0, "character");
+    const bool zoned = is(0, "timestamp") || is(0, "time");
+    skip(two_words && (is(1, "precision") || is(1, "varying")) ? 2 : 1);
+    if (is(0, "(")) skip_brackets("(", ")");
+    if (zoned && (is(0, "with") || is(0, "without"))) skip(3);
+    while (is(0, "[")) skip_brackets("[", "]");
+  }
+
+  void skip_brackets(std::string_view open, std::string_view close) {
+    int depth = 0;
+    do {
+      if (is(0, open)) ++depth;
+      if (is(0, close)) --depth;
+      skip();
+    } while (depth > 0 && !peek().text.empty());
+  }
+
+  // Of what stands in brackets, the opening one being next; behind it afterwards.
+  std::vector<std::string> arguments(std::string_view open, std::string_view close) {
+    std::vector<std::string> found(1);
+    int depth = 0;
+    for (; !peek().text.empty(); skip()) {
+      if (is(0, open)) ++depth;
+      if (is(0, close)) --depth;
+      if (depth == 0) break;
+      if (depth == 1 && is(0, open)) continue;
+      if (depth == 1 && is(0, ",")) {
+        found.emplace_back();
+      } else {
+        append(found.back(), peek().blank, peek().text);
+      }
+    }
+    skip();
+    for (std::string& each : found) each = Translation(each, depth_ + 1).run();
+    return found;
+  }
+
+  void any_of_array() {
+    out_.pop_back();
+    put(" IN (");
+    skip(3);
+    if (depth_ >= kDepthMax) return skip_brackets("[", "]");
+    const char* separator = "";
+    for (const std::string& each : arguments("[", "]")) {
+      append(out_, std::exchange(separator, ","), each);
+    }
+    if (is(0, "::")) skip_cast();
+  }
+
+  // A table of one column, which has the alias's name.
+  void series() {
+    const bool counts = is(0, "generate_series");
+    std::string column(peek().text);
+    append(out_, peek().blank);
+    skip();
+    if (depth_ >= kDepthMax) return skip_brackets("(", ")");
+    const auto of = arguments("(", ")");
+    if (is(0, "as")) skip();
+    if (peek().kind == Token::Kind::kWord && !ends_from()) {
+      column = peek().text;
+      skip();
+    }
+    if (counts && of.size() == 2) {
+      // Each bound once: they may be series themselves.
+      append(out_, "(WITH RECURSIVE weir_bounds(weir_low, weir_high) AS (SELECT ", of[0], ", ",
+             of[1], "), weir_series(", column, ") AS (SELECT weir_low FROM weir_bounds UNION ALL ",
+             "SELECT ", column, " + 1 FROM weir_series, weir_bounds WHERE ", column,
+             " < weir_high) SELECT ", column, " FROM weir_series, weir_bounds WHERE ", column,
+             " <= weir_high) ", column, " ");
+    } else {
+      append(out_, "(SELECT NULL AS ", column, " WHERE 0) ", column, " ");
+    }
+  }
+
+  bool ends_from() const {
+    for (std::string_view word : {"where", "group", "order", "limit", "join", "left", "inner",
+                                  "cross", "on", "union", "having"}) {
+      if (is(0, word)) return true;
+    }
+    return false;
+  }
+
+  const std::vector<Token> tokens_;
+  const int depth_;
+  std::size_t at_ = 0;
+  std::string out_;
+  std::size_t last_ = 0;  // where what was written last begins
+};
+
+}  // namespace
+
+std::string to_sqlite(std::string_view sql) {
+  constexpr std::size_t kTextMax = 256 << 10;  // longer ones are refused anyway
+  return sql.size() > kTextMax ? std::string(sql) : Translation(sql, 0).run();
+}
+
+}  // namespace admin

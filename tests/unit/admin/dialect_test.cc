@@ -1,0 +1,74 @@
+#include "admin/dialect.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <random>
+#include <string>
+
+#include "admin/database.h"
+#include "fake_control.h"
+
+namespace {
+
+using admin::to_sqlite;
+
+TEST_CASE("what SQLite understands stays as it is") {
+  for (const char* sql :
+       {"SELECT * FROM pools WHERE user = 'a::b ~ pg_catalog.c' -- x::y\n AND 1 < 2",
+        "WITH a AS (SELECT 1 AS n) SELECT \"n::int\", [odd name] FROM a /* pg_catalog.x */",
+        "SELECT 'it''s', a.b, a || b, a <> b, -1.5e3, $1 FROM a COLLATE NOCASE", "", "   ",
+        "SELECT any(x), array, operator FROM t"}) {
+    CAPTURE(sql);
+    CHECK(to_sqlite(sql) == sql);
+  }
+}
+
+TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
+  const std::string parts[] = {"generate_series(",
+                               "1,",
+                               ")",
+                               "ANY (ARRAY[",
+                               "= ANY (ARRAY[",
+                               "]",
+                               "OPERATOR(",
+                               "::",
+                               "E'\\",
+                               "'",
+                               "\"",
+                               "/*",
+                               "--",
+                               "pg_catalog.",
+                               "information_schema.",
+                               "x[",
+                               "(",
+                               "array(",
+                               "unnest(",
+                               " COLLATE ",
+                               "regclass",
+                               "~",
+                               "select ",
+                               "\n",
+                               "double precision",
+                               "timestamp with"};
+  std::mt19937 random(4711);
+  proxy::Inspection inspection = admin_test::sample_inspection();
+  const auto config = admin_test::sample_config();
+  const admin::Averages averages;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3000; ++i) {
+    std::string sql = "SELECT ";
+    for (unsigned n = random() % 30; n > 0; --n) sql += parts[random() % std::size(parts)];
+    const std::string translated = to_sqlite(sql);
+    CHECK(translated.size() < 1000 + 20 * sql.size());
+    if (i % 10 == 0) admin::run({.sql = translated}, {inspection, *config, averages});
+  }
+  for (const std::string& part : parts) {
+    std::string sql = "SELECT = ";
+    while (sql.size() < 200'000) sql += part;
+    CHECK(to_sqlite(sql).size() < 100 * sql.size());
+  }
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(60));
+}
+
+}  // namespace
