@@ -81,6 +81,7 @@ class HttpServer::Core::Connection : public std::enable_shared_from_this<Connect
   unsigned version_ = 11;
   bool keep_alive_ = false;
   bool head_only_ = false;
+  bool open_metrics_ = false;
   std::uint64_t question_ = 0;  // of inspect(): a late answer to an older one is dropped
 };
 
@@ -130,6 +131,8 @@ void HttpServer::Core::Connection::answer(const http::request<http::empty_body>&
   version_ = request.version();
   keep_alive_ = request.keep_alive();
   head_only_ = request.method() == http::verb::head;
+  const auto accept = request[http::field::accept];
+  open_metrics_ = accepts_open_metrics({accept.data(), accept.size()});
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
   const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
@@ -168,8 +171,10 @@ void HttpServer::Core::Connection::inspect(Make make) {
 
 HttpServer::Core::Connection::Answer HttpServer::Core::Connection::metrics(
     const proxy::Inspection& inspection) {
-  Answer answer = plain(http::status::ok, metrics_text(inspection));
-  answer.set(http::field::content_type, kMetricsType);
+  const std::string text = metrics_text(inspection);
+  Answer answer = plain(http::status::ok, open_metrics_ ? open_metrics(text) : text);
+  answer.set(http::field::content_type, open_metrics_ ? kOpenMetricsType : kMetricsType);
+  answer.set(http::field::vary, "Accept");
   return answer;
 }
 

@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <map>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/text.h"
 #include "base/utf8.h"
 
 namespace admin {
@@ -54,8 +56,10 @@ class Families {
     metric.gauge.value = value;
     family(name, help, MetricType::Gauge).metric.push_back(std::move(metric));
   }
-  void histogram(const char* name, const char* help, const proxy::Histogram& histogram) {
+  void histogram(const char* name, const char* help, const proxy::Histogram& histogram,
+                 Labels labels = {}) {
     ClientMetric metric;
+    metric.label = std::move(labels);
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
       total += histogram.counts[i];
@@ -122,6 +126,15 @@ void add_databases(Families& out, const proxy::Inspection& in) {
                 number(s.retries));
     out.counter("weir_misroutes_total", "Requests run again because a replica refused to write.",
                 db, number(s.misroutes));
+    const auto served = [&](const char* by, const proxy::Histogram& times) {
+      Labels labels = db;
+      labels.push_back({"role", by});
+      out.histogram("weir_database_query_duration_seconds",
+                    "Time from a request to the end of its reply, by the role of its server.",
+                    times, std::move(labels));
+    };
+    served("primary", s.on_primary);
+    served("replica", s.on_replica);
     routed("replica_read", s.reads_on_replica);
     routed("primary_read", s.reads_on_primary);
     routed("write", s.writes);
@@ -239,6 +252,9 @@ void add_instance(Families& out, const proxy::Inspection& in) {
     out.gauge("weir_worker_servers", "Server connections of the worker.", worker, row.servers);
     out.counter("weir_worker_loops_total", "Rounds of the worker's event loop.", worker,
                 number(row.loops));
+    out.histogram("weir_worker_lateness_seconds",
+                  "How late the worker's ticks began: what events wait for others to be served.",
+                  row.lateness, worker);
     analyzed("text", row.analyzer_text_hits);
     analyzed("shape", row.analyzer_shape_hits);
     analyzed("none", row.analyzer_misses);
@@ -264,6 +280,28 @@ std::string metrics_text(const proxy::Inspection& inspection) {
   out.histogram("weir_wait_duration_seconds", "Time requests waited for a server connection.",
                 inspection.wait_time);
   return out.text();
+}
+
+// There the family of a counter is called without _total, which its samples alone have.
+std::string open_metrics(std::string_view metrics_text) {
+  std::string out;
+  out.reserve(metrics_text.size() + 16);
+  while (!metrics_text.empty()) {
+    const std::size_t end = std::min(metrics_text.find('\n'), metrics_text.size() - 1) + 1;
+    std::string_view line = metrics_text.substr(0, end);
+    metrics_text.remove_prefix(end);
+    const std::size_t suffix = line.find("_total ");
+    if (line.starts_with("# ") && suffix == line.find(' ', 7) - 6) {
+      out += line.substr(0, suffix);
+      line.remove_prefix(suffix + 6);
+    }
+    out += line;
+  }
+  return out + "# EOF\n";
+}
+
+bool accepts_open_metrics(std::string_view accept) {
+  return lower(accept).find("application/openmetrics-text") != std::string::npos;
 }
 
 }  // namespace admin

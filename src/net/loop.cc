@@ -125,6 +125,7 @@ void Loop::run() {
       }
     }
     if (tick_ && now_ >= next_tick_) {
+      lateness_ = now_ - next_tick_;
       next_tick_ = now_ + tick_every_;
       tick_();
     }

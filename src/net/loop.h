@@ -62,6 +62,8 @@ class Loop {
   void stop();
 
   base::Time now() const { return now_; }  // of this round; costs nothing
+  // For a tick: how much later than it should it began. What events wait while others are served.
+  base::Duration lateness() const { return lateness_; }
   std::uint64_t rounds() const { return rounds_; }
 
  private:
@@ -71,7 +73,7 @@ class Loop {
   int epoll_ = -1, wake_ = -1;
   std::atomic<bool> stopping_{false};
   base::Time now_, next_tick_{}, wake_at_{};  // wake_at_ {}: no wish
-  base::Duration tick_every_{};
+  base::Duration tick_every_{}, lateness_{};
   Task tick_, round_end_;
   std::uint64_t rounds_ = 0;
   bool again_ = false;

@@ -188,7 +188,7 @@ void Client::on_ready_for_query(char status) {
     const auto took = static_cast<std::uint64_t>(
         std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
     stats.query_time_us += took;
-    worker_.query_time().add(took);
+    (server->on_primary() ? stats.on_primary : stats.on_replica).add(took);
     server->pool().counters().note_reply(static_cast<double>(took), now);
     server->busy_since = {};
     idle_since_ = now;

@@ -24,6 +24,8 @@ Stats& Stats::operator+=(const Stats& other) {
   writes += other.writes;
   retries += other.retries;
   misroutes += other.misroutes;
+  on_primary += other.on_primary;
+  on_replica += other.on_replica;
   return *this;
 }
 

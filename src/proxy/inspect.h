@@ -15,6 +15,17 @@
 
 namespace proxy {
 
+// Upper bounds in microseconds of the buckets of a latency histogram; the last is infinite.
+inline constexpr std::array<std::uint64_t, 14> kLatencyBounds = {
+    100,    250,    500,     1'000,   2'500,     5'000,     10'000,
+    25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
+struct Histogram {
+  std::array<std::uint64_t, kLatencyBounds.size() + 1> counts{};
+  std::uint64_t sum_us = 0, count = 0;
+  void add(std::uint64_t us);
+  Histogram& operator+=(const Histogram& other);
+};
+
 // Totals since start of one database; sums over workers. Times in microseconds.
 struct Stats {
   std::uint64_t xact_count = 0, query_count = 0, server_assignment_count = 0;
@@ -24,8 +35,9 @@ struct Stats {
   std::uint64_t client_login_count = 0;
   std::uint64_t errors = 0;                                              // ErrorResponses relayed
   std::uint64_t reads_on_replica = 0, reads_on_primary = 0, writes = 0;  // requests by route
-  std::uint64_t retries = 0;    // requests that were run again, for whatever reason
-  std::uint64_t misroutes = 0;  // of those: because a replica refused to write
+  std::uint64_t retries = 0;         // requests that were run again, for whatever reason
+  std::uint64_t misroutes = 0;       // of those: because a replica refused to write
+  Histogram on_primary, on_replica;  // of query_time_us
   Stats& operator+=(const Stats& other);
 };
 
@@ -81,6 +93,7 @@ struct WorkerRow {
   std::uint32_t clients = 0, servers = 0;
   std::uint64_t loops = 0, analyzer_text_hits = 0, analyzer_shape_hits = 0, analyzer_misses = 0,
                 analyzer_bytes = 0, statement_bytes = 0;
+  Histogram lateness;  // of its ticks
 };
 
 struct ClusterRow {
@@ -90,17 +103,6 @@ struct ClusterRow {
   std::vector<std::uint32_t> active, open;  // server connections: leased, open
   std::vector<double> latency_us;           // typical; 0 = not measured
   std::vector<std::string> address;         // host:port
-};
-
-// Upper bounds in microseconds of the buckets of a latency histogram; the last is infinite.
-inline constexpr std::array<std::uint64_t, 14> kLatencyBounds = {
-    100,    250,    500,     1'000,   2'500,     5'000,     10'000,
-    25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
-struct Histogram {
-  std::array<std::uint64_t, kLatencyBounds.size() + 1> counts{};
-  std::uint64_t sum_us = 0, count = 0;
-  void add(std::uint64_t us);
-  Histogram& operator+=(const Histogram& other);
 };
 
 // Since the first call, or RESET STATEMENTS. Times in microseconds.

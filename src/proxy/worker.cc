@@ -240,6 +240,8 @@ void Worker::refresh_waiters() {
 
 void Worker::tick() {
   const auto now = loop_.now();
+  lateness_.add(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(loop_.lateness()))));
   refresh_waiters();
   swept_.clear();
   for (const auto& [id, client] : clients_) swept_.push_back(id);

@@ -66,7 +66,6 @@ class Worker {
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
   const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE
-  Histogram& query_time() { return query_time_; }
   Histogram& wait_time() { return wait_time_; }
   std::weak_ptr<bool> alive() const { return alive_; }
   Server* find_server(std::uint64_t id);
@@ -173,7 +172,8 @@ class Worker {
   std::vector<std::unique_ptr<Server>> buried_servers_;
   std::vector<std::unique_ptr<CancelConnection>> buried_cancels_;
 
-  Histogram query_time_, wait_time_;
+  Histogram wait_time_, lateness_;
+  Histogram forgotten_;  // query time of databases that have no row any more
 };
 
 }  // namespace proxy

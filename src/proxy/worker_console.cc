@@ -72,6 +72,8 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
     if (parts.servers) into.servers.push_back(server->row(now));
   }
   for (const auto& [name, stats] : stats_) {
+    into.query_time += stats->on_primary;
+    into.query_time += stats->on_replica;
     const auto it = std::ranges::find(into.databases, name, &DatabaseRow::name);
     if (it != into.databases.end()) {
       it->stats += *stats;
@@ -87,8 +89,9 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
                           .analyzer_shape_hits = analyzed.shape_hits,
                           .analyzer_misses = analyzed.misses,
                           .analyzer_bytes = analyzed.bytes,
-                          .statement_bytes = statement_stats_.bytes()});
-  into.query_time += query_time_;
+                          .statement_bytes = statement_stats_.bytes(),
+                          .lateness = lateness_});
+  into.query_time += forgotten_;
   into.wait_time += wait_time_;
 }
 

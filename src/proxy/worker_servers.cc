@@ -328,7 +328,10 @@ void Worker::forget_stats() {
   absl::erase_if(stats_, [&](const auto& entry) {
     if (used.contains(entry.first)) return false;
     const auto* database = config::find_database(config(), entry.first);
-    return database == nullptr || database->name != entry.first;
+    if (database != nullptr && database->name == entry.first) return false;
+    forgotten_ += entry.second->on_primary;
+    forgotten_ += entry.second->on_replica;
+    return true;
   });
 }
 

@@ -350,9 +350,10 @@ def test_stop_with_many_clients_at_work(start_weir):
 # --- HTTP -----------------------------------------------------------------------------------------
 
 
-def get(weir, path):
+def get(weir, path, **headers):
+    request = urllib.request.Request(f"http://127.0.0.1:{weir.http_port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{weir.http_port}{path}", timeout=10) as page:
+        with urllib.request.urlopen(request, timeout=10) as page:
             return page.status, page.read().decode(), page.headers
     except urllib.error.HTTPError as failed:
         return failed.code, failed.read().decode(), failed.headers
@@ -396,3 +397,29 @@ def test_metrics(weir):
     buckets = [value for name, value in samples.items()
                if name.startswith("weir_query_duration_seconds_bucket")]
     assert buckets and buckets == sorted(buckets)
+    served = sum(value for name, value in samples.items() if name.startswith(
+        "weir_database_query_duration_seconds_count"))
+    assert served == samples["weir_query_duration_seconds_count"] > 0
+    assert samples['weir_worker_lateness_seconds_count{worker="0"}'] > 0
+
+
+def test_open_metrics(weir):
+    """Rules of the OpenMetrics specification 1.0 that Prometheus's own format does not have."""
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*"
+    status, text, headers = get(weir, "/metrics", Accept=accept)
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert text.endswith("\n# EOF\n") and text.count("# EOF") == 1
+    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    family, kind, seen = None, None, set()
+    for line in text.splitlines()[:-1]:
+        word = line.split()
+        if line.startswith("# TYPE "):
+            assert word[2] not in seen or word[2] == family, "families do not mix"
+            family, kind = word[2], word[3]
+            seen.add(family)
+            assert not (kind == "counter" and family.endswith("_total"))
+        elif not line.startswith("#"):
+            assert LINE.match(line), line
+            assert re.split(r"[{ ]", line)[0] in [family + end for end in suffixes[kind]], line
+    assert {"weir_queries", "weir_host_lag_seconds", "weir_query_duration_seconds"} <= seen

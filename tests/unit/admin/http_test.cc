@@ -61,10 +61,11 @@ struct Server {
     http = *std::move(started);
     REQUIRE(http->port() != 0);
   }
-  std::string get(std::string_view path, std::string_view method = "GET") {
+  std::string get(std::string_view path, std::string_view method = "GET",
+                  std::string_view header = "") {
     Socket socket(http->port());
-    socket.write(std::string(method) + " " + std::string(path) +
-                 " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    socket.write(std::string(method) + " " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" +
+                 std::string(header) + "Connection: close\r\n\r\n");
     return socket.read();
   }
 };
@@ -116,6 +117,19 @@ TEST_CASE("metrics in Prometheus's text format") {
   CHECK(has(text, "weir_query_duration_seconds_count 4\n"));
   CHECK(has(text, "weir_query_duration_seconds_sum 40.0009"));
   CHECK_FALSE(has(text, "nan"));
+}
+
+TEST_CASE("metrics as OpenMetrics") {
+  Server server;
+  const std::string text =
+      server.get("/metrics", "GET", "Accept: Application/OpenMetrics-Text; version=1.0.0\r\n");
+  CHECK(has(text, "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+  CHECK(has(text, "Vary: Accept\r\n"));
+  CHECK(has(text, "# TYPE weir_queries counter\n"));
+  CHECK(has(text, "# HELP weir_queries Queries completed.\n"));
+  CHECK(has(text, "\nweir_queries_total{database=\"shop\"} 4000\n"));
+  CHECK(has(text, "# TYPE weir_host_lag_seconds gauge\n"));
+  CHECK(text.ends_with("\n# EOF\n"));
 }
 
 TEST_CASE("readiness") {
