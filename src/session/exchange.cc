@@ -70,6 +70,7 @@ void Exchange::start_head() {
 
 bool Exchange::expect(Entry&& entry) {
   const bool sent = entry.fate != Fate::kMakeUp;
+  const bool ends_failed = entry.what == Expect::kSync && skip_ == Skip::kByServer;
   if (entry.what == Expect::kSync) {
     // A batch that the server has begun only ends when the server is sent the Sync.
     CHECK(sent || !batch_open_);
@@ -101,6 +102,7 @@ bool Exchange::expect(Entry&& entry) {
       break;
   }
   push(std::move(entry));
+  if (ends_failed && count_ == 1) phase_ = Phase::kFailed;
   return true;
 }
 
@@ -207,6 +209,11 @@ std::size_t Exchange::copy_syncs() const {
   return n;
 }
 
+std::size_t Exchange::ignored_syncs() const {
+  const bool reads = phase_ == Phase::kCopyIn && at(0).what == Expect::kExecute;
+  return reads ? copy_syncs() : 0;
+}
+
 void Exchange::remove_behind_head(std::size_t n) {
   CHECK(n < count_);
   std::swap(at(0), at(n));
@@ -256,7 +263,10 @@ void Exchange::fail_batch() {
     --count_;
     start_head();
   }
-  if (count_ > 0) return;
+  if (count_ > 0) {
+    phase_ = Phase::kFailed;
+    return;
+  }
   skip_ = Skip::kByServer;
   batch_open_ = true;
 }
@@ -270,6 +280,7 @@ Step Exchange::on_error() {
   CHECK(at(0).fate != Fate::kMakeUp);
   step.forward = at(0).fate == Fate::kForward;
   if (at(0).what == Expect::kSync) {  // of the commit; ReadyForQuery follows
+    phase_ = Phase::kFailed;
     step.entry = &at(0);
     return step;
   }

@@ -58,6 +58,7 @@ struct Entry {
   // the same batch stays done, and a transaction does not fail. Where that matters, let the
   // server itself fail instead.
   bool error = false;
+  bool may_write = false;  // it, or what precedes it in its batch, may change what others see
 };
 
 // What a server's message means.
@@ -109,6 +110,15 @@ class Exchange {
   }
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }  // bounded by the caller: it stops reading
+  // What is owed, oldest first.
+  const Entry& owed(std::size_t i) const { return at(i); }
+  // Of the oldest: nothing of its answer has come; only ReadyForQuery is left of it, behind an
+  // error; how many statements of its text have ended.
+  bool head_untouched() const { return phase_ == Phase::kFresh && statement_index_ == 0; }
+  bool head_failed() const { return phase_ == Phase::kFailed; }
+  int statements_ended() const { return statement_index_; }
+  // So many Syncs right behind an Execute at the head are ignored, for its COPY reads.
+  std::size_t ignored_syncs() const;
   // From a failure (seen, or to be made up) in a batch until its kSync is expected.
   bool skipping() const { return skip_ != Skip::kNothing; }
   // Messages of a batch were sent and no Sync behind them yet.
@@ -134,7 +144,7 @@ class Exchange {
     kAnswered,  // a statement of it, or the function call, has ended
     kCopyIn,    // CopyInResponse was its last word: the server reads copy data
     kCopyOut,   // CopyOutResponse was its last word
-    kFailed,    // a kQuery or kFunctionCall of which only ReadyForQuery is left
+    kFailed,    // a kQuery, kFunctionCall or kSync of which only ReadyForQuery is left
   };
   enum class Skip : std::uint8_t {
     kNothing,

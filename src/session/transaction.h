@@ -46,6 +46,8 @@ class Transaction {
   bool read_only() const { return read_only_; }
   // What was said for this transaction, lower case ("serializable"); "" = nothing.
   const std::string& isolation() const { return isolation_; }
+  // A transaction block is open, or has failed, as far as statements said.
+  bool in_block() const { return explicit_; }
   // Changes and savepoints that the open transaction holds on to; for a limit.
   std::size_t pending() const { return staged_.size() + marks_.size(); }
   void reset();
