@@ -201,20 +201,6 @@ void Client::close(std::string_view why) {
   worker_.on_client_closed(*this);
 }
 
-void Client::on_server_lost(std::string_view why) {
-  end_report();
-  if (why.empty() || replication_ != Replication::kNone) {
-    set_state(State::kClosing);
-    if (out_.empty()) close("its server ended the session");
-    return;
-  }
-  fail({.severity = protocol::Severity::kFatal,
-        .code = protocol::sqlstate::kConnectionFailure,
-        .message = std::string(why),
-        .detail = "The request or transaction that was in progress may or may not have been "
-                  "carried out."});
-}
-
 void Client::on_misroute() {
   misrouted_ = true;
   ++pools_->stats.misroutes;

@@ -21,6 +21,7 @@
 #include "proxy/statement_meter.h"
 #include "route/router.h"
 #include "session/exchange.h"
+#include "session/loss.h"
 #include "session/own_settings.h"
 #include "session/pins.h"
 #include "session/rerun.h"
@@ -61,8 +62,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_granted(Server& server);            // a lease: the waiting request is sent
   void refuse(const protocol::Error& error);  // the waiting request fails with this
   void reroute();                             // the waiting request looks for a server again
-  void on_server_lost(std::string_view why);  // detached already; "" = the client was told
-  void resume();                              // look at the input again
+  void on_server_lost(Server& lost, std::string_view why);  // detached already
+  void resume();                                            // look at the input again
   // The server, detached already, has not answered these requests: they are input again. False
   // when that has happened too often.
   enum class Where : std::uint8_t {
@@ -264,6 +265,24 @@ class Client final : public net::Connection, public pool::Waiter {
   bool equalize_settings();
   void send_settings();  // those that the server lacks; does not push
 
+  // client_loss.cc
+  std::string what_dies_with(const Server& lost, bool rolled_back) const;
+  void end_session(const Server& lost, std::string_view why, const std::string& kept);
+  void note_loss(const Server& lost, const session::Loss& loss);
+  void write_loss(const session::Exchange& exchange, const session::Reply& reply,
+                  std::string_view why);
+  void write_end(const session::Exchange& exchange, const session::Reply& reply);
+  std::size_t on_bytes_in_lost(protocol::Bytes in);
+  void write_lost();
+  void on_sync_in_lost();
+  void leave_lost();
+  bool end_lost(const sql::Statement& statement);
+  bool on_query_in_lost(protocol::Bytes body);
+  bool on_batch_in_lost(char type, protocol::Bytes body);
+  bool parse_in_lost(protocol::Bytes body);
+  static bool ends_block(const session::PreparedStatement& statement);
+  sql::AnalysisPtr find_portal(std::string_view name) const;
+
   // client_lsn.cc
   static std::string_view lsn_query();
 
@@ -423,6 +442,18 @@ class Client final : public net::Connection, public pool::Waiter {
   config::Consistency in_flight_level_{};
   StatementMeter meter_;
   std::uint64_t written_before_ = 0;  // of what was counted as sent
+  bool may_write_ = false;  // what is being forwarded
+
+  // The server was lost.
+  enum class Lost : std::uint8_t {
+    kNone,
+    kBatch,   // outside of a transaction block, with an open batch; its client is to be told
+    kUntold,  // in a transaction block; the next statement is told
+    kTold,    // all that does not end the block fails
+  };
+  Lost lost_ = Lost::kNone;
+  bool skips_to_sync_ = false;  // an error was told in a batch
+  std::string lost_why_;
 
   std::unique_ptr<ConsoleSession> console_;
   bool console_busy_ = false;

@@ -53,6 +53,7 @@ bool is_ours(std::string_view statement) { return statement.starts_with("weir_")
 std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
   note_access(gathered_.access);
+  may_write_ = gathered_.access == sql::Access::kWrite && server->on_primary();
   position_valid_ = false;
   const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
                    status_ == 'I' && wants_position();
@@ -118,6 +119,7 @@ std::size_t Client::forward(protocol::Bytes in) {
   protocol::Frame frame;
   protocol::read_frame(in, max_body, frame);
   force_forward_ = false;
+  may_write_ = server->on_primary();
   forward_frame(frame);
   return frame.raw.size();
 }
@@ -128,6 +130,7 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
   const bool copy = header.type == protocol::frontend::kCopyData;
   if (!copy && header.total <= worker_.config().limits.gather_bytes) return 0;
   discard_message_ = false;
+  may_write_ = server->on_primary();
   switch (header.type) {
     case protocol::frontend::kCopyData:
       server->relay(in);
@@ -173,6 +176,7 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
 // Enters the ledger. False: the server will skip the message, so it is not sent.
 bool Client::expect(session::Entry&& entry) {
   entry.counted = meter_.sending;
+  entry.may_write = may_write_;
   discard_message_ = !server->exchange.expect(std::move(entry));
   return !discard_message_;
 }

@@ -56,6 +56,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   if (stream_left_ != 0) return on_stream_bytes(in);
   if (refusal_) return write_refusal(in);
   if (refused_) return skip_refused(in);
+  if (lost_ != Lost::kNone || skips_to_sync_) return on_bytes_in_lost(in);
   if (state_ == State::kWaiting || state_ == State::kWelcome) return 0;
   if (server != nullptr && gathered_.attached) return send_gathered(in);
   // A Sync at the front belongs to what is in flight: a COPY swallowed the one before it.
@@ -69,6 +70,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     }
     // What was gathered while the server was not bound is sent here: it must not be counted twice.
     gathered_ = {};
+    prepares_only_ = false;
     server->rerun.sent_other();
     return forward(in);
   }

@@ -36,7 +36,17 @@ void Server::set_state(State state) {
 void Server::push() {
   if (!is_open()) return;
   if (busy_since == base::Time{}) busy_since = worker_.loop().now();
-  if (!send_relayed()) close("connection to the server broke: " + stream_.error());
+  if (broken_ || !send_relayed()) stop_writing();
+}
+
+// What it has answered before it broke counts, and so do its last words.
+void Server::stop_writing() {
+  if (client == nullptr || state_ != State::kReady) {
+    return close("connection to the server broke: " + stream_.error());
+  }
+  made().clear();
+  broken_ = close_when_free = true;
+  worker_.run_soon(*this);
 }
 
 void Server::inject_query(std::string_view sql, Note note) {
@@ -59,6 +69,7 @@ void Server::close(std::string_view why) {
   if (state_ == State::kClosed) return;
   spdlog::debug("{}: closed: {}", name_, why);
   set_state(State::kClosed);
+  if (client != nullptr && client->unsent() != 0) client->made();  // not of the input any more
   // A backend that gets a Terminate says nothing about it in its log.
   if (stream_.open() && logged_in_ && unsent() == 0) {
     protocol::Buffer bye;
@@ -71,9 +82,9 @@ void Server::close(std::string_view why) {
   if (Client* lost = std::exchange(client, nullptr)) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;
-    const bool again = !fatal_relayed_ && rerun.after_loss() &&
+    const bool again = !fatal_relayed_ && last_code.empty() && rerun.after_loss() &&
                        lost->run_again(rerun.bytes(), Client::Where::kAnywhere);
-    if (!again) lost->on_server_lost(fatal_relayed_ ? "" : why);
+    if (!again) lost->on_server_lost(*this, why);
   }
   worker_.on_server_closed(*this);
 }
@@ -105,19 +116,19 @@ void Server::on_ready() {
       return;
   }
   if (!out_.empty()) {
-    if (!flush()) return close("connection to the server broke: " + stream_.error());
+    if (broken_ || !flush()) stop_writing();
     // The client was not read while this side was full.
-    if (client != nullptr && out_.empty()) worker_.run_soon(*client);
+    if (client != nullptr && is_open() && out_.empty()) worker_.run_soon(*client);
   }
   pump();
 }
 
 void Server::pump() {
-  for (int reads = 0; is_open() && stream_.readable(); ++reads) {
+  for (int reads = 0; is_open() && (broken_ || stream_.readable()); ++reads) {
     if (reads == Worker::kReadsInARow) return worker_.run_soon(*this);
     if (client != nullptr && client->unsent() > worker_.config().limits.buffer_bytes) return;
     const net::Io io = fill(worker_.scratch());
-    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status == net::IoStatus::kBlocked && !broken_) return;
     if (io.status != net::IoStatus::kOk) {
       const std::string why = io.status == net::IoStatus::kClosed
                                   ? "server closed the connection unexpectedly"

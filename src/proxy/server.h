@@ -65,6 +65,9 @@ class Server final : public net::Connection, public pool::Server {
   void close(std::string_view why);  // at once: the client, if any, is told
   // The socket may be read again (the client has taken what it was sent).
   void resume();
+  // A message is not all here of which the client has a part.
+  bool cut_short() const { return stream_left_ != 0 && stream_forward_; }
+  bool told_end() const { return fatal_relayed_; }  // to the client
   void forget_answer();    // whatever was in flight is no client's any more
   void cancel_finished();  // one of the cancel connections has ended
 
@@ -116,6 +119,7 @@ class Server final : public net::Connection, public pool::Server {
   std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
   bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
+  std::string last_code;      // SQLSTATE of what it said about its end; "" = it said nothing
   base::Time request_time{};  // when it was last given to a client; {} = never
   // What the client was answered since this was last called.
   StatementMeter::Answer take_answer() { return std::exchange(answer_, {}); }
@@ -125,6 +129,7 @@ class Server final : public net::Connection, public pool::Server {
   void on_ready() override;
   void pump();
   void set_state(State state);
+  void stop_writing();
 
   // server_login.cc
   void connect_next(std::string error);
@@ -143,6 +148,7 @@ class Server final : public net::Connection, public pool::Server {
   std::size_t on_session_bytes(protocol::Bytes in);
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
   void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body);
+  bool ends_with(protocol::Bytes error);
   bool on_error_frame(protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);
   bool ends_unheard(protocol::Bytes error);
@@ -172,8 +178,9 @@ class Server final : public net::Connection, public pool::Server {
   protocol::Bytes held_;          // of the present input: goes to the client with what follows it
   protocol::Buffer held_before_;  // the same of earlier input
   StatementMeter::Answer answer_;
-  bool held_answer_ = false;    // it holds more than what precedes an answer
-  bool fatal_relayed_ = false;  // the client was told that this is the end
+  bool held_answer_ = false;      // it holds more than what precedes an answer
+  bool fatal_relayed_ = false;    // the client was told that this is the end
+  bool broken_ = false;           // nothing can be written: what has come is still read
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without

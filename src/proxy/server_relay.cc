@@ -54,6 +54,13 @@ bool announces_end(protocol::Bytes notice) {
                   view->code == protocol::sqlstate::kCrashShutdown);
 }
 
+// Not what the session itself has brought about: a broken protocol, idleness.
+bool is_loss(std::string_view code) {
+  return code == protocol::sqlstate::kAdminShutdown || code == protocol::sqlstate::kCrashShutdown ||
+         code == protocol::sqlstate::kCannotConnectNow ||
+         code == protocol::sqlstate::kSerializationFailure;  // in the way of a standby's replay
+}
+
 // What a standby answers to what only the primary can do, and to a query that stood in the way of
 // its replay.
 bool is_standbys_refusal(std::string_view code) {
@@ -149,13 +156,24 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
 
 // False: it was the end of the connection.
 bool Server::on_error_frame(protocol::Bytes raw, protocol::Bytes body) {
-  if (ends_unheard(body)) return false;
+  if (ends_unheard(body) || ends_with(body)) return false;
   note_fatal(body);
   if (!exchange.empty()) return true;
   client->relay(raw);  // ended from outside while it held a transaction: the server says why
   client->push();
   close("ended by the server");
   return false;
+}
+
+// It is stopped, or killed: its client's session may go on.
+bool Server::ends_with(protocol::Bytes error) {
+  if (client == nullptr || client->state() == Client::State::kWelcome) return false;
+  const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
+  const bool fatal = view.severity == "FATAL" || view.severity == "PANIC";
+  if (!fatal || !is_loss(view.code)) return false;
+  last_code = view.code;
+  close(std::string(view.message));
+  return true;
 }
 
 // A backend's last words that concern nobody: behind its answer, or of a standby that is stopped

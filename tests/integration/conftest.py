@@ -12,6 +12,7 @@ import signal
 
 import pytest
 
+from support import SLOW
 from support.cluster import fresh_name, running_cluster
 from support.weir import Direct, Weir
 
@@ -95,6 +96,20 @@ def start_weir(cluster):
         except AssertionError as failed:
             failures.append(str(failed))
     assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def proxy(start_weir):
+    """One whose requests wait for as long as a server needs to recover."""
+    return start_weir({"timeouts": {"server_retry": "100ms", "query_wait": "60s"}})
+
+
+@pytest.fixture
+def session(proxy):
+    """A client of that one, known by its application_name."""
+    with proxy.connect(application_name="survivor") as client:
+        client.socket.settimeout(60 * SLOW)
+        yield client
 
 
 @pytest.fixture

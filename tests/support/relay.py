@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import multiprocessing
+import random
 
 from support.weir import free_port
 
@@ -12,12 +13,15 @@ CUT_AFTER_S = 0.005
 class Relay:
     """Passes bytes between `port` and a port of 127.0.0.1; answers take `delay` seconds longer.
     A connection on which `cut_at` is asked breaks instead, when what came before is answered.
+    One on which `cut_behind` is asked breaks when the server has answered it, and `passes` bytes
+    of that have passed, a number from a range.
 
     A process, so that it is not slowed by what the test does.
     """
 
-    def __init__(self, target_port, cut_at=None):
+    def __init__(self, target_port, cut_at=None, cut_behind=None, passes=(0, 0)):
         self.target_port, self.port, self.cut_at = target_port, free_port(), cut_at
+        self.cut_behind, self.passes = cut_behind, passes
         fork = multiprocessing.get_context("fork")
         self._delay, self._listens = fork.Value("d", 0.0), fork.Event()
         self._process = fork.Process(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -41,10 +45,11 @@ class Relay:
 
     async def _connect(self, reader, writer):
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-        await asyncio.gather(self._copy(reader, there_writer, slow=False),
-                             self._copy(there_reader, writer, slow=True))
+        left = []  # bytes of answers that will still pass
+        await asyncio.gather(self._copy(reader, there_writer, left, slow=False),
+                             self._copy(there_reader, writer, left, slow=True))
 
-    async def _copy(self, reader, writer, slow):
+    async def _copy(self, reader, writer, left, slow):
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 if slow and self._delay.value:
@@ -53,6 +58,14 @@ class Relay:
                     writer.write(data[:data.index(self.cut_at) - HEADER_BYTES])
                     await asyncio.sleep(CUT_AFTER_S)
                     break
+                if slow and left:
+                    writer.write(data[:left[0]])
+                    left[0] -= len(data)
+                    if left[0] > 0:
+                        continue
+                    break
                 writer.write(data)
                 await writer.drain()
+                if not slow and self.cut_behind and self.cut_behind in data:
+                    left[:] = [random.randint(*self.passes)]
         writer.close()
