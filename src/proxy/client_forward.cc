@@ -177,6 +177,7 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
 bool Client::expect(session::Entry&& entry) {
   entry.counted = meter_.sending;
   entry.may_write = may_write_;
+  server->asked_to_write = server->asked_to_write || may_write_;
   discard_message_ = !server->exchange.expect(std::move(entry));
   return !discard_message_;
 }

@@ -229,6 +229,7 @@ void Client::attach(Server& with) {
   const auto now = worker_.loop().now();
   with.request_time = request_time_ = now;
   with.busy_since = {};
+  with.asked_to_write = false;
   with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
   ++pools_->stats.server_assignment_count;
   const auto waited =

@@ -119,8 +119,9 @@ class Server final : public net::Connection, public pool::Server {
   std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
   bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
-  std::string last_code;      // SQLSTATE of what it said about its end; "" = it said nothing
-  base::Time request_time{};  // when it was last given to a client; {} = never
+  bool asked_to_write = false;  // by its client, or for a transaction that may
+  std::string last_code;        // SQLSTATE of what it said about its end; "" = it said nothing
+  base::Time request_time{};    // when it was last given to a client; {} = never
   // What the client was answered since this was last called.
   StatementMeter::Answer take_answer() { return std::exchange(answer_, {}); }
 

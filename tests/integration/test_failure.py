@@ -1,34 +1,16 @@
 """Hosts that die and come back."""
 import contextlib
-import os
-import signal
 import time
 
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import wait_catalog, wait_until
+from support.cluster import frozen, wait_catalog, wait_until
 from support.load import Repeated
 from support.relay import CUT_AFTER_S, Relay
 from support.weir import Direct
 
 READ = "SELECT inet_server_port()"
-
-
-@contextlib.contextmanager
-def frozen(cluster, number):
-    """A host that accepts connections and says nothing more."""
-    pid = int((cluster.dir / f"host{number}" / "postmaster.pid").read_text().split("\n")[0])
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-        processes = [pid, *map(int, children.read().split())]
-    try:
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
-        yield
-    finally:
-        for process in reversed(processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
 
 
 def test_a_dead_replica_costs_reads_nothing(start_weir, cluster):

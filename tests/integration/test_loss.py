@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import running_cluster, wait_until
+from support.cluster import frozen, running_cluster, wait_until
 from support.loss import (FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, error, goes_on,
                           in_block, kill, pid_of, query, shown, terminate)
 from support.relay import Relay
@@ -304,14 +304,16 @@ def test_asyncpg(proxy, cluster, table):
     assert cluster.sql(0, f"SELECT id FROM {table} ORDER BY id") == [["3"], ["5"]]
 
 
-def test_failover():
-    """The primary is killed, a replica promoted: every session goes on where it was, and what was
-    acknowledged is there."""
+@pytest.mark.parametrize("silent", [False, True])
+def test_failover(silent):
+    """The primary is killed, or says nothing more, and a replica is promoted: every session goes
+    on where it was, and what was acknowledged is there."""
     with running_cluster(1) as cluster:
         cluster.sql(0, "CREATE TABLE moved (id int); GRANT ALL ON moved TO PUBLIC")
         cluster.sql(0, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         cluster.sql(0, "SELECT pg_reload_conf()")
-        weir = Weir(cluster, {"timeouts": {"server_retry": "100ms", "query_wait": "120s"}})
+        weir = Weir(cluster, {"timeouts": {"server_retry": "100ms", "query_wait": "120s"},
+                              "clusters": {"main": {"monitor": {"timeout": "1s"}}}})
         with contextlib.ExitStack() as stack:
             stack.callback(weir.discard)
             weir.start().wait_ready()
@@ -327,13 +329,18 @@ def test_failover():
             busy.send(wire.query("INSERT INTO moved SELECT 4 FROM pg_sleep(600)"))
             pid_of(cluster, "SELECT 4")
             pid_of(cluster, "SELECT 3")
-            cluster.command("kill", 0)
+            if silent:
+                stack.enter_context(frozen(cluster, 0))
+                cluster.command("promote", 1)
+            else:
+                cluster.command("kill", 0)
             assert shown(busy.read_until_ready()) == error(UNKNOWN, "I")
             assert shown(block.read_until_ready()) == error(ROLLED_BACK, "E")
             assert query(block, "ROLLBACK") == [ROLLBACK_TAG, ("Z", "I")]
             for number, client in enumerate((plain, busy, block), 5):
                 client.send(wire.query(f"INSERT INTO moved VALUES ({number})"))
-            cluster.command("promote", 1)
+            if not silent:
+                cluster.command("promote", 1)
             cluster.sql(1, "ALTER SYSTEM SET synchronous_standby_names = ''")
             cluster.sql(1, "SELECT pg_reload_conf()")
             for client in (plain, busy, block):

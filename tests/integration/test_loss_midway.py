@@ -43,7 +43,7 @@ def test_at_any_byte(start_weir, cluster, table, seed):
                     assert done or found, answers
                     assert session.status == "I", answers
                     expected[number] = {1} if done else {0, 1} if UNKNOWN in found else {0}
-            assert session.value("SHOW application_name") == "survivor"
+            assert session.value("SELECT 1 /* weir: replica */") == "1"
         counts = dict.fromkeys(expected, 0)
         for (number,) in cluster.sql(0, f"SELECT id FROM {table}"):
             counts[int(number)] += 1
@@ -120,6 +120,19 @@ def test_what_was_only_prepared_is_prepared_elsewhere(session, cluster):
     time.sleep(0.2)
     assert ask(session, wire.bind("", "s"), wire.execute(), wire.SYNC) == \
         [("2",), ("D",), ("C", "SELECT 1"), ("Z", "I")]
+
+
+def test_a_large_message_half_sent(session, cluster, table):
+    """What comes of it later belongs to it."""
+    text = wire.query(f"INSERT INTO {table} VALUES (1, '{'x' * (8 << 20)}')")
+    session.send(text[:4 << 20])
+    time.sleep(0.5)
+    assert cluster.value(0, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
+                            "usename = 'app' AND datname = 'app'") != "0"
+    assert shown(session.read_until_ready()) == error(UNKNOWN, "I")
+    session.send(text[4 << 20:])
+    goes_on(session)
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == "0"
 
 
 @pytest.mark.parametrize("extended", [False, True])

@@ -2,8 +2,10 @@
 import contextlib
 import itertools
 import json
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -143,6 +145,22 @@ class Cluster:
         """How many connections this user has on a host."""
         return int(self.value(number, "SELECT count(*) FROM pg_stat_activity "
                                       f"WHERE usename = '{user}' AND datname = 'app'"))
+
+
+@contextlib.contextmanager
+def frozen(cluster, number):
+    """A host that accepts connections and says nothing more."""
+    pid = int((cluster.dir / f"host{number}" / "postmaster.pid").read_text().split("\n")[0])
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        processes = [pid, *map(int, children.read().split())]
+    try:
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        yield
+    finally:
+        for process in reversed(processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 _names = itertools.count(1)
