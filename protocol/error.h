@@ -19,18 +19,18 @@ inline constexpr std::string_view kSuccess = "00000", kProtocolViolation = "08P0
                                   kReadOnlyTransaction = "25006", kNoActiveTransaction = "25P01",
                                   kInFailedTransaction = "25P02",
                                   kIdleInTransactionTimeout = "25P03",
-                                  kInvalidStatementName = "26000", kInvalidAuthorization = "28000",
-                                  kInvalidPassword = "28P01", kInvalidCatalogName = "3D000",
-                                  kSerializationFailure = "40001", kDeadlockDetected = "40P01",
-                                  kSyntaxError = "42601", kInsufficientPrivilege = "42501",
-                                  kUndefinedObject = "42704", kInvalidName = "42602",
-                                  kDuplicatePreparedStatement = "42P05", kUndefinedTable = "42P01",
-                                  kTooManyConnections = "53300", kOutOfMemory = "53200",
-                                  kProgramLimitExceeded = "54000", kStatementTooComplex = "54001",
-                                  kObjectNotInState = "55000", kQueryCanceled = "57014",
-                                  kAdminShutdown = "57P01", kCrashShutdown = "57P02",
-                                  kCannotConnectNow = "57P03", kIdleSessionTimeout = "57P05",
-                                  kInternalError = "XX000";
+                                  kTransactionTimeout = "25P04", kInvalidStatementName = "26000",
+                                  kInvalidAuthorization = "28000", kInvalidPassword = "28P01",
+                                  kInvalidCatalogName = "3D000", kSerializationFailure = "40001",
+                                  kDeadlockDetected = "40P01", kSyntaxError = "42601",
+                                  kInsufficientPrivilege = "42501", kUndefinedObject = "42704",
+                                  kInvalidName = "42602", kDuplicatePreparedStatement = "42P05",
+                                  kUndefinedTable = "42P01", kTooManyConnections = "53300",
+                                  kOutOfMemory = "53200", kProgramLimitExceeded = "54000",
+                                  kStatementTooComplex = "54001", kObjectNotInState = "55000",
+                                  kQueryCanceled = "57014", kAdminShutdown = "57P01",
+                                  kCrashShutdown = "57P02", kCannotConnectNow = "57P03",
+                                  kIdleSessionTimeout = "57P05", kInternalError = "XX000";
 }  // namespace sqlstate
 
 enum class Severity : unsigned char { kError, kFatal, kNotice, kWarning };

@@ -228,7 +228,9 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   double server_lifetime_jitter = 0.1;  // 0..1: share of the lifetime taken off at random
   milliseconds server_retry{1'000};     // pause after a failed connect to a host; grows to 15x
   milliseconds idle_in_transaction{0};
+  milliseconds transaction{0};  // from its first request to its end
   milliseconds query{0};
+  milliseconds client_stall{0};  // client that reads nothing of what it has a server for
   milliseconds client_idle{0};
   milliseconds drain{30'000};  // SIGTERM: transactions may finish for so long; 0 = none may
 

@@ -216,6 +216,7 @@ class Import {
                    std::chrono::hours(1), "The first pause; it grows to 15 times that.");
     }
     duration("idle_transaction_timeout", "idle_in_transaction", kNone, kYear);
+    duration("transaction_timeout", "transaction", kNone, kYear);
     duration("query_timeout", "query", kNone, kYear);
     duration("client_idle_timeout", "client_idle", kNone, kYear);
     draft_.blank();

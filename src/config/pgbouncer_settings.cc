@@ -117,8 +117,7 @@ constexpr PgBouncerSetting kSettings[] = {
     {"tcp_user_timeout", kWhole, "0", "tcp.client.user_timeout", "and tcp.server"},
     {"track_extra_parameters", kText, "IntervalStyle", "",
      "not needed: all settings follow the session"},
-    {"transaction_timeout", kSeconds, "0", "",
-     "does not exist; idle_in_transaction is the nearest, or transaction_timeout of PostgreSQL 17"},
+    {"transaction_timeout", kSeconds, "0", "timeouts.transaction", ""},
     {"unix_socket_dir", kText, "/tmp", "listen", ""},
     {"unix_socket_group", kText, "", "",
      "does not exist; a socket unit of systemd has SocketGroup"},
@@ -172,7 +171,8 @@ constexpr PgBouncerParameter kUser[] = {
     {"query_wait_timeout", kSecondsOrNone, "",
      "does not exist for one user; timeouts.query_wait is for all"},
     {"reserve_pool_size", kWhole, "users.NAME.pool.reserve", ""},
-    {"transaction_timeout", kSecondsOrNone, "", "does not exist"},
+    {"transaction_timeout", kSecondsOrNone, "",
+     "does not exist for one user; timeouts.transaction is for all"},
 };
 
 constexpr PgBouncerParameter kPeer[] = {

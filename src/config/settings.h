@@ -203,7 +203,9 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.duration("server_retry", timeouts.server_retry,
              DurationRange{milliseconds(0), std::chrono::hours(1)});
   v.duration("idle_in_transaction", timeouts.idle_in_transaction, year);
+  v.duration("transaction", timeouts.transaction, year);
   v.duration("query", timeouts.query, year);
+  v.duration("client_stall", timeouts.client_stall, year);
   v.duration("client_idle", timeouts.client_idle, year);
   v.duration("drain", timeouts.drain, day);
 }

@@ -281,17 +281,7 @@ void Client::sweep(base::Time now) {
       }
       return;
     case State::kActive:
-      if (server == nullptr) return;
-      if (!server->exchange.empty() && expired(server->busy_since, timeouts.query)) {
-        fail({.severity = protocol::Severity::kFatal,
-              .code = protocol::sqlstate::kQueryCanceled,
-              .message = "canceling statement due to query timeout of the proxy"});
-      } else if (server->exchange.empty() && status_ != 'I' &&
-                 expired(idle_since_, timeouts.idle_in_transaction)) {
-        fail({.severity = protocol::Severity::kFatal,
-              .code = protocol::sqlstate::kIdleInTransactionTimeout,
-              .message = "terminating connection due to idle-in-transaction timeout"});
-      }
+      if (server != nullptr) sweep_active(now);
       return;
     case State::kClosing:
       if (now - since_ > std::chrono::seconds(10)) close("did not take its last message");
@@ -300,6 +290,30 @@ void Client::sweep(base::Time now) {
     case State::kConsole:
     case State::kClosed:
       return;
+  }
+}
+
+void Client::sweep_active(base::Time now) {
+  const auto& timeouts = worker_.config().timeouts;
+  const auto expired = [&](base::Time since, base::milliseconds limit) {
+    return limit.count() != 0 && now - since >= limit;
+  };
+  const auto end = [&](std::string_view code, const char* message) {
+    fail({.severity = protocol::Severity::kFatal, .code = code, .message = message});
+  };
+  if (out_.empty() || written() != std::exchange(written_then_, written())) stalled_since_ = now;
+  const bool busy = !server->exchange.empty();
+  if (busy && expired(server->busy_since, timeouts.query)) {
+    end(protocol::sqlstate::kQueryCanceled,
+        "canceling statement due to query timeout of the proxy");
+  } else if (!busy && status_ != 'I' && expired(idle_since_, timeouts.idle_in_transaction)) {
+    end(protocol::sqlstate::kIdleInTransactionTimeout,
+        "terminating connection due to idle-in-transaction timeout");
+  } else if ((busy || status_ != 'I') && expired(transaction_since_, timeouts.transaction)) {
+    end(protocol::sqlstate::kTransactionTimeout,
+        "terminating connection due to transaction timeout");
+  } else if (expired(stalled_since_, timeouts.client_stall)) {
+    close("took nothing of its answer for timeouts.client_stall");
   }
 }
 

@@ -173,6 +173,7 @@ class Client final : public net::Connection, public pool::Waiter {
   const char* state_name() const;
   bool input_blocked() const;
   void on_hang_up();
+  void sweep_active(base::Time now);
   void drop_server();
   void use_pools(PoolSet* pools);
 
@@ -358,6 +359,8 @@ class Client final : public net::Connection, public pool::Waiter {
   base::Time request_since_{};  // when the request was complete
   base::Time idle_since_{};     // when the server last owed nothing
   base::Time transaction_since_{};
+  base::Time stalled_since_{};  // it has taken nothing since of what is to be written
+  std::uint64_t written_then_ = 0;
   base::Time request_time_{};  // when it last got a server; {} = never
 
   // The log-in; freed once it is done.

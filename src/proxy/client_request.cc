@@ -40,7 +40,10 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
   if (is_open() && server != nullptr && state_ != State::kClosing) {
     Server& to = *server;
     // On a server that it has kept.
-    if (state_ == State::kIdle && !to.exchange.empty()) set_state(State::kActive);
+    if (state_ == State::kIdle && !to.exchange.empty()) {
+      set_state(State::kActive);
+      transaction_since_ = worker_.loop().now();
+    }
     // While it may have to be run again, the client shall see no part of an answer.
     while (!to.rerun.undecided() && to.exchange.made_up_next()) {
       write_made_up(*to.exchange.take_made_up());

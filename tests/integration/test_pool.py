@@ -213,6 +213,56 @@ def ended_with(client):
     return error["S"], error["C"]
 
 
+def test_transaction_timeout(start_weir, cluster, table):
+    """However it spends its time. Outside of transactions no session has a limit, even if pinned."""
+    weir = start_weir({"timeouts": {"transaction": "1s"}})
+    with weir.connect() as client:
+        client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+        assert ended_with(client) == ("FATAL", "25P04")
+    with weir.connect() as client:
+        client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
+        for _ in range(5):
+            client.query("SELECT pg_sleep(0.1)")
+        client.send(wire.query("SELECT pg_sleep(20)"))
+        assert ended_with(client) == ("FATAL", "25P04")
+    with weir.connect("counted") as client:
+        client.send(wire.query("/* weir: primary */ SELECT pg_sleep(20)"))
+        assert ended_with(client) == ("FATAL", "25P04")
+    with weir.connect() as pinned, weir.connect() as free:
+        pinned.query("CREATE TEMP TABLE kept (a int)")
+        for client in (pinned, free):
+            client.query("SELECT 1")
+        time.sleep(1.5)
+        for client in (pinned, free):
+            assert client.value("SELECT pg_sleep(0.3)") == ""
+    wait_until(lambda: cluster.value(0, "SELECT count(*) FROM pg_stat_activity WHERE usename = "
+                                        "'counted' AND state = 'active'") == "0",
+               "nothing runs any more", 10 * SLOW)
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_a_client_that_takes_nothing(start_weir, cluster):
+    """It has a server, and is closed; one that takes its answer slowly is not."""
+    weir = start_weir({"timeouts": {"client_stall": "1s"}})
+    rows = "SELECT repeat('unread', 1000) FROM generate_series(1, 20000)"
+    with weir.connect() as slow, weir.connect("counted") as client:
+        began = time.monotonic()
+        client.send(wire.query(rows + " -- taken by nobody"))
+        wait_until(lambda: not any(row["user"] == "counted" for row in weir.show("CLIENTS")),
+                   "it is closed", 20 * SLOW)
+        assert time.monotonic() - began >= 1
+        slow.send(wire.query(rows))
+        for number in range(20001):
+            assert slow.read().type in "TD"
+            if number % 1000 == 0:
+                time.sleep(0.15)
+        assert [slow.read().type for _ in range(2)] == ["C", "Z"]
+        assert slow.value("SELECT 1") == "1"
+    wait_until(lambda: sum(int(cluster.value(number, "SELECT count(*) FROM pg_stat_activity WHERE "
+                                             "usename = 'counted' AND state = 'active'"))
+                           for number in range(3)) == 0, "nothing runs any more", 10 * SLOW)
+
+
 def test_query_timeout(start_weir, cluster):
     """The session ends, and what it asked for is not left running."""
     weir = start_weir({"timeouts": {"query": "300ms"}})
