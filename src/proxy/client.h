@@ -345,6 +345,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_routed(const sql::Analysis& analysis);
   void count_ready(char status);
   void count_refusal(protocol::Bytes in);
+  void count_loss(Server& lost, const session::Loss& loss);
 
   // client_reply.cc
   void on_tracked_end(char status);
@@ -445,7 +446,7 @@ class Client final : public net::Connection, public pool::Waiter {
   config::Consistency in_flight_level_{};
   StatementMeter meter_;
   std::uint64_t written_before_ = 0;  // of what was counted as sent
-  bool may_write_ = false;  // what is being forwarded
+  bool may_write_ = false;            // what is being forwarded
 
   // The server was lost.
   enum class Lost : std::uint8_t {

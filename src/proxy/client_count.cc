@@ -60,6 +60,24 @@ void Client::count_ready(char status) {
                   worker_.loop().now(), status == 'I');
 }
 
+// What is owed by a server that is lost: of each request the statement that it had come to.
+void Client::count_loss(Server& lost, const session::Loss& loss) {
+  const StatementMeter::Server from{.busy_since = lost.busy_since, .on_primary = lost.on_primary()};
+  const auto now = worker_.loop().now();
+  for (const session::Reply& reply : loss.replies) {
+    const bool fails =
+        reply.outcome != session::Outcome::kTold && reply.outcome != session::Outcome::kEnded;
+    for (std::size_t i = reply.first; fails && i < reply.end; ++i) {
+      const auto counted = lost.exchange.owed(i).counted;
+      if (counted == 0) continue;
+      meter_.on_end(worker_.statement_stats(), counted, StatementMeter::Ended::kFailed,
+                    lost.take_answer(), from, now);
+      break;
+    }
+    meter_.on_ready(worker_.statement_stats(), lost.take_answer(), from, now, true);
+  }
+}
+
 // A request that is answered with an error of ours: it has waited only. `in` begins with it.
 void Client::count_refusal(protocol::Bytes in) {
   protocol::Frame frame;

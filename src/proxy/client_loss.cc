@@ -84,6 +84,7 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
     return end_session(lost, why, kept);
   }
   spdlog::debug("{}: goes on without its server: {}", who(), why);
+  count_loss(lost, loss);
   note_loss(lost, loss);
   for (const session::Reply& reply : loss.replies) write_loss(exchange, reply, why);
   const bool unanswered = loss.untold_batch && !prepares_only_;
@@ -170,10 +171,10 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
 
 void Client::write_loss(const session::Exchange& exchange, const session::Reply& reply,
                         std::string_view why) {
-  ++pools_->stats.errors;
   if (reply.outcome == Outcome::kEnded) {
     write_end(exchange, reply);
   } else if (reply.outcome != Outcome::kTold) {
+    ++pools_->stats.errors;
     protocol::write_error(made(), error_of(reply.outcome, why));
   }
   if (reply.ready) protocol::write_ready_for_query(made(), reply.status);

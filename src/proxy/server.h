@@ -179,9 +179,9 @@ class Server final : public net::Connection, public pool::Server {
   protocol::Bytes held_;          // of the present input: goes to the client with what follows it
   protocol::Buffer held_before_;  // the same of earlier input
   StatementMeter::Answer answer_;
-  bool held_answer_ = false;      // it holds more than what precedes an answer
-  bool fatal_relayed_ = false;    // the client was told that this is the end
-  bool broken_ = false;           // nothing can be written: what has come is still read
+  bool held_answer_ = false;    // it holds more than what precedes an answer
+  bool fatal_relayed_ = false;  // the client was told that this is the end
+  bool broken_ = false;         // nothing can be written: what has come is still read
   std::optional<protocol::ScramClient> scram_;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without

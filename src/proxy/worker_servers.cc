@@ -247,15 +247,15 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
   const auto& timeouts = config().timeouts;
   const auto& hosts = pool.set.snapshot().hosts;
   const bool down = pool.host < hosts.size() && hosts[pool.host].state == cluster::HostState::kDown;
+  const int primary = pool.set.snapshot().primary;
+  const bool replaced = primary >= 0 && primary != static_cast<int>(pool.host);
   swept_servers_.assign(pool.servers.begin(), pool.servers.end());
   for (Server* server : swept_servers_) {
     if (server->state() == Server::State::kClosed) continue;
     // A host that went silent does not close its connections. What can be run again need not wait,
     // nor what was asked of a primary in whose place another one is.
-    const int primary = pool.set.snapshot().primary;
-    const bool replaced = primary >= 0 && primary != static_cast<int>(pool.host) &&
-                          server->client != nullptr && server->asked_to_write;
-    if (down && (server->rerun.after_loss() || replaced)) {
+    const bool asked = server->client != nullptr && server->asked_to_write;
+    if (down && (server->rerun.after_loss() || (replaced && asked))) {
       server->close("its host is down");
       continue;
     }

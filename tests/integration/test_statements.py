@@ -195,6 +195,17 @@ def sent(weir):
     return sum(int(row["total_sent"]) for row in weir.show("STATS") if row["database"] == "app")
 
 
+def test_what_was_lost_with_its_server_has_failed(weir, cluster):
+    with psycopg.connect(weir.conninfo(), autocommit=True) as driver:
+        with pytest.raises(psycopg.errors.TransactionResolutionUnknown):
+            driver.execute("INSERT INTO counted "
+                           "SELECT 9 FROM pg_terminate_backend(pg_backend_pid())")
+        assert driver.execute("SELECT 1").fetchone() == (1,)
+        row = row_of(weir, "insert into counted select")
+        assert number(row, "calls", "errors", "rows", "on_primary") == (1, 1, 0, 1)
+    assert cluster.value(0, "SELECT count(*) FROM counted WHERE id = 9") == "0"
+
+
 def test_bytes_sent_are_those_that_came(weir):
     """Also to a client that reads slower than its server sends."""
     with weir.connect() as client:
