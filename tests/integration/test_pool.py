@@ -214,7 +214,7 @@ def ended_with(client):
 
 
 def test_transaction_timeout(start_weir, cluster, table):
-    """However it spends its time. Outside of transactions no session has a limit, even if pinned."""
+    """However it spends its time. Outside of one no session has a limit, even if pinned."""
     weir = start_weir({"timeouts": {"transaction": "1s"}})
     with weir.connect() as client:
         client.query(f"BEGIN; INSERT INTO {table} VALUES (1)")
