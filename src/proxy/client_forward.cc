@@ -176,7 +176,10 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
 // Enters the ledger. False: the server will skip the message, so it is not sent.
 bool Client::expect(session::Entry&& entry) {
   entry.counted = meter_.sending;
-  entry.may_write = may_write_;
+  const bool prepares = entry.what == Expect::kParse || entry.what == Expect::kBind ||
+                        entry.what == Expect::kDescribe || entry.what == Expect::kClose ||
+                        entry.what == Expect::kSync;
+  entry.may_write = may_write_ && !prepares;
   server->asked_to_write = server->asked_to_write || may_write_;
   discard_message_ = !server->exchange.expect(std::move(entry));
   return !discard_message_;

@@ -89,12 +89,15 @@ bool Exchange::expect(Entry&& entry) {
     case Expect::kExecute:
     case Expect::kClose:
       if (sent) batch_open_ = true;
+      batch_may_write_ = batch_may_write_ || entry.may_write;
       if (!sent && entry.error) skip_ = Skip::kByUs;
       break;
     case Expect::kSync:
     case Expect::kQuery:
     case Expect::kFunctionCall:
       if (sent) batch_open_ = false;
+      entry.may_write = entry.may_write || batch_may_write_;
+      batch_may_write_ = false;
       break;
     case Expect::kCopyEnd:
       copy_in_ = false;

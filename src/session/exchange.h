@@ -58,7 +58,7 @@ struct Entry {
   // the same batch stays done, and a transaction does not fail. Where that matters, let the
   // server itself fail instead.
   bool error = false;
-  bool may_write = false;  // it, or what precedes it in its batch, may change what others see
+  bool may_write = false;  // it may change what others see; of a kSync: or what its batch did
 };
 
 // What a server's message means.
@@ -184,6 +184,7 @@ class Exchange {
 
   char status_ = 'I';
   bool batch_open_ = false, copy_in_ = false;
+  bool batch_may_write_ = false;  // something of the batch that is being sent
   Skip skip_ = Skip::kNothing;
   bool lost_ = false;  // what is owed is unknown: the connection must be closed
 };

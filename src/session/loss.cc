@@ -116,7 +116,7 @@ class Judge {
       reply.outcome = Outcome::kTold;
       lost_ = true;
       if (has_failed_to_end()) block_ = false;
-    } else if (request.first == 0 && head_has_ended()) {
+    } else if (request.first == 0 && (head_has_ended() || only_its_end_is_left(request))) {
       reply.outcome = Outcome::kTold;
     } else if (block_ || request.block) {
       reply.outcome = of_block(request);
@@ -162,6 +162,12 @@ class Judge {
     const auto ended = static_cast<std::size_t>(exchange_.statements_ended());
     return head.what == Expect::kQuery && head.analysis && ended > 0 &&
            ended == head.analysis->statements.size();
+  }
+
+  // All of a batch but Sync has been answered, and that commits nothing. Few drivers expect an
+  // error where only ReadyForQuery is to come; a block's loss can be told with the next statement.
+  bool only_its_end_is_left(const Request& request) const {
+    return exchange_.owed(0).what == Expect::kSync && (block_ || !request.may_write);
   }
 
   // A COMMIT that failed has ended its block all the same.

@@ -19,7 +19,7 @@ enum class Outcome : std::uint8_t {
   kNotDone,     // it changed nothing: 08006
   kRolledBack,  // it was in a transaction block, nothing of which is left: 40001
   kSkipped,     // behind that, or behind an earlier error, in the same block: 25P02
-  kTold,        // its answer has reached the client but for ReadyForQuery
+  kTold,        // it has been answered, but for ReadyForQuery
   kEnded,       // the block's end, which has come: answered as a ROLLBACK
 };
 

@@ -183,6 +183,40 @@ TEST_CASE("a text all of whose statements were answered lacks ReadyForQuery only
   CHECK(write.told(false) == "unknown I:");
 }
 
+TEST_CASE("a batch all of which was answered lacks ReadyForQuery only, if it commits nothing") {
+  const auto answered = [](Lost& lost, bool may_write, bool runs = true) {
+    lost.add(Expect::kParse, false);
+    if (runs) {
+      lost.add(Expect::kBind, false);
+      lost.add(Expect::kExecute, may_write);
+    }
+    lost.add(Expect::kSync, false);
+    lost.hear(runs ? "12C" : "1");
+  };
+  Lost read, write, prepared, block;
+  answered(read, false);
+  CHECK(read.told(false) == "told I:");
+  answered(write, true);
+  CHECK(write.told(false) == "unknown I:");
+  answered(prepared, true, false);
+  CHECK(prepared.told(false) == "told I:");
+  block.block();
+  answered(block, true);
+  CHECK(block.told(true) == "told T: lost block, untold");
+  block.add(Expect::kQuery);
+  CHECK(block.told(true) == "told T, rolled back E: lost block");
+}
+
+TEST_CASE("what a batch did is not held against the next one") {
+  Lost lost;
+  lost.add(Expect::kExecute, true);
+  lost.add(Expect::kSync, false);
+  lost.hear("CZI");
+  lost.add(Expect::kExecute, false);
+  lost.add(Expect::kSync, false);
+  CHECK(lost.told(false) == "not done I:");
+}
+
 TEST_CASE("a ROLLBACK in flight has what it asked for") {
   Lost lost;
   lost.block();
