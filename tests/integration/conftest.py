@@ -4,7 +4,7 @@ WEIR_BIN           the binary (default build/src/weir); WEIR_WORKERS its workers
 WEIR_TEST_TARGET   `postgres`: the tests that need no proxy run against the primary itself
 WEIR_TEST_SLOW     stretches deadlines, for sanitizers (1)
 WEIR_TEST_LONG     1: the long versions (60 s of load)
-WEIR_TEST_MINUTES  how long each run of test_consistency.py takes (0.2)
+WEIR_TEST_MINUTES  how long each run of test_consistency.py takes (0.2), and that of test_chaos.py
 """
 import os
 import pathlib

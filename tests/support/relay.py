@@ -24,10 +24,24 @@ class Relay:
         self.cut_behind, self.passes = cut_behind, passes
         fork = multiprocessing.get_context("fork")
         self._delay, self._listens = fork.Value("d", 0.0), fork.Event()
+        self._holds, self._cuts = fork.Value("b", 0), fork.Value("i", 0)
         self._process = fork.Process(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def delay(self, seconds):
         self._delay.value = seconds
+
+    @contextlib.contextmanager
+    def black_hole(self):
+        """Nothing passes, and nobody is told; connections are accepted."""
+        self._holds.value = 1
+        try:
+            yield
+        finally:
+            self._holds.value = 0
+
+    def cut(self):
+        """All connections that there are break at the next bytes."""
+        self._cuts.value += 1
 
     def __enter__(self):
         self._process.start()
@@ -44,14 +58,24 @@ class Relay:
         await server.serve_forever()
 
     async def _connect(self, reader, writer):
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        try:
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1",
+                                                                       self.target_port)
+        except OSError:
+            writer.transport.abort()
+            return
         left = []  # bytes of answers that will still pass
         await asyncio.gather(self._copy(reader, there_writer, left, slow=False),
                              self._copy(there_reader, writer, left, slow=True))
 
     async def _copy(self, reader, writer, left, slow):
+        cuts = self._cuts.value
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                while self._holds.value:
+                    await asyncio.sleep(CUT_AFTER_S)
+                if cuts != self._cuts.value:
+                    break
                 if slow and self._delay.value:
                     await asyncio.sleep(self._delay.value)
                 if not slow and self.cut_at and self.cut_at in data:

@@ -1,0 +1,230 @@
+"""The faults of a campaign. Each ends with all hosts up again, though not in the same roles."""
+import contextlib
+import os
+import signal
+import time
+
+from support import wire
+from support.cluster import frozen, wait_until
+
+UP_S = 60.0
+
+
+class Host:
+    """A cluster whose primary may be any of its hosts, seen past the proxy."""
+
+    def __init__(self, cluster, relays):
+        self.cluster, self.relays, self.primary = cluster, relays, 0
+        self.numbers = range(len(relays))
+
+    @property
+    def replicas(self):
+        return [number for number in self.numbers if number != self.primary]
+
+    def sql(self, number, text):
+        with self.cluster.connect(number) as server:
+            return server.query(text)
+
+    def value(self, number, text):
+        return self.sql(number, text)[0][0]
+
+    def wait_up(self, number):
+        def serves():
+            with contextlib.suppress(wire.ServerError, wire.Closed, OSError):
+                return self.value(number, "SELECT 1") == "1"
+        wait_until(serves, f"host {number} serves", UP_S, every=0.05)
+
+    def wait_streaming(self):
+        count = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND " \
+                "application_name = 'walreceiver'"
+
+        def stream():
+            with contextlib.suppress(wire.ServerError, wire.Closed, OSError):
+                return self.value(self.primary, count) == str(len(self.replicas))
+        wait_until(stream, "the replicas stream", UP_S, every=0.05)
+
+    def children(self, number, title=b""):
+        """Processes of a host whose title has this, by PostgreSQL's own words."""
+        pid = self.postmaster(number)
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
+            children = [int(child) for child in listed.read().split()]
+        found = []
+        for child in children:
+            with contextlib.suppress(OSError), open(f"/proc/{child}/cmdline", "rb") as words:
+                if title in words.read():
+                    found.append(child)
+        return found
+
+    def postmaster(self, number):
+        path = self.cluster.dir / f"host{number}" / "postmaster.pid"
+        return int(path.read_text().split("\n")[0])
+
+
+class Troubles:
+    """Makes them one at a time, in a thread of its own. `tampered` is none that may come up: it
+    shows that a campaign notices."""
+
+    KINDS = ("replica_killed", "replica_stopped", "replica_frozen", "receiver_frozen",
+             "receiver_killed", "backends_terminated", "backend_killed", "primary_restarted",
+             "primary_frozen", "failover", "silent_failover", "network_cut", "network_slow",
+             "black_hole", "weir_killed", "weir_reloaded")
+
+    def __init__(self, hosts, weir, rng):
+        self.hosts, self.weir, self.rng = hosts, weir, rng
+
+    def shuffled(self, kinds):
+        chosen = list(kinds or self.KINDS)
+        self.rng.shuffle(chosen)
+        return chosen
+
+    def wait(self, least=0.3, most=1.5):
+        time.sleep(self.rng.uniform(least, most))
+
+    def replica(self):
+        return self.rng.choice(self.hosts.replicas)
+
+    # --- hosts ----------------------------------------------------------------------------------
+
+    def down_for_a_while(self, number, how):
+        self.hosts.cluster.command(how, number)
+        self.wait()
+        self.hosts.cluster.command("start", number)
+        self.hosts.wait_streaming()
+
+    def replica_killed(self):
+        self.down_for_a_while(self.replica(), "kill")
+
+    def replica_stopped(self):
+        self.down_for_a_while(self.replica(), "stop")
+
+    def primary_restarted(self):
+        self.down_for_a_while(self.hosts.primary, self.rng.choice(("kill", "stop")))
+
+    def replica_frozen(self):
+        with frozen(self.hosts.cluster, self.replica()):
+            self.wait(0.5, 3)
+
+    def primary_frozen(self):
+        with frozen(self.hosts.cluster, self.hosts.primary):
+            self.wait(0.5, 3)
+
+    def receiver_frozen(self):
+        number = self.replica()
+        self.hosts.cluster.command("pause", number, "--receive")
+        self.wait(0.5, 2)
+        self.hosts.cluster.command("resume", number)
+
+    def receiver_killed(self):
+        """With it all of the replica's backends end."""
+        number = self.replica()
+        for pid in self.hosts.children(number, b"walreceiver"):
+            os.kill(pid, signal.SIGKILL)
+        self.wait()
+        self.hosts.wait_up(number)
+        self.hosts.wait_streaming()
+
+    # --- backends -------------------------------------------------------------------------------
+
+    def backends_terminated(self):
+        """As an administrator does it: some, again and again, on all hosts."""
+        for _ in range(10):
+            number = self.rng.choice(self.hosts.numbers)
+            self.hosts.sql(number, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                   "usename = 'app' AND datname = 'app' AND random() < 0.4")
+            self.wait(0.02, 0.2)
+
+    def backend_killed(self):
+        """As the kernel does it that has no memory left: the primary recovers."""
+        rows = self.hosts.sql(self.hosts.primary,
+                              "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND "
+                              "datname = 'app' ORDER BY state = 'active' DESC LIMIT 1")
+        for (pid,) in rows:
+            os.kill(int(pid), signal.SIGKILL)
+        self.hosts.wait_up(self.hosts.primary)
+        self.hosts.wait_streaming()
+
+    # --- roles ----------------------------------------------------------------------------------
+
+    def failover(self):
+        """The primary dies; the replica that has received most takes its place."""
+        self.hosts.cluster.command("kill", self.hosts.primary)
+        self.promote_best()
+
+    def silent_failover(self):
+        """The same, but the old primary only stops, and goes on as one for a moment."""
+        with frozen(self.hosts.cluster, self.hosts.primary):
+            self.wait(0.2, 1.5)
+            old = self.promote_best(rejoin=False)
+            self.wait(0.2, 1.5)
+        self.wait(0.2, 1)
+        self.hosts.cluster.command("rejoin", old, self.hosts.primary)
+        self.hosts.wait_streaming()
+
+    def promote_best(self, rejoin=True):
+        received = lambda number: int(self.hosts.value(
+            number, "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"))
+        old, replicas = self.hosts.primary, self.hosts.replicas
+        best = max(replicas, key=received)
+        self.hosts.cluster.command("promote", best)
+        self.hosts.primary = best
+        for number in replicas:
+            if number != best:
+                self.hosts.cluster.command("follow", number, best)
+        if rejoin:
+            self.wait()
+            self.hosts.cluster.command("rejoin", old, best)
+            self.hosts.wait_streaming()
+        return old
+
+    # --- network --------------------------------------------------------------------------------
+
+    def network_cut(self):
+        for _ in range(5):
+            self.rng.choice(self.hosts.relays).cut()
+            self.wait(0.05, 0.3)
+
+    def network_slow(self):
+        relay = self.rng.choice(self.hosts.relays)
+        relay.delay(self.rng.choice((0.005, 0.05, 0.3)))
+        self.wait(0.5, 2)
+        relay.delay(0)
+
+    def black_hole(self):
+        with self.rng.choice(self.hosts.relays).black_hole():
+            self.wait(0.5, 4)
+
+    # --- the proxy ------------------------------------------------------------------------------
+
+    def weir_killed(self):
+        self.weir.process.kill()
+        self.weir.process.wait()
+        self.wait(0.1, 0.5)
+        self.weir.start().wait_ready()
+
+    def weir_reloaded(self):
+        """With good configurations and broken ones, which change nothing."""
+        good = self.weir.config_file.read_text()
+        for _ in range(6):
+            if self.rng.random() < 0.5:
+                cut = self.rng.randrange(len(good))
+                self.weir.config_file.write_text(good[:cut] + "= ]" + good[cut:])
+            else:
+                self.weir.write_config({"routing": {"balancing": self.rng.choice(
+                    ("least_connections", "round_robin", "least_latency"))},
+                    "pool": {"min": self.rng.randrange(3)}})
+            self.weir.signal(signal.SIGHUP)
+            self.wait(0.05, 0.3)
+        self.weir.config_file.write_text(good)
+        self.weir.signal(signal.SIGHUP)
+
+    # --- what must be noticed -------------------------------------------------------------------
+
+    def tampered(self):
+        least = "SELECT least((SELECT count(*) FROM lines), (SELECT count(*) FROM moves))"
+        wait_until(lambda: int(self.hosts.value(self.hosts.primary, least)) > 10,
+                   "something is written", UP_S)
+        for text in ("DELETE FROM lines WHERE id = (SELECT max(id) FROM lines)",
+                     "INSERT INTO lines SELECT * FROM lines ORDER BY id LIMIT 1",
+                     "DELETE FROM moves WHERE ctid = (SELECT ctid FROM moves LIMIT 1)",
+                     "UPDATE counters SET n = n + 1"):
+            self.hosts.sql(self.hosts.primary, text)
