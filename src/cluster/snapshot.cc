@@ -28,6 +28,8 @@ std::string_view state_name(HostState state) {
       return "down";
     case HostState::kRefused:
       return "refused";
+    case HostState::kFenced:
+      return "fenced";
   }
   return "";
 }

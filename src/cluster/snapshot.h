@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,9 @@ enum class HostState : std::uint8_t {
   kUp,
   kLagging,  // a replica beyond the lag limits, or not yet back within the lower ones
   kDown,     // refused, timed out, or broke off
-  kRefused,  // answers, but must not be used: wrong role for its config, second primary, ...
+  kRefused,  // answers, but must not be used: wrong role for its config, an old timeline, ...
+  kFenced,   // the same of one that would take writes: an old or a second primary, a host of
+             // another cluster. Workers close what is open there.
 };
 
 // The words that logs, the console and the metrics use for them.
@@ -44,6 +47,10 @@ struct Host {
   Time sampled{};      // when the last good answer was asked for
   bool reads = false;  // a replica that may serve reads now
   double share = 1;    // of its weight, 0..1: less behind, and while its return is recent
+  // An operator's words.
+  bool banned = false;               // no new reads; as the primary none in place of a replica
+  std::optional<Time> banned_until;  // nullopt = not banned, or without an end
+  double weight = 0;                 // counts in place of the configured one; 0 = none was set
 };
 
 // One position of the primary: it had written (at least) lsn when asked at `asked`.
@@ -56,6 +63,7 @@ struct Snapshot {
   std::uint64_t version = 0;  // grows with each publication
   std::vector<Host> hosts;
   int primary = -1;  // index into hosts; -1 = none usable
+  int chosen = -1;   // the one that an operator chose, be it usable or not; -1 = none
   // Positions of the primary, or of the last one while there is none, oldest first: the latest as
   // they came, older ones spread over at least max(10 s, 4 * lag_max). At most kHistoryShown.
   static constexpr std::size_t kHistoryShown = 32;

@@ -65,7 +65,12 @@ void Tracker::adopt(const Tracker& before, Time now) {
     if (old < 0) continue;
     const auto from = static_cast<std::size_t>(old);
     hosts_[i] = before.hosts_[from];
+    hosts_[i].weight = 0;
     if (old == before.last_primary_) last_primary_ = static_cast<int>(i);
+    if (before.choice_ && before.choice_->host == from) {
+      choice_ = before.choice_;
+      choice_->host = i;
+    }
     const config::Host& was = before.config_.hosts[from];
     if (was.host != host.host || was.port != host.port) {
       on_failure(i, now, "not heard of yet at its new address");
@@ -118,10 +123,12 @@ SnapshotPtr Tracker::publish(Time now) {
   if (!started_) started_ = now;
   settle_system_identifier();
   find_highest_timeline();
+  review_orders(now);
   elect(now);
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->version = ++version_;
   snapshot->primary = primary_;
+  if (choice_) snapshot->chosen = static_cast<int>(choice_->host);
   snapshot->hosts.reserve(hosts_.size());
   for (std::size_t i = 0; i < hosts_.size(); ++i) snapshot->hosts.push_back(describe(i, now));
   snapshot->primary_history = history_.excerpt(Snapshot::kHistoryShown);
@@ -199,6 +206,10 @@ int Tracker::choose(Time now) const {
     if (!alive(record, now) || !belongs(record) || record.last.in_recovery) continue;
     if (config_.hosts[i].role == HostRole::kReplica) continue;
     if (record.last.timeline < highest_timeline_) continue;
+    if (choice_) {
+      if (i == choice_->host) return static_cast<int>(i);
+      continue;
+    }
     if (static_cast<int>(i) == last_primary_) return last_primary_;
     found = found == -1 ? static_cast<int>(i) : -2;  // -2: more than one, none known
   }
@@ -232,19 +243,12 @@ Host Tracker::describe(std::size_t index, Time now) {
     host.timeline = record.last.timeline;
     host.sampled = record.last.asked;
   }
-  if (record.failed) {
-    host.state = HostState::kDown;
-    host.why = record.failure;
-  } else if (!record.answered) {
-    host.why = "not heard of yet";
-  } else if (silent(record, now)) {
-    host.state = HostState::kDown;
-    host.why = "no answer for " + ms(now - record.last.answered);
+  if (!alive(record, now)) {
+    if (record.failed || record.answered) host.state = HostState::kDown;
+    host.why = why_down(record, now);
   } else if (!belongs(record)) {
-    host.state = HostState::kRefused;
-    host.why = "belongs to another cluster: system identifier " +
-               std::to_string(record.last.system_identifier) + ", not " +
-               std::to_string(system_identifier_);
+    host.state = HostState::kFenced;
+    host.why = why_foreign(record);
   } else if (record.last.in_recovery) {
     if (config_.hosts[index].role == HostRole::kPrimary) {
       host.state = HostState::kRefused;
@@ -255,14 +259,33 @@ Host Tracker::describe(std::size_t index, Time now) {
   } else {
     describe_primary(index, host);
   }
+  add_orders(index, host);
   note_reads(record, host.reads, now);
   if (host.reads) host.share *= share_by_return(record, now);
   return host;
 }
 
+std::string Tracker::why_down(const HostRecord& record, Time now) const {
+  if (record.failed) return record.failure;
+  if (!record.answered) return "not heard of yet";
+  return "no answer for " + ms(now - record.last.answered);
+}
+
+std::string Tracker::why_foreign(const HostRecord& record) const {
+  return "belongs to another cluster: system identifier " +
+         std::to_string(record.last.system_identifier) + ", not " +
+         std::to_string(system_identifier_);
+}
+
+std::string Tracker::why_superseded(const HostRecord& record) const {
+  return "superseded by timeline " + std::to_string(highest_timeline_) + " of " +
+         config_.hosts[highest_host_].name + ": this one is on " +
+         std::to_string(record.last.timeline);
+}
+
 void Tracker::describe_primary(std::size_t index, Host& host) const {
   const std::string timeline = std::to_string(host.timeline);
-  host.state = HostState::kRefused;
+  host.state = HostState::kFenced;
   if (static_cast<int>(index) == primary_) {
     host.state = HostState::kUp;
     host.lag_ms = 0;
@@ -270,11 +293,13 @@ void Tracker::describe_primary(std::size_t index, Host& host) const {
   } else if (config_.hosts[index].role == HostRole::kReplica) {
     host.why = "configured as replica, but not in recovery";
   } else if (host.timeline < highest_timeline_) {
-    host.why = "superseded by timeline " + std::to_string(highest_timeline_) + " of " +
-               config_.hosts[highest_host_].name + ": this one is on " + timeline;
+    host.why = why_superseded(hosts_[index]);
   } else if (!settled_) {
     host.state = HostState::kUnknown;
     host.why = "waiting for the other hosts before a primary is chosen";
+  } else if (choice_) {
+    host.why = "second primary on timeline " + timeline + ": " + config_.hosts[choice_->host].name +
+               " was chosen by " + choice_->by;
   } else if (primary_ >= 0) {
     host.why = "second primary on timeline " + timeline + ": " +
                config_.hosts[static_cast<std::size_t>(primary_)].name + " is in use";

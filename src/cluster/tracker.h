@@ -6,7 +6,11 @@
 // - no host that is behind the highest timeline that any host of the cluster was last seen on is
 //   used as primary, also while the host that was seen there is down ("superseded by ...");
 // - of several candidates on that timeline the one that was the primary stays it, and the others
-//   are refused. If none was, all are refused: another proxy might choose another one;
+//   are fenced. If none was, all are fenced: another proxy might choose another one;
+// - unless an operator chose one of them. His word is about that timeline: as long as its host does
+//   not answer none of the others is taken, for they may lack what it has. It ends when he takes it
+//   back, when its host is seen in recovery, or on another timeline, and with a higher timeline of
+//   any host's: a promotion needs nobody's word;
 // - the first primary is chosen only when every host has answered or failed, or monitor_timeout
 //   has passed: an old primary may be the first to answer.
 // The cluster's system identifier is the one that most hosts have when it is first needed; it is
@@ -25,7 +29,7 @@
 // A cluster whose configuration changes gets a new Tracker, which adopts what the old one knew:
 // else an old primary that comes back just then would be the only one heard of, and be believed.
 // What was seen of hosts that are gone from the configuration is forgotten with them: to take one
-// out is an operator's word.
+// out is an operator's word. So are the weights that were set: they are the configuration's again.
 //
 // Share of its weight that a replica which serves reads should get: falls evenly from 1 without
 // lag to kLeastShare at lag_max, and rises evenly from kLeastShare to 1 in the first slow_start
@@ -62,6 +66,12 @@ struct Sample {
   Lsn inserted_lsn = 0;  // not in recovery: the end of the last record, be it written or not
 };
 
+// An operator wants no reads on a host.
+struct Ban {
+  std::string by;             // the operator's name, for people
+  std::optional<Time> until;  // nullopt = until it is taken back
+};
+
 class Tracker {
  public:
   static constexpr double kLeastShare = 0.1;
@@ -86,6 +96,16 @@ class Tracker {
   // received all the rest is behind it. As of the latest publication.
   bool wants_flush(Time now) const;
 
+  // An operator's words (tracker_orders.cc); the next publication follows them.
+  //
+  // Answers why the host cannot be the primary, and changes nothing then; "" = it is chosen.
+  std::string choose_primary(std::size_t host, std::string by, Time now);
+  bool choose_by_rules();  // false: nothing was chosen
+  void ban(std::size_t host, Ban ban);
+  bool unban(std::size_t host);                      // false: it was not banned
+  void set_weight(std::size_t host, double weight);  // 0 = as configured
+  bool forget_weights();                             // false: none was set
+
  private:
   struct HostRecord {
     bool answered = false;
@@ -97,6 +117,13 @@ class Tracker {
     bool reads = false;    // as last published
     std::optional<Time> reads_until;  // when it was last found unfit; nullopt = never was fit
     std::optional<Time> returned;     // when its slow start began
+    std::optional<Ban> ban;
+    double weight = 0;  // 0 = as configured
+  };
+  struct Choice {
+    std::size_t host = 0;
+    std::uint32_t timeline = 0;
+    std::string by;
   };
   // How far a replica is behind.
   struct Lag {
@@ -113,9 +140,14 @@ class Tracker {
   void find_highest_timeline();
   void elect(Time now);
   int choose(Time now) const;
+  void review_orders(Time now);
+  std::string why_down(const HostRecord& record, Time now) const;
+  std::string why_foreign(const HostRecord& record) const;
+  std::string why_superseded(const HostRecord& record) const;
 
   Host describe(std::size_t index, Time now);
   void describe_primary(std::size_t index, Host& host) const;
+  void add_orders(std::size_t index, Host& host) const;
   void describe_replica(HostRecord& record, Time now, Host& host) const;
   Lag lag_of(const HostRecord& record, Time now) const;
   std::string judge(HostRecord& record, const Lag& lag) const;  // why no reads, "" = reads
@@ -130,6 +162,9 @@ class Tracker {
   std::vector<HostRecord> hosts_;
   std::optional<Time> started_;         // first publish, also of those adopted from
   std::optional<Time> settling_since_;  // first publish for which it was not settled
+
+  // Said by an operator.
+  std::optional<Choice> choice_;
 
   // Decided by the latest publish.
   std::uint64_t system_identifier_ = 0;

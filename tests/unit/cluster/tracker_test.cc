@@ -110,7 +110,7 @@ TEST_CASE("tracker: the first primary waits until all were heard of") {
     t.on_failure(2, at(20), "refused");
     s = t.publish(at(22));
     CHECK(s->primary == 1);
-    CHECK(s->hosts[0].state == HostState::kRefused);
+    CHECK(s->hosts[0].state == HostState::kFenced);
     CHECK(s->hosts[0].why == "superseded by timeline 2 of b: this one is on 1");
   }
   SUBCASE("nobody else answers in time") {
@@ -136,7 +136,7 @@ TEST_CASE("tracker: a promoted host wins over the old primary") {
   t.on_sample(2, replica(100, 1400));  // and followed
   auto s = t.publish(at(102));
   CHECK(s->primary == 1);
-  CHECK(s->hosts[0].state == HostState::kRefused);
+  CHECK(s->hosts[0].state == HostState::kFenced);
   CHECK(s->hosts[0].why == "superseded by timeline 2 of b: this one is on 1");
   REQUIRE(s->primary_history.size() == 1);  // none of the old primary's
   CHECK(s->primary_history[0].lsn == 1010);
@@ -158,7 +158,7 @@ TEST_CASE("tracker: a promoted host wins over the old primary") {
     t.on_sample(0, primary(220, 1600));
     s = t.publish(at(222));
     CHECK(s->primary == -1);
-    CHECK(s->hosts[0].state == HostState::kRefused);
+    CHECK(s->hosts[0].state == HostState::kFenced);
     CHECK(s->hosts[2].reads);
   }
   SUBCASE("the old one comes back as a replica") {
@@ -176,7 +176,7 @@ TEST_CASE("tracker: a replica on a newer timeline gives the old primary away") {
   t.on_sample(1, replica(0, 900, {.timeline = 2}));
   auto s = t.publish(at(2));
   CHECK(s->primary == -1);
-  CHECK(s->hosts[0].state == HostState::kRefused);
+  CHECK(s->hosts[0].state == HostState::kFenced);
   CHECK(s->hosts[0].why == "superseded by timeline 2 of b: this one is on 1");
   // Rebuilt from the primary: the reason is gone.
   t.on_sample(1, replica(100, 1000));
@@ -195,7 +195,7 @@ TEST_CASE("tracker: two primaries on one timeline") {
     t.on_sample(0, primary(100, 2000));
     auto s = t.publish(at(102));
     CHECK(s->primary == 1);
-    CHECK(s->hosts[0].state == HostState::kRefused);
+    CHECK(s->hosts[0].state == HostState::kFenced);
     CHECK(s->hosts[0].why == "second primary on timeline 1: b is in use");
     // It stays out of use for as long as the other lives, and is then taken.
     t.on_failure(1, at(150), "refused");
@@ -204,7 +204,7 @@ TEST_CASE("tracker: two primaries on one timeline") {
     t.on_sample(1, primary(200, 1500));
     s = t.publish(at(202));
     CHECK(s->primary == 0);
-    CHECK(s->hosts[1].state == HostState::kRefused);
+    CHECK(s->hosts[1].state == HostState::kFenced);
   }
   SUBCASE("none was in use: none is") {
     t.on_sample(0, primary(0, 1000));
@@ -212,8 +212,8 @@ TEST_CASE("tracker: two primaries on one timeline") {
     t.on_sample(2, replica(0, 1000));
     auto s = t.publish(at(2));
     CHECK(s->primary == -1);
-    CHECK(s->hosts[0].state == HostState::kRefused);
-    CHECK(s->hosts[1].state == HostState::kRefused);
+    CHECK(s->hosts[0].state == HostState::kFenced);
+    CHECK(s->hosts[1].state == HostState::kFenced);
     CHECK(s->hosts[1].why == "one of several primaries on timeline 1, none of them known before");
     t.on_sample(1, replica(100, 1000));
     CHECK(t.publish(at(102))->primary == 0);
@@ -232,7 +232,7 @@ TEST_CASE("tracker: fixed roles") {
   CHECK(s->primary == -1);
   CHECK(s->hosts[0].state == HostState::kRefused);
   CHECK(s->hosts[0].why == "configured as primary, but in recovery");
-  CHECK(s->hosts[1].state == HostState::kRefused);
+  CHECK(s->hosts[1].state == HostState::kFenced);
   CHECK(s->hosts[1].why == "configured as replica, but not in recovery");
   CHECK_FALSE(s->hosts[0].reads);
   CHECK_FALSE(s->hosts[1].reads);
@@ -256,7 +256,7 @@ TEST_CASE("tracker: hosts of another cluster are refused") {
     const auto s = t.publish(at(5));
     CHECK(s->primary == 0);
     CHECK(s->hosts[1].reads);
-    CHECK(s->hosts[2].state == HostState::kRefused);
+    CHECK(s->hosts[2].state == HostState::kFenced);
     CHECK(s->hosts[2].why == "belongs to another cluster: system identifier 99, not 77");
   }
   SUBCASE("once known it stays, also against the majority") {
@@ -268,8 +268,8 @@ TEST_CASE("tracker: hosts of another cluster are refused") {
     t.on_sample(2, replica(100, 100, {.timeline = 3, .system_identifier = 99}));
     auto s = t.publish(at(102));
     CHECK(s->primary == 0);
-    CHECK(s->hosts[1].state == HostState::kRefused);
-    CHECK(s->hosts[2].state == HostState::kRefused);
+    CHECK(s->hosts[1].state == HostState::kFenced);
+    CHECK(s->hosts[2].state == HostState::kFenced);
     // Also when the one that knew it is down ...
     t.on_failure(0, at(150), "refused");
     CHECK(t.publish(at(151))->primary == -1);

@@ -250,7 +250,7 @@ TEST_CASE("a replica dies and comes back, then the primary dies and the replica 
   CHECK(monitor.snapshot()->hosts[1].timeline == 2);
 
   primary.start();  // the old one: must not be used again
-  CHECK(eventually([&] { return monitor.snapshot()->hosts[0].state == HostState::kRefused; }));
+  CHECK(eventually([&] { return monitor.snapshot()->hosts[0].state == HostState::kFenced; }));
   CHECK(monitor.snapshot()->primary == 1);
   CHECK(changes >= 6);
 }
