@@ -193,6 +193,10 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
       is(host.state == cluster::HostState::kUp || host.state == cluster::HostState::kLagging));
   out.gauge("weir_host_serves_reads", "1 for a replica that may serve reads now.", labels,
             is(host.reads));
+  out.gauge("weir_host_fenced", "1 for a host that takes writes and must not.", labels,
+            is(host.state == cluster::HostState::kFenced));
+  out.gauge("weir_host_banned", "1 for a host that an operator wants no reads on.", labels,
+            is(host.banned));
   if (host.lag_ms >= 0) {
     out.gauge("weir_host_lag_seconds", "Age of what the host has replayed.", labels,
               static_cast<double>(host.lag_ms) / 1e3);

@@ -155,6 +155,10 @@ std::function<void()> Instance::wake_waiters() {
   };
 }
 
+std::function<void()> Instance::hosts_changed() {
+  return [this] { on_all_workers([](Worker& worker) { worker.on_hosts_changed(); }); };
+}
+
 absl::Status Instance::listen() {
   auto inherited = net::InheritedSockets::from_environment();
   const auto accepted = [this](int fd, const config::Listener& listener) {
@@ -186,7 +190,9 @@ void Instance::on_accept(int fd) {
 
 void Instance::run() {
   signals_ = std::make_unique<Signals>(*this);
-  for (const auto& cluster : topology_->clusters) cluster->start(wake_waiters());
+  for (const auto& cluster : topology_->clusters) {
+    cluster->start(wake_waiters(), hosts_changed());
+  }
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
   supervisor_.on_start(net::read_clock());
@@ -292,7 +298,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
     for (const auto& cluster : (*topology)->clusters) {
       if (topology_->find(cluster->config.name) == nullptr ||
           *topology_->find(cluster->config.name) != cluster) {
-        cluster->start(wake_waiters());
+        cluster->start(wake_waiters(), hosts_changed());
       }
     }
     for (const auto& cluster : topology_->clusters) {

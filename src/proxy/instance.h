@@ -56,7 +56,8 @@ class Instance final : public Control {
   Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults);
   absl::Status listen();
   void derive_keys(const config::Config& config);
-  std::function<void()> wake_waiters();  // of all workers, from any thread
+  std::function<void()> wake_waiters();   // of all workers, from any thread
+  std::function<void()> hosts_changed();  // likewise
   void on_accept(int fd);
   void on_signal(int signal);
   void tick();

@@ -22,11 +22,11 @@ constexpr base::Duration kBackoffMax = base::seconds(1);
 constexpr base::Duration kFlushSpacing = base::seconds(1);
 
 bool same(const cluster::Host& a, const cluster::Host& b) {
-  return a.role == b.role && a.state == b.state && a.reads == b.reads;
+  return a.role == b.role && a.state == b.state && a.reads == b.reads && a.banned == b.banned;
 }
 
 bool same_roles(const Snapshot& a, const Snapshot& b) {
-  return a.primary == b.primary &&
+  return a.primary == b.primary && a.chosen == b.chosen &&
          std::equal(a.hosts.begin(), a.hosts.end(), b.hosts.begin(), b.hosts.end(), same);
 }
 
@@ -35,6 +35,7 @@ std::string change_text(const cluster::Host& was, const cluster::Host& is) {
   text.append(", was ").append(cluster::state_name(was.state));
   text.append("; ").append(cluster::role_name(is.role));
   if (is.reads) text += " that serves reads";
+  if (was.banned && !is.banned) text += " and banned no more";
   if (!is.why.empty()) text.append(": ").append(is.why);
   return text;
 }
@@ -112,6 +113,16 @@ void ClusterMonitor::report_connect_failure(std::size_t host, std::string why) {
     return snapshot()->hosts[host].state != HostState::kDown;
   });
   want(*watches_[host], Urgency::kAwaited);
+}
+
+std::string ClusterMonitor::order(
+    absl::FunctionRef<std::string(cluster::Tracker&, base::Time)> give) {
+  std::string answer;
+  publish_after([&](base::Time now) {
+    answer = give(tracker_, now);
+    return true;
+  });
+  return answer;
 }
 
 void ClusterMonitor::sample_soon(Urgency urgency) {
@@ -244,24 +255,38 @@ void ClusterMonitor::log_changes(const Snapshot& before, const Snapshot& after) 
     const cluster::Host& is = after.hosts[i];
     if (same(was, is)) continue;
     const bool well = is.state == HostState::kUp || is.state == HostState::kUnknown;
-    spdlog::log(well ? spdlog::level::info : spdlog::level::warn,
+    const bool split = is.state == HostState::kFenced;  // two take writes: somebody must act
+    spdlog::log(well    ? spdlog::level::info
+                : split ? spdlog::level::err
+                        : spdlog::level::warn,
                 "{}/{}: state={} was={} role={} reads={} timeline={} why=\"{}\"", config_.name,
                 is.name, cluster::state_name(is.state), cluster::state_name(was.state),
                 cluster::role_name(is.role), is.reads ? "yes" : "no", is.timeline, is.why);
     if (faults_ == nullptr) continue;
-    faults_->add(well ? Fault::Severity::kInfo : Fault::Severity::kWarning, "host",
-                 config_.name + "/" + is.name, change_text(was, is));
+    faults_->add(well    ? Fault::Severity::kInfo
+                 : split ? Fault::Severity::kError
+                         : Fault::Severity::kWarning,
+                 "host", config_.name + "/" + is.name, change_text(was, is));
+  }
+  const auto name = [](const Snapshot& snapshot, int host) {
+    return host < 0 ? std::string("none") : snapshot.hosts[static_cast<std::size_t>(host)].name;
+  };
+  if (before.chosen != after.chosen) {
+    spdlog::info("{}: chosen={} was={}", config_.name, name(after, after.chosen),
+                 name(before, before.chosen));
+  }
+  // Also without an operator's word: it ends with a promotion, say.
+  if (before.chosen >= 0 && after.chosen < 0 && faults_ != nullptr) {
+    faults_->add(Fault::Severity::kInfo, "primary", config_.name,
+                 name(before, before.chosen) + " is not the chosen one any more");
   }
   if (before.primary == after.primary) return;
-  const auto name = [](const Snapshot& snapshot) {
-    return snapshot.primary < 0 ? std::string("none")
-                                : snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].name;
-  };
+  const std::string is = name(after, after.primary), was = name(before, before.primary);
   spdlog::log(after.primary < 0 ? spdlog::level::warn : spdlog::level::info,
-              "{}: primary={} was={}", config_.name, name(after), name(before));
+              "{}: primary={} was={}", config_.name, is, was);
   if (faults_ == nullptr) return;
   faults_->add(after.primary < 0 ? Fault::Severity::kError : Fault::Severity::kInfo, "primary",
-               config_.name, name(after) + ", was " + name(before));
+               config_.name, is + ", was " + was);
 }
 
 }  // namespace proxy

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "cluster/snapshot.h"
 #include "cluster/tracker.h"
 #include "config/config.h"
@@ -31,9 +32,9 @@ ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& ho
 // Thread rule: start() and stop() from one thread, everything else from any.
 class ClusterMonitor {
  public:
-  // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state or
-  // fitness for reads, is not that of the one before. Called without a lock held, by whichever
-  // thread published: a monitor's, or one that is in report_connect_failure().
+  // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state,
+  // fitness for reads or ban is not that of the one before. Called without a lock held, by
+  // whichever thread published: a monitor's, or one that is in report_connect_failure() or order().
   // before, if not null: of the same cluster with another configuration, running or not; what it
   // knows is known here from the first snapshot on.
   // faults, if not null, gets what changes.
@@ -58,6 +59,10 @@ class ClusterMonitor {
   // A worker could not connect to the host, or lost it. It is down in the snapshot when this
   // returns, and is sampled at once to see whether it really is.
   void report_connect_failure(std::size_t host, std::string why);
+
+  // An operator's words to the tracker; the snapshot follows them when this returns. Answers what
+  // `give` does.
+  std::string order(absl::FunctionRef<std::string(cluster::Tracker& tracker, base::Time now)> give);
 
   enum class Urgency : std::uint8_t {
     kNone,

@@ -12,7 +12,11 @@ ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
                                const ClusterRuntime* before, std::shared_ptr<FaultLog> faults)
     : config(cluster),
       monitor(
-          config, [this] { catalogs.on_roles_changed(); },
+          config,
+          [this] {
+            catalogs.on_roles_changed();
+            if (on_changed_) on_changed_();
+          },
           before != nullptr ? &before->monitor : nullptr, std::move(faults)),
       catalogs(config, monitor),
       counters(config.hosts.size()),
@@ -28,7 +32,8 @@ void ClusterRuntime::set_tls(Tls tls) {
   tls_ = std::move(tls);
 }
 
-void ClusterRuntime::start(std::function<void()> on_awaited) {
+void ClusterRuntime::start(std::function<void()> on_awaited, std::function<void()> on_changed) {
+  on_changed_ = std::move(on_changed);
   monitor.start(std::move(on_awaited));
   catalogs.start();
 }

@@ -48,7 +48,9 @@ struct ClusterRuntime {
   ClusterRuntime(const ClusterRuntime&) = delete;
   ClusterRuntime& operator=(const ClusterRuntime&) = delete;
 
-  void start(std::function<void()> on_awaited);
+  // Both from any thread: after a snapshot that somebody awaits; after one in which a host has
+  // another role or use.
+  void start(std::function<void()> on_awaited, std::function<void()> on_changed = {});
   void stop();
 
   // For connections that begin now; null when mode is disable. From any thread.
@@ -61,6 +63,7 @@ struct ClusterRuntime {
   std::vector<HostCounters> counters;  // index as config.hosts
 
  private:
+  std::function<void()> on_changed_;  // fixed by start()
   mutable std::mutex tls_mutex_;
   Tls tls_;
 };

@@ -53,7 +53,8 @@ class Worker {
   void kill_client(std::uint64_t id);
   bool is_quiet(const std::string& database) const;  // no server is in use
   void drain();                                      // clients are let go as soon as they are quiet
-  void refresh_waiters();  // hosts have changed: those who are held look again
+  void refresh_waiters();                            // those who are held look again
+  void on_hosts_changed();  // what must not be used any more is left, and the same
 
   // For clients and servers.
   const Topology& topology() const { return *topology_; }
@@ -122,6 +123,7 @@ class Worker {
   void sweep_servers(base::Time now);
   void forget_stats();
   void sweep_pool(HostPool& pool, base::Time now);
+  bool leave_if_fenced(HostPool& pool);
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
   void give(Server& server);

@@ -216,8 +216,11 @@ std::string Worker::last_error(const Client& client) const {
     }
     const auto& snapshot = set->snapshot();
     if (snapshot.primary < 0 && !snapshot.hosts.empty()) {
+      const auto fenced =
+          std::ranges::find(snapshot.hosts, cluster::HostState::kFenced, &cluster::Host::state);
+      const auto& host = fenced != snapshot.hosts.end() ? *fenced : snapshot.hosts[0];
       return "no host of cluster \"" + set->cluster->config.name + "\" is a usable primary; " +
-             snapshot.hosts[0].name + ": " + snapshot.hosts[0].why;
+             host.name + ": " + host.why;
     }
   }
   return "";
@@ -243,7 +246,47 @@ bool Worker::fill_lookup(const config::Database& database, const std::string& na
   return true;
 }
 
+// A host that takes writes and must not be used: whatever is under way there is lost, the sooner
+// the better. What still runs is cancelled, for a backend finds out late that its client is gone.
+bool Worker::leave_if_fenced(HostPool& pool) {
+  const auto& hosts = pool.set.snapshot().hosts;
+  if (hosts[pool.host].state != cluster::HostState::kFenced) return false;
+  const std::string why = "its host is fenced: " + hosts[pool.host].why;
+  dismiss_waiters(pool, [this](Client& client) { hold(client); });
+  for (Server* server : std::vector<Server*>(pool.servers)) {
+    if (server->state() == Server::State::kClosed) continue;
+    if (server->state() == Server::State::kReady && !server->exchange.empty()) {
+      send_cancel(*server);
+    }
+    server->close(why);
+  }
+  return true;
+}
+
+void Worker::on_hosts_changed() {
+  // Clients that go on may add pools.
+  std::vector<HostPool*> pools;
+  const auto add = [&](const PoolSet& set) {
+    for (const auto& pool : set.made()) {
+      if (pool) pools.push_back(pool.get());
+    }
+  };
+  for (const auto& [key, set] : pool_sets_) add(*set);
+  for (const auto& set : retired_) add(*set);
+  for (HostPool* pool : pools) {
+    if (leave_if_fenced(*pool)) continue;
+    // What waits there has not begun: it goes where it would go now.
+    const auto& snapshot = pool->set.snapshot();
+    const bool stays = snapshot.primary == static_cast<int>(pool->host);
+    if (snapshot.hosts[pool->host].banned && !stays) {
+      dismiss_waiters(*pool, [this](Client& client) { hold(client); });
+    }
+  }
+  refresh_waiters();
+}
+
 void Worker::sweep_pool(HostPool& pool, base::Time now) {
+  if (leave_if_fenced(pool)) return;
   const auto& timeouts = config().timeouts;
   const auto& hosts = pool.set.snapshot().hosts;
   const bool down = pool.host < hosts.size() && hosts[pool.host].state == cluster::HostState::kDown;
