@@ -96,7 +96,10 @@ std::uint64_t Balancer::next_random() { return mix(state_ += kGolden); }
 // 53 bits: what a double holds.
 double Balancer::next_unit() { return static_cast<double>(next_random() >> 11) * 0x1p-53; }
 
-double Balancer::weight(std::size_t host) const { return config_.hosts[host].weight; }
+double Balancer::weight(const Candidates& candidates, std::size_t host) const {
+  const double set = candidates.hosts[host].weight;
+  return set > 0 ? set : config_.hosts[host].weight;
+}
 
 bool Balancer::takes_part(double share) { return share >= 1 || next_unit() < share; }
 
@@ -139,7 +142,8 @@ std::uint64_t Balancer::with_room_in_zone(const Candidates& candidates) const {
   std::uint64_t found = 0;
   each(candidates.bits & own_zone_, [&](std::size_t i) {
     const HostLoad& load = candidates.load(i);
-    const double room = config_.routing.zone_active_max * weight(i) * candidates.hosts[i].share;
+    const double weighs = weight(candidates, i) * candidates.hosts[i].share;
+    const double room = config_.routing.zone_active_max * weighs;
     if (!load.full && load.active < room) found |= bit(i);
   });
   return found;
@@ -171,7 +175,7 @@ int Balancer::least_connections(const Candidates& candidates) {
     const HostLoad& now = candidates.load(i);
     const double of_slow = share_if_slow(i);
     const bool slow = of_slow < 1;
-    const double weighs = weight(i) * candidates.hosts[i].share * of_slow;
+    const double weighs = weight(candidates, i) * candidates.hosts[i].share * of_slow;
     earned += weighs;
     credit_[i] += weighs;
     const double with_this = (now.active + 1.0) / weighs;
@@ -203,7 +207,7 @@ int Balancer::fewest_residents(const Candidates& candidates, base::Time now) {
     const double of_slow = share_if_slow(i);
     // A slow one is looked at again now and then, all the same.
     const double weighs =
-        weight(i) * candidates.hosts[i].share * (takes_part(of_slow) ? 1 : of_slow);
+        weight(candidates, i) * candidates.hosts[i].share * (takes_part(of_slow) ? 1 : of_slow);
     const double with_this = (residents_[i] + 1) / weighs;
     if (with_this > fewest) return;
     equal = with_this < fewest ? bit(i) : equal | bit(i);
@@ -217,7 +221,9 @@ int Balancer::fewest_residents(const Candidates& candidates, base::Time now) {
 }
 
 int Balancer::random(const Candidates& candidates) {
-  const auto weight_of = [&](std::size_t i) { return weight(i) * candidates.hosts[i].share; };
+  const auto weight_of = [&](std::size_t i) {
+    return weight(candidates, i) * candidates.hosts[i].share;
+  };
   double total = 0;
   each(candidates.bits, [&](std::size_t i) { total += weight_of(i); });
   double left = next_unit() * total;
@@ -246,7 +252,7 @@ int Balancer::least_latency(const Candidates& candidates) {
   const double latency_a = candidates.latency(a), latency_b = candidates.latency(b);
   const auto cost = [&](std::size_t i, double own, double other_one) {
     const double latency = own > 0 ? own : other_one > 0 ? other_one : 1;
-    return latency * (candidates.active(i) + 1) / weight(i);
+    return latency * (candidates.active(i) + 1) / weight(candidates, i);
   };
   return static_cast<int>(cost(b, latency_b, latency_a) < cost(a, latency_a, latency_b) ? b : a);
 }

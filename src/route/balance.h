@@ -30,7 +30,8 @@ struct HostLoad {
 // First those of the own zone (Routing::zone) that have room: fewer active connections than
 // zone_active_max for each unit of weight, and nobody waiting. If there is none, all.
 //
-// A host's weight is the configured one times its share (cluster::Host).
+// A host's weight is the configured one, or what an operator has set (cluster::Host), times its
+// share (likewise).
 // kLeastConnections: fewest active / weight. Up to one more than twice as many count as equal, and
 //   of equals the one is taken that was served least so far, by weight: replicas get their share
 //   of the reads until one is more than twice as slow as another. A session that stays goes where
@@ -77,7 +78,7 @@ class Balancer {
   int fewest_residents(const Candidates& candidates, base::Time now);
   int random(const Candidates& candidates);
   int least_latency(const Candidates& candidates);
-  double weight(std::size_t host) const;
+  double weight(const Candidates& candidates, std::size_t host) const;
   void find_slow(const Candidates& candidates);
   double share_if_slow(std::size_t host) const;
   bool takes_part(double share);

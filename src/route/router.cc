@@ -14,6 +14,14 @@ Decision primary(const char* why, const Snapshot& snapshot) {
   return {.target = Target::kPrimary, .host = snapshot.primary, .reason = why};
 }
 
+// In place of a replica: a banned primary serves only what nobody else may.
+Decision stand_in(sql::Access access, const char* why, const Snapshot& snapshot) {
+  const bool banned =
+      snapshot.primary >= 0 && snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].banned;
+  if (banned && access != sql::Access::kNone) return {.target = Target::kNoPrimary, .reason = why};
+  return primary(why, snapshot);
+}
+
 bool is_in(std::uint64_t hosts, std::size_t host) { return (hosts >> host & 1) != 0; }
 
 bool any_serves_reads(const Snapshot& snapshot, std::uint64_t allowed) {
@@ -218,13 +226,13 @@ Decision Router::any_replica(sql::Access access, const char* why, const SessionV
     if (access != sql::Access::kNone && should_await(session, needs, snapshot, allowed)) {
       return {.target = Target::kAwait, .reason = needs.why};
     }
-    return primary(needs.why, snapshot);
+    return stand_in(access, needs.why, snapshot);
   }
-  if (!replicas_configured_) return primary(reason::kNoneConfigured, snapshot);
+  if (!replicas_configured_) return stand_in(access, reason::kNoneConfigured, snapshot);
   if (config_.routing.no_replica == config::NoReplica::kError && access != sql::Access::kNone) {
     return {.target = Target::kNoReplica, .reason = reason::kNoReplica};
   }
-  return primary(reason::kNoReplica, snapshot);
+  return stand_in(access, reason::kNoReplica, snapshot);
 }
 
 }  // namespace route

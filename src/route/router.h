@@ -20,7 +20,7 @@ namespace route {
 enum class Target : std::uint8_t {
   kPrimary,
   kReplica,    // Decision::host
-  kNoPrimary,  // needs the primary and there is none
+  kNoPrimary,  // needs the primary and there is none, or it is banned and could only stand in
   kNoReplica,  // may only go to a replica and none is fit
   kAwait,      // look again when the hosts were sampled anew: a replica may prove fresh enough
 };
@@ -108,7 +108,7 @@ inline bool is_for_freshness(const char* why) {
 // and is known to be as fresh as the session's consistency and min_lsn demand. If replicas serve
 // reads but none is known to be fresh enough: the primary, or first kAwait, see there. If none
 // serves: the primary, or kNoReplica when NoReplica::kError says so, replicas are configured, and
-// the request touches data.
+// the request touches data. A primary that an operator has banned does not take a replica's place.
 //
 // Freshness is proven by positions alone. What was committed, or read on the primary, by a time is
 // replayed where the first position that the primary was asked for after it is. What was read on a

@@ -138,6 +138,20 @@ TEST_CASE("balance: random by weight") {
   CHECK(differ > 10);
 }
 
+TEST_CASE("balance: a weight that was set counts in place of the configured one") {
+  Scene scene(2);
+  scene.config.hosts[1].weight = 4;
+  scene.snapshot.hosts[2].weight = 8;
+  scene.config.routing.balancing = Balancing::kRandom;
+  CHECK(within(spread(scene, 30'000)[2], 20'000, 0.05));
+  // With as many connections for each unit of weight the next read goes by weight.
+  scene.config.routing.balancing = Balancing::kLeastConnections;
+  CHECK(spread(scene, 300, {{}, {.active = 4}, {.active = 8}}) == std::vector<int>{0, 100, 200});
+  // At equal latencies it pays for twice the connections.
+  scene.config.routing.balancing = Balancing::kLeastLatency;
+  CHECK(spread(scene, 100, {{}, {.active = 5}, {.active = 7}}) == std::vector<int>{0, 0, 100});
+}
+
 TEST_CASE("balance: least latency, the better of two") {
   Scene scene(3);
   scene.config.routing.balancing = Balancing::kLeastLatency;

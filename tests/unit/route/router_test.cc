@@ -299,6 +299,35 @@ TEST_CASE("router: no primary") {
         "no replica is fit");
 }
 
+TEST_CASE("router: a banned primary does not stand in for a replica") {
+  Case c;
+  c.scene.snapshot.hosts[0].banned = true;
+  check(c.decide(Access::kWrite), Target::kPrimary, "write");
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  // What it is told by name it does.
+  check(c.decide(Access::kRead, Hint::kPrimary), Target::kPrimary, "hint");
+  c.session.route = Hint::kPrimary;
+  check(c.decide(Access::kRead), Target::kPrimary, "weir.route");
+  c.session.route = Hint::kNone;
+  SUBCASE("none is fit") {
+    c.no_replica_fit();
+    check(c.decide(Access::kRead), Target::kNoPrimary, "no replica is fit");
+    check(c.decide(Access::kNone), Target::kPrimary, "no replica is fit");
+    check(c.decide(Access::kWrite), Target::kPrimary, "write");
+    c.scene.config.routing.no_replica = config::NoReplica::kError;
+    check(c.decide(Access::kRead), Target::kNoReplica, "no replica is fit");
+  }
+  SUBCASE("none is fresh enough") {
+    c.session.min_lsn = 2000;
+    c.session.no_await_before = at(1000);
+    check(c.decide(Access::kRead), Target::kNoPrimary, "weir.min_lsn");
+  }
+  SUBCASE("the configuration tells it, too") {
+    c.scene.config.routing.split_reads = false;
+    check(c.decide(Access::kRead), Target::kPrimary, "split_reads is off");
+  }
+}
+
 TEST_CASE("router: reads of many sessions are spread over the replicas") {
   Case c(2);
   Router router(c.scene.config, 3);
