@@ -27,6 +27,9 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"open", Type::kInt4},
     {"latency_us", Type::kInt8},
     {"sampled_ms_ago", Type::kInt8},
+    {"weight", Type::kFloat8},
+    {"banned", Type::kBool},
+    {"banned_until", Type::kTimestamp},
     {"why"},
 });
 
@@ -53,13 +56,34 @@ void fill_hosts(const Source& source, Emit emit) {
       if (host.sampled != base::Time{}) {
         sampled = base::to_ms(source.inspection.taken - host.sampled);
       }
-      emit({row.name, host.name, i < row.address.size() ? Value(row.address[i]) : Value(),
+      Value until;
+      if (host.banned_until) {
+        until = timestamp(source.inspection.taken_wall +
+                          std::chrono::duration_cast<base::WallTime::duration>(
+                              *host.banned_until - source.inspection.taken));
+      }
+      Value weight = host.weight;
+      if (host.weight == 0) weight = i < row.weight.size() ? Value(row.weight[i]) : Value();
+      emit({row.name,
+            host.name,
+            i < row.address.size() ? Value(row.address[i]) : Value(),
             std::string(cluster::role_name(host.role)),
-            std::string(cluster::state_name(host.state)), known(host.lag_ms), known(host.lag_bytes),
-            lsn_text(host.lsn), lsn_text(host.received_lsn),
+            std::string(cluster::state_name(host.state)),
+            known(host.lag_ms),
+            known(host.lag_bytes),
+            lsn_text(host.lsn),
+            lsn_text(host.received_lsn),
             host.timeline == 0 ? Value() : Value(std::int64_t{host.timeline}),
-            std::int64_t{host.reads}, share, at_or_null(row.active, i), at_or_null(row.open, i),
-            latency, sampled, host.why});
+            std::int64_t{host.reads},
+            share,
+            at_or_null(row.active, i),
+            at_or_null(row.open, i),
+            latency,
+            sampled,
+            weight,
+            std::int64_t{host.banned},
+            until,
+            host.why});
     }
   }
 }

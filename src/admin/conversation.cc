@@ -193,7 +193,7 @@ void Conversation::execute(const Statement& statement, Query query, Done done) {
   Result refused;
   refused.error = not_allowed(statement);
   if (refused.error) return done(std::move(refused));
-  if (statement.command()) return engine_->command(statement, std::move(done));
+  if (statement.command()) return engine_->command(statement, login_, std::move(done));
   if (statement.action != Action::kQuery) return done(execute_here(statement));
   engine_->run(std::move(query),
                [done = std::move(done), tag = statement.tag](Result result) mutable {
@@ -249,6 +249,7 @@ Result Conversation::execute_here(const Statement& statement) {
     case Action::kKill:
     case Action::kKillClient:
     case Action::kResetStatements:
+    case Action::kHostOrder:
     case Action::kShutdownNow:
     case Action::kShutdownDrain:
       return failure(sqlstate::kInternalError, "not a statement of the session");

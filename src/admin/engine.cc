@@ -71,6 +71,17 @@ void reload(proxy::Control& control, std::string tag, Done done) {
   });
 }
 
+void order(proxy::Control& control, const Statement& statement, const proxy::ConsoleLogin& by,
+           Done done) {
+  control.order(
+      statement.order, by,
+      [tag = statement.tag, done = std::move(done)](absl::StatusOr<std::string> note) mutable {
+        Result result = result_of(note.status(), tag, false);
+        if (note.ok() && !note->empty()) result.notices.push_back(notice(*note));
+        done(std::move(result));
+      });
+}
+
 void run_command(proxy::Control& control, const Statement& statement, Done done) {
   const std::string& database = statement.argument;
   const auto answer = [&](const absl::Status& status) {
@@ -112,6 +123,7 @@ void run_command(proxy::Control& control, const Statement& statement, Done done)
     case Action::kShutdownDrain:
       control.shutdown(proxy::Control::Shutdown::kDrain);
       return answer(absl::OkStatus());
+    case Action::kHostOrder:
     case Action::kNone:
     case Action::kInvalid:
     case Action::kQuery:
@@ -191,8 +203,14 @@ void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
   });
 }
 
-void Engine::command(const Statement& statement, absl::AnyInvocable<void(Result)> done) {
-  with_control([&](proxy::Control& control) { run_command(control, statement, std::move(done)); });
+void Engine::command(const Statement& statement, const proxy::ConsoleLogin& by,
+                     absl::AnyInvocable<void(Result)> done) {
+  with_control([&](proxy::Control& control) {
+    if (statement.action == Action::kHostOrder) {
+      return order(control, statement, by, std::move(done));
+    }
+    run_command(control, statement, std::move(done));
+  });
 }
 
 }  // namespace admin

@@ -32,8 +32,9 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void describe(std::string sql, Style style, absl::AnyInvocable<void(Description)> done);
   // kQuery only.
   void run(Query query, absl::AnyInvocable<void(Result)> done);
-  // Statement::command() only; the caller has checked the right.
-  void command(const Statement& statement, absl::AnyInvocable<void(Result)> done);
+  // Statement::command() only, of `by`, whose right the caller has checked.
+  void command(const Statement& statement, const proxy::ConsoleLogin& by,
+               absl::AnyInvocable<void(Result)> done);
 
  private:
   explicit Engine(proxy::Control& control) : control_(control) {}

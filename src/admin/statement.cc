@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "admin/dialect.h"
+#include "admin/host_orders.h"
 #include "admin/table.h"
 #include "admin/text.h"
 #include "proxy/control.h"
@@ -55,6 +56,17 @@ class Words {
       word = text_.substr(0, size);
       text_.remove_prefix(size);
     }
+    skip_blank();
+    return word;
+  }
+  // All up to the next blank, or a quoted name: as a host's address may be written.
+  Word next_plain() {
+    const bool quotes = text_.starts_with('"') || text_.starts_with('\'');
+    if (quotes) return {.text = next(), .quoted = true};
+    std::size_t size = 0;
+    while (size < text_.size() && !is_space(text_[size]) && !is_comment(text_, size)) ++size;
+    Word word{.text = std::string(text_.substr(0, size)), .quoted = false};
+    text_.remove_prefix(size);
     skip_blank();
     return word;
   }
@@ -163,6 +175,7 @@ Statement syntax_error(std::string_view near, std::string hint = "") {
 std::string command_hint() {
   std::string hint = "Commands: SHOW <table>, SELECT";
   for (const Command& command : kCommands) append(hint, ", ", command.keyword);
+  append(hint, ", ", kHostOrderWords);
   return concat(hint, ", SHUTDOWN. SHOW HELP tells more.");
 }
 
@@ -213,6 +226,17 @@ Statement parse_command(const Command& command, Words words) {
   }
   if (!words.done()) return syntax_error(words.rest());
   return statement;
+}
+
+std::optional<Statement> parse_host_order(Words words) {
+  std::vector<Word> all;
+  while (!words.done()) all.push_back(words.next_plain());
+  std::optional<ParsedHostOrder> parsed = parse_host_order(all);
+  if (!parsed) return std::nullopt;
+  if (parsed->is_wrong) return syntax_error(parsed->near, std::move(parsed->hint));
+  return Statement{.action = Action::kHostOrder,
+                   .tag = std::move(parsed->tag),
+                   .order = std::move(parsed->order)};
 }
 
 Statement parse_shutdown(Words words) {
@@ -313,6 +337,7 @@ Statement parse(std::string_view text) {
   for (const Command& command : kCommands) {
     if (after.take(command.keyword)) return parse_command(command, after);
   }
+  if (auto statement = parse_host_order(words)) return *std::move(statement);
   if (auto statement = parse_transaction(words)) return *std::move(statement);
   if (auto statement = parse_reset(words)) return *std::move(statement);
   if (auto statement = parse_session(words)) return *std::move(statement);
@@ -342,8 +367,8 @@ std::string help_text() {
          "\tENABLE <db>\n"
          "\tKILL [<db>]\n"
          "\tKILL_CLIENT <client id>\n"
-         "\tRESET STATEMENTS\n"
-         "\tSHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]\n");
+         "\tRESET STATEMENTS\n",
+         kHostOrderHelp, "\tSHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]\n");
   return help;
 }
 

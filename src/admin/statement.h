@@ -9,6 +9,7 @@
 
 #include "admin/database.h"
 #include "protocol/error.h"
+#include "proxy/host_order.h"
 
 namespace admin {
 
@@ -33,6 +34,7 @@ enum class Action : std::uint8_t {
   kKill,
   kKillClient,
   kResetStatements,
+  kHostOrder,  // Statement::order
   kShutdownNow,
   kShutdownDrain,
 };
@@ -44,6 +46,7 @@ struct Statement {
   std::string name;      // kSetting: the result's column
   std::string tag;       // of CommandComplete; kQuery: "SHOW", or "SELECT" (a count follows)
   protocol::Error error;
+  proxy::HostOrder order;
 
   bool command() const { return action >= Action::kReload; }  // needs the right to command
   Style style() const { return tag == "SHOW" ? Style::kShown : Style::kTyped; }

@@ -9,12 +9,21 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "config/config.h"
 #include "protocol/buffer.h"
 #include "protocol/bytes.h"
+#include "proxy/host_order.h"
 #include "proxy/inspect.h"
 
 namespace proxy {
+
+// Who commands.
+struct ConsoleLogin {
+  std::string user;
+  bool may_command = false;  // false: SHOW only
+  std::string address;       // "10.0.0.7 port 51234"; of a Unix socket "unix"
+};
 
 // Thread-safe. Callbacks run on the control thread.
 class Control {
@@ -39,6 +48,10 @@ class Control {
   virtual absl::Status kill(std::string_view database) = 0;
   virtual absl::Status kill_client(std::uint64_t id) = 0;
   virtual void reset_statements() = 0;
+  // done: what there is to say about it, "" = nothing; or why it was refused. Logged, and among the
+  // faults, with who ordered it.
+  virtual void order(HostOrder order, ConsoleLogin by,
+                     absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) = 0;
   enum class Shutdown : std::uint8_t { kNow, kDrain };
   virtual void shutdown(Shutdown how) = 0;
   virtual bool draining() const = 0;
@@ -58,10 +71,6 @@ class ConsoleSession {
   // thread; the next message is fed only after that. The session may be destroyed before the
   // reply: then the reply must still be harmless to call.
   virtual void on_message(char type, protocol::Bytes body, ConsoleReply reply) = 0;
-};
-struct ConsoleLogin {
-  std::string user;
-  bool may_command = false;  // false: SHOW only
 };
 using ConsoleFactory = std::function<std::unique_ptr<ConsoleSession>(const ConsoleLogin&)>;
 

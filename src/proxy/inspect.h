@@ -103,6 +103,7 @@ struct ClusterRow {
   std::vector<std::uint32_t> active, open;  // server connections: leased, open
   std::vector<double> latency_us;           // typical; 0 = not measured
   std::vector<std::string> address;         // host:port
+  std::vector<double> weight;               // as configured
 };
 
 // Since the first call, or RESET STATEMENTS. Times in microseconds.

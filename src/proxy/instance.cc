@@ -305,6 +305,7 @@ void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> d
       const auto* now = (*topology)->find(cluster->config.name);
       if (now == nullptr || *now != cluster) retired_clusters_.push_back(cluster);
     }
+    forget_weights(**topology);
     shared_.lookup.set_found_fresh(loaded.config->auth.auth_query_cache);
     shared_.lookup.forget();
     derive_keys(*loaded.config);

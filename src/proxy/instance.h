@@ -42,6 +42,8 @@ class Instance final : public Control {
   absl::Status kill(std::string_view database) override;
   absl::Status kill_client(std::uint64_t id) override;
   void reset_statements() override;
+  void order(HostOrder order, ConsoleLogin by,
+             absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) override;
   void shutdown(Shutdown how) override;
   bool draining() const override { return draining_; }
 
@@ -63,6 +65,7 @@ class Instance final : public Control {
   void tick();
   void collect(std::shared_ptr<Collection> collection);
   void finish(Collection& collection) const;
+  static void forget_weights(const Topology& topology);
   void check_pauses();
   void begin_drain();
   absl::Status known_database(std::string_view database) const;

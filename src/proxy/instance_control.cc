@@ -90,6 +90,7 @@ void Instance::finish(Collection& collection) const {
       row.active.push_back(cluster->counters[i].active.load());
       row.open.push_back(cluster->counters[i].open.load());
       row.latency_us.push_back(cluster->counters[i].typical_us.load());
+      row.weight.push_back(host.weight);
       row.address.push_back(host.host + ":" + std::to_string(host.port));
     }
     to.clusters.push_back(std::move(row));

@@ -32,13 +32,16 @@ cluster::SnapshotPtr snapshot(base::Time taken) {
   s->hosts[1] = {.name = "beta",
                  .role = cluster::Role::kReplica,
                  .state = cluster::HostState::kLagging,
-                 .why = "lag 1500 ms over 1000 ms",
+                 .why = "banned by ann; lag 1500 ms over 1000 ms",
                  .lsn = 0x16B374D000,
                  .received_lsn = 0x16B374D848,
                  .timeline = 3,
                  .lag_ms = 1500,
                  .lag_bytes = 2120,
-                 .sampled = taken - 30ms};
+                 .sampled = taken - 30ms,
+                 .banned = true,
+                 .banned_until = taken + 5s,
+                 .weight = 2.5};
   return s;
 }
 
@@ -136,6 +139,7 @@ proxy::Inspection sample_inspection() {
   main.open = {10, 9};
   main.latency_us = {150.4, 0};
   main.address = {"db1.example:5433", "db2.example:5434"};
+  main.weight = {1, 3};
   in.clusters = {main};
 
   in.query_time.counts[0] = 2;   // up to 100 us
@@ -154,6 +158,34 @@ std::shared_ptr<const config::Config> sample_config() {
   cluster.hosts.push_back({.name = "alpha", .host = "db1.example", .port = 5433});
   config->clusters.push_back(cluster);
   return config;
+}
+
+void FakeControl::order(proxy::HostOrder order, proxy::ConsoleLogin by,
+                        absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) {
+  using What = proxy::HostOrder::What;
+  std::string what;
+  switch (order.what) {
+    case What::kChoosePrimary:
+      what = "choose";
+      break;
+    case What::kChooseByRules:
+      what = "choose by rules";
+      break;
+    case What::kBan:
+      what = "ban for " + (order.seconds ? std::to_string(*order.seconds) : "ever");
+      break;
+    case What::kUnban:
+      what = "unban";
+      break;
+    case What::kWeight:
+      what = "weight " + std::to_string(order.weight);
+      break;
+  }
+  note(what + " host=" + order.host + " cluster=" + order.cluster + " by=" + by.user);
+  later([answers = now(), done = std::move(done)]() mutable {
+    if (!answers.status.ok()) return done(answers.status);
+    done(answers.order_note);
+  });
 }
 
 }  // namespace admin_test

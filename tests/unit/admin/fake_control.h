@@ -22,7 +22,7 @@ class FakeControl : public proxy::Control {
   struct Answers {
     proxy::Inspection inspection = sample_inspection();
     absl::Status status;
-    std::string reload_note;
+    std::string reload_note, order_note;
     bool draining = false;
     bool hold_pause = false;
     Answer how = Answer::kFromThread;
@@ -65,6 +65,8 @@ class FakeControl : public proxy::Control {
     return did("kill_client", std::to_string(id));
   }
   void reset_statements() override { note("reset_statements"); }
+  void order(proxy::HostOrder order, proxy::ConsoleLogin by,
+             absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) override;
   void shutdown(Shutdown how) override {
     note(how == Shutdown::kNow ? "shutdown now" : "shutdown drain");
   }
