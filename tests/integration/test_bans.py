@@ -33,18 +33,23 @@ def test_a_banned_replica_takes_no_new_reads(start_weir, cluster):
     weir = start_weir(AT_ONCE)
     wait_replicas(weir)
     assert all(readers(weir, cluster)[1:])
-    with weir.connect() as first, weir.connect() as second:
-        for client in (first, second):
+    with contextlib.ExitStack() as stack:
+        running = []
+
+        def reads_there():
+            """One more read begins; whether one runs on the replica."""
+            client = stack.enter_context(weir.connect())
             client.socket.settimeout(60 * SLOW)
-            client.send(wire.query(f"{READ} FROM pg_sleep(5)"))
-        wait_until(lambda: cluster.value(1, "SELECT count(*) FROM pg_stat_activity WHERE query "
-                                            f"LIKE '{READ} FROM%' AND state = 'active'") == "1",
-                   "one of them reads there", 4)
+            client.send(wire.query(f"{READ} FROM pg_sleep(6)"))
+            running.append(client)
+            return cluster.value(1, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
+                                    f"'{READ} FROM%' AND state = 'active'") != "0"
+        wait_until(reads_there, "a read is there", 5 * SLOW, every=0.2)
         assert order(weir, f"BAN {name(cluster, 1)}") == ["until UNBAN, or a restart"]
         assert readers(weir, cluster, 20) == [0, 0, 20]
         # What ran there goes on.
-        ports = {client.rows()[0][0] for client in (first, second)}
-        assert ports == {str(cluster.ports[1]), str(cluster.ports[2])}
+        ports = {client.rows()[0][0] for client in running}
+        assert str(cluster.ports[1]) in ports
     row = host(weir, cluster, 1)
     assert (row["state"], row["reads"], row["banned"], row["banned_until"], row["why"]) == \
         ("up", "0", "1", None, "banned by admin")
