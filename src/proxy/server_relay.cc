@@ -61,6 +61,14 @@ bool is_loss(std::string_view code) {
          code == protocol::sqlstate::kSerializationFailure;  // in the way of a standby's replay
 }
 
+// pg_terminate_backend(pg_backend_pid()): whoever may ask for that gets what PostgreSQL says.
+bool names_itself(const session::Exchange& exchange) {
+  const sql::AnalysisPtr head = exchange.empty() ? nullptr : exchange.owed(0).analysis;
+  return head && std::ranges::any_of(head->statements, [](const sql::Statement& statement) {
+           return (statement.residue & sql::kBackendPid) != 0;
+         });
+}
+
 // What a standby answers to what only the primary can do, and to a query that stood in the way of
 // its replay.
 bool is_standbys_refusal(std::string_view code) {
@@ -170,7 +178,7 @@ bool Server::ends_with(protocol::Bytes error) {
   if (client == nullptr || client->state() == Client::State::kWelcome) return false;
   const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
   const bool fatal = view.severity == "FATAL" || view.severity == "PANIC";
-  if (!fatal || !is_loss(view.code)) return false;
+  if (!fatal || !is_loss(view.code) || names_itself(exchange)) return false;
   last_code = view.code;
   close(std::string(view.message));
   return true;

@@ -6,6 +6,7 @@ import pytest
 
 from support import SLOW, wire
 from support.cluster import wait_until
+from support.loss import UNKNOWN, error, pid_of, shown, terminate
 
 
 @pytest.fixture
@@ -196,11 +197,10 @@ def sent(weir):
 
 
 def test_what_was_lost_with_its_server_has_failed(weir, cluster):
-    with psycopg.connect(weir.conninfo(), autocommit=True) as driver:
-        with pytest.raises(psycopg.errors.TransactionResolutionUnknown):
-            driver.execute("INSERT INTO counted "
-                           "SELECT 9 FROM pg_terminate_backend(pg_backend_pid())")
-        assert driver.execute("SELECT 1").fetchone() == (1,)
+    with weir.connect() as client:
+        client.send(wire.query("INSERT INTO counted SELECT 9 FROM pg_sleep(60)"))
+        terminate(cluster, pid_of(cluster, "SELECT 9"))
+        assert shown(client.read_until_ready()) == error(UNKNOWN, "I")
         row = row_of(weir, "insert into counted select")
         assert number(row, "calls", "errors", "rows", "on_primary") == (1, 1, 0, 1)
     assert cluster.value(0, "SELECT count(*) FROM counted WHERE id = 9") == "0"
