@@ -15,7 +15,8 @@ inline constexpr std::size_t kHeaderBytes = 5;  // type, length
 enum class HeaderStatus : std::uint8_t {
   kNeedMore,  // fewer than kHeaderBytes
   kOk,
-  kBad,  // a length under 4 or over the limit: the stream cannot be followed any more
+  kBad,  // a length under 4 or over the limit: the stream cannot be followed any more. If it is
+         // over the limit the header is filled in
 };
 struct Header {
   char type = 0;
@@ -30,10 +31,9 @@ inline HeaderStatus read_header(Bytes in, std::size_t max_body, Header& header) 
   const std::uint32_t length = load32(in.data() + 1);
   if (length < 4 || length > std::numeric_limits<std::int32_t>::max()) return HeaderStatus::kBad;
   const std::size_t body = length - 4;
-  if (body > max_body) return HeaderStatus::kBad;
   header.type = static_cast<char>(in[0]);
   header.total = body + kHeaderBytes;
-  return HeaderStatus::kOk;
+  return body <= max_body ? HeaderStatus::kOk : HeaderStatus::kBad;
 }
 
 struct Frame {

@@ -99,6 +99,10 @@ int main(int argc, char** argv) {
     return config::kExitBadConfig;
   }
   if (command_line->action == Action::kCheck) {
+    if (const auto status = proxy::Instance::check(loaded.config); !status.ok()) {
+      std::cerr << "weir: " << status.message() << '\n';
+      return config::kExitBadConfig;
+    }
     std::cout << config::describe(*loaded.config);
     return config::kExitOk;
   }

@@ -268,6 +268,9 @@ void Client::send_welcome(const ServerParameters& parameters) {
   for (const auto& [name, value] : parameters) {
     if (name == "application_name") {
       protocol::write_parameter_status(out, name, clean_application_name(application_name_));
+    } else if (name == "in_hot_standby") {
+      // The session may write, wherever this server is: libpq's target_session_attrs asks.
+      protocol::write_parameter_status(out, name, "off");
     } else {
       protocol::write_parameter_status(out, name, value);
     }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "base/check.h"
 #include "config/address.h"
 #include "config/problems.h"
@@ -104,6 +105,10 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr con
   std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader), std::move(faults)));
   if (auto status = instance->listen(); !status.ok()) return status;
   return instance;
+}
+
+absl::Status Instance::check(config::ConfigPtr config) {
+  return make_topology(std::move(config), nullptr, std::make_shared<FaultLog>()).status();
 }
 
 Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults)
@@ -211,7 +216,9 @@ void Instance::on_signal(int signal) {
   switch (signal) {
     case SIGHUP:
       return reload([](absl::Status status, std::string) {
-        if (!status.ok()) spdlog::error("weir: reload refused: {}", std::string(status.message()));
+        if (status.ok()) return;
+        spdlog::error("weir: reload refused: {}",
+                      std::string(absl::StripTrailingAsciiWhitespace(status.message())));
       });
     case SIGTERM:
       // A second one says that it was not meant to last.

@@ -27,6 +27,8 @@ class Instance final : public Control {
   // Listens, but serves only from run() on. The error is a certificate or an address.
   static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader);
   ~Instance() override;
+  // What create() would say of the files that the configuration names; nothing is started.
+  static absl::Status check(config::ConfigPtr config);
 
   void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
   void run();  // until a signal or a shutdown ends it

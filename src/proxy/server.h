@@ -142,6 +142,7 @@ class Server final : public net::Connection, public pool::Server {
   bool on_login_frame(char type, protocol::Bytes body);
   bool on_authentication(protocol::Bytes body);
   bool answer_sasl(protocol::Bytes mechanisms);
+  void lacks_secret(std::string why);
   void login_failed(std::string why, std::optional<protocol::Error> error = {});
   Secret secret() const;
 

@@ -180,7 +180,11 @@ Secret Server::secret() const {
   if (!database.user.empty()) return {.stored = database.password};
   Secret known = worker_.shared().credentials.find(pool_.set.server_user);
   const auto* user = config::find_user(*pool_.set.config, pool_.set.server_user);
-  if (user != nullptr && !user->password.empty()) known.stored = user->password;
+  // What a client has proven by its password itself says more than the hash that is configured.
+  const bool proven = is_plain_text(known.stored);
+  if (user != nullptr && !user->password.empty() && (is_plain_text(user->password) || !proven)) {
+    known.stored = user->password;
+  }
   return known;
 }
 
@@ -196,7 +200,7 @@ bool Server::on_authentication(protocol::Bytes body) {
       return true;
     case protocol::AuthRequest::kCleartext:
       if (!is_plain_text(known.stored)) {
-        login_failed("server asks for a cleartext password, and only a hash of it is known");
+        lacks_secret("server asks for a cleartext password, and only a hash of it is known");
         return true;
       }
       protocol::write_password(out_, known.stored);
@@ -204,7 +208,7 @@ bool Server::on_authentication(protocol::Bytes body) {
       return true;
     case protocol::AuthRequest::kMd5:
       if (known.stored.empty() || is_verifier(known.stored) || request->rest.size() != 4) {
-        login_failed("server asks for an md5 password, which is not known");
+        lacks_secret("server asks for an md5 password, which is not known");
         return true;
       }
       protocol::write_password(out_, protocol::md5_answer(known.stored, pool_.set.server_user,
@@ -258,7 +262,7 @@ bool Server::answer_sasl(protocol::Bytes mechanisms) {
                                                .iterations = iterations});
     });
   } else {
-    login_failed("server asks for SCRAM, and neither a password nor keys of a log-in are known");
+    lacks_secret("server asks for SCRAM, and neither a password nor keys of a log-in are known");
     return true;
   }
   const std::string first = scram_->first(bind ? binding : "", !binding.empty());
@@ -270,6 +274,19 @@ bool Server::answer_sasl(protocol::Bytes mechanisms) {
   }
   push();
   return true;
+}
+
+// The host is well: this user alone cannot get in.
+void Server::lacks_secret(std::string why) {
+  const std::string& user = pool_.set.server_user;
+  protocol::Error error{.severity = protocol::Severity::kFatal,
+                        .code = protocol::sqlstate::kInvalidPassword,
+                        .message = "the proxy cannot log in to the server as user \"" + user + "\"",
+                        .detail = why,
+                        .hint =
+                            "Configure the password of the user, or the verifier that the "
+                            "server has, and log in with SCRAM."};
+  login_failed(std::move(why), std::move(error));
 }
 
 void Server::login_failed(std::string why, std::optional<protocol::Error> error) {

@@ -105,7 +105,9 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     const auto status = protocol::read_header(rest, max_body, header);
     if (status == protocol::HeaderStatus::kNeedMore) break;
     if (status == protocol::HeaderStatus::kBad || !protocol::is_backend_type(header.type)) {
-      close("server sent what is no message of the protocol");
+      const bool long_one = protocol::is_backend_type(header.type) && header.total > max_body;
+      close(long_one ? "server sent a message longer than limits.message_bytes"
+                     : "server sent what is no message of the protocol");
       break;
     }
     const bool whole = rest.size() >= header.total;

@@ -136,6 +136,31 @@ def test_scram_pass_through(start_weir, cluster, method):
         works(weir.connect())
 
 
+def test_a_password_that_fits_the_verifier_opens_the_server(start_weir, cluster):
+    weir = start_weir({"auth": {"method": "password"},
+                       "users": {"app": {"password": verifier(cluster, "app")}}}, ready=False)
+    wait_until(lambda: (weir.socket_dir / f".s.PGSQL.{weir.port}").exists(), "the socket")
+    for _ in range(2):
+        works(wire.connect(str(weir.socket_dir), weir.port, "app", "app", "app"))
+    with pytest.raises(wire.ServerError) as failed:
+        wire.connect(str(weir.socket_dir), weir.port, "app", "wrong", "app")
+    assert failed.value.code == "28P01"
+
+
+def test_what_one_user_lacks_is_no_fault_of_the_host(start_weir, cluster):
+    """Neither a password nor a verifier is known, and nobody has to prove one."""
+    weir = start_weir({"auth": {"method": "trust"}, "users": {"app": {"password": ""}}},
+                      ready=False)
+    weir.wait_ready("open")
+    for _ in range(3):
+        error = login_fails(weir)
+        assert error.code == "28P01" and "app" in error.message and error.fields["H"]
+    assert {row["state"] for row in weir.show("HOSTS")} == {"up"}
+    assert "state=down" not in weir.log()
+    with weir.connect("open") as other:
+        assert other.value("SELECT current_user") == "open"
+
+
 @pytest.mark.parametrize("user", ["app", "md5", "clear", "open"])
 def test_methods_of_servers(target, user):
     """SCRAM, MD5, cleartext and trust, as the servers' pg_hba.conf asks for."""

@@ -12,10 +12,10 @@ from support.consistency import Plan, check
 
 SECONDS = 60 * float(os.environ.get("WEIR_TEST_MINUTES", "0.2"))
 SEED = int(os.environ.get("WEIR_TEST_SEED", "1"))
-# What a READ ONLY transaction is told whose replica died (40001), and how the drivers put it that a
-# connection has ended. All else is an error of the proxy's.
-ENDED = {"40001", "57P01", "08003", "08006", "OperationalError", "InterfaceError", "InternalClientError",
-         "ConnectionResetError"}
+# What a READ ONLY transaction is told whose replica died (40001), and how the drivers put it that
+# a connection has ended. All else is an error of the proxy's.
+ENDED = {"40001", "57P01", "08003", "08006", "OperationalError", "InterfaceError",
+         "InternalClientError", "ConnectionResetError"}
 
 
 def plan(**words):

@@ -104,6 +104,16 @@ def test_message_beyond_the_limit(start_weir):
         assert client.value("SELECT 1") == "1"
 
 
+def test_a_servers_message_beyond_the_limit(start_weir):
+    """The limit is named, and the session goes on."""
+    weir = start_weir({"limits": {"message_bytes": 2 * MB}})
+    with weir.connect() as client:
+        client.send(query(f"SELECT repeat('x', {3 * MB})"))
+        (error,) = [got.fields() for got in client.read_until_ready() if got.type == "E"]
+        assert "limits.message_bytes" in error["D"]
+        assert len(client.value(f"SELECT repeat('x', {1 * MB})")) == 1 * MB
+
+
 def test_client_prepared_bytes_are_bounded(start_weir):
     weir = start_weir({"limits": {"client_prepared_bytes": 1 * MB}})
     with weir.connect() as client:

@@ -67,6 +67,16 @@ def test_check_of_a_bad_file(file, text, words):
     assert words in done.stderr and "weir.toml" in done.stderr
 
 
+def test_check_reads_the_certificates(file, cluster):
+    """What would not start is not called good."""
+    tls = cluster.dir / "tls"
+    for key, code in (("server.key", 0), ("stranger.key", 1), ("nonesuch.key", 1)):
+        done = run("--check", "-c", file({"tls": {"client": {
+            "mode": "require", "cert_file": str(tls / "server.crt"), "key_file": str(tls / key)}}}))
+        assert done.returncode == code, done.stderr
+        assert code == 0 or "tls.client" in done.stderr and "weir.toml" in done.stderr
+
+
 def test_all_errors_at_once(file):
     text = "workerz = 1\n[pool]\nsise = 2\n[timeouts]\nlogin = []\n"
     done = run("--check", "-c", file(text=text))

@@ -3,6 +3,7 @@ import socket
 import struct
 import time
 
+import psycopg
 import pytest
 
 from support import SLOW, wire
@@ -37,6 +38,17 @@ def test_what_a_client_is_told(target):
         assert client.parameters["is_superuser"] == "off"
         assert client.pid and len(client.secret) == 4
         assert client.status == "I"
+
+
+@pytest.mark.parametrize("wanted", ["read-write", "primary", "any", "prefer-standby"])
+def test_target_session_attrs(target, wanted):
+    """A session can write, whichever server its log-in was carried out on."""
+    for _ in range(4):
+        with psycopg.connect(target.conninfo(target_session_attrs=wanted)) as driver:
+            assert driver.info.parameter_status("in_hot_standby") == "off"
+    for refused_by_primaries in ("standby", "read-only"):
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(target.conninfo(target_session_attrs=refused_by_primaries))
 
 
 @pytest.mark.parametrize("name, value, shown", [
