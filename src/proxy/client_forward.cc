@@ -247,8 +247,10 @@ void Client::forward_query(const protocol::Frame& frame) {
       analysis->plain ? std::nullopt
                       : renamed_sql(protocol::decode_query(frame.body).value_or(""), *analysis);
   drop_unnamed();
+  const bool single = analysis->parsed && analysis->single() != nullptr;
   if (!expect({.what = Expect::kQuery,
-               .analysis = is_tracked(*analysis) ? std::move(analysis) : nullptr})) {
+               .analysis = is_tracked(*analysis) ? std::move(analysis) : nullptr,
+               .single = single})) {
     return;
   }
   if (renamed) {

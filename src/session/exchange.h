@@ -58,6 +58,7 @@ struct Entry {
   // the same batch stays done, and a transaction does not fail. Where that matters, let the
   // server itself fail instead.
   bool error = false;
+  bool single = false;     // kQuery: known to be one statement
   bool may_write = false;  // it may change what others see; of a kSync: or what its batch did
 };
 

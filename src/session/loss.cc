@@ -160,8 +160,9 @@ class Judge {
   bool head_has_ended() const {
     const Entry& head = exchange_.owed(0);
     const auto ended = static_cast<std::size_t>(exchange_.statements_ended());
-    return head.what == Expect::kQuery && head.analysis && ended > 0 &&
-           ended == head.analysis->statements.size();
+    if (head.what != Expect::kQuery || ended == 0) return false;
+    if (!head.analysis) return head.single;
+    return head.analysis->parsed && ended == head.analysis->statements.size();
   }
 
   // All of a batch but Sync has been answered, and that commits nothing. Few drivers expect an

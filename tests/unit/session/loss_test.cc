@@ -181,6 +181,11 @@ TEST_CASE("a text all of whose statements were answered lacks ReadyForQuery only
   write.add(Expect::kQuery);
   write.hear("C");
   CHECK(write.told(false) == "unknown I:");
+  Lost single;
+  single.exchange.expect({.what = Expect::kQuery, .single = true, .may_write = true});
+  CHECK(single.told(false) == "unknown I:");
+  single.hear("C");
+  CHECK(single.told(false) == "told I:");
 }
 
 TEST_CASE("a batch all of which was answered lacks ReadyForQuery only, if it commits nothing") {
