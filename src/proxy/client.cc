@@ -189,6 +189,8 @@ void Client::close(std::string_view why) {
   }
   if (waiting()) worker_.cancel_wait(*this);
   leave_held();
+  // What was relayed and not written yet is a view of the input that goes now.
+  if (server != nullptr && server->unsent() != 0) server->made();
   close_stream();
   drop_server();
   set_state(State::kClosed);
