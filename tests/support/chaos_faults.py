@@ -223,8 +223,9 @@ class Troubles:
         least = "SELECT least((SELECT count(*) FROM lines), (SELECT count(*) FROM moves))"
         wait_until(lambda: int(self.hosts.value(self.hosts.primary, least)) > 10,
                    "something is written", UP_S)
-        for text in ("DELETE FROM lines WHERE id = (SELECT max(id) FROM lines)",
-                     "INSERT INTO lines SELECT * FROM lines ORDER BY id LIMIT 1",
+        for text in ("DELETE FROM lines WHERE id IN (SELECT id FROM lines ORDER BY id "
+                     "OFFSET 4 LIMIT 5)",
+                     "INSERT INTO lines SELECT * FROM lines ORDER BY id LIMIT 4",
                      "DELETE FROM moves WHERE ctid = (SELECT ctid FROM moves LIMIT 1)",
                      "UPDATE counters SET n = n + 1"):
             self.hosts.sql(self.hosts.primary, text)
