@@ -62,6 +62,7 @@ inline constexpr std::uint64_t kClientsMax = 1'000'000;
 inline constexpr std::size_t kClustersMax = 256;
 inline constexpr std::size_t kNamesMax = 100'000;  // of databases, and of users
 inline constexpr std::size_t kRulesMax = 1000;
+inline constexpr double kWeightMax = 1000;  // of a host
 
 template <class Visitor, class T>
 void visit_pool(Visitor& v, T& pool) {
@@ -112,7 +113,7 @@ void visit_host(Visitor& v, T& host) {
   v.whole("port", host.port, WholeRange{1, 65535});
   v.text("name", host.name, TextKind::kName);
   v.word("role", host.role);
-  v.ratio("weight", host.weight, RatioRange{1000, Zero::kRefused});
+  v.ratio("weight", host.weight, RatioRange{kWeightMax, Zero::kRefused});
   v.text("zone", host.zone, TextKind::kName);
 }
 

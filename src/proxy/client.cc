@@ -12,6 +12,10 @@
 namespace proxy {
 namespace {
 constexpr std::uint8_t kMaxReruns = 5;  // of one request: each met a new failure
+
+bool is_over(base::Duration passed, base::milliseconds limit) {
+  return limit.count() != 0 && passed >= limit;
+}
 }  // namespace
 
 Client::Client(Worker& worker, net::Stream stream, std::uint32_t table_slot)
@@ -253,30 +257,26 @@ void Client::cancel() {
 bool Client::needs_sweep_within(base::Duration time, base::Time now) const {
   if (state_ == State::kConsole || state_ == State::kReplicating) return false;
   if (state_ != State::kIdle) return true;
-  const auto limit = worker_.config().timeouts.client_idle;
-  return limit.count() != 0 && now - since_ + time >= limit;
+  return is_over(now - since_ + time, worker_.config().timeouts.client_idle);
 }
 
 void Client::sweep(base::Time now) {
   const auto& timeouts = worker_.config().timeouts;
-  const auto expired = [&](base::Time since, base::milliseconds limit) {
-    return limit.count() != 0 && now - since >= limit;
-  };
   switch (state_) {
     case State::kStartup:
     case State::kTlsHandshake:
     case State::kLookup:
     case State::kPassword:
-      if (now - login_->began >= timeouts.login && timeouts.login.count() != 0) {
+      if (is_over(now - login_->began, timeouts.login)) {
         close("log-in took longer than timeouts.login");  // PostgreSQL just closes, too
       }
       return;
     case State::kWelcome:
     case State::kWaiting:
-      if (expired(request_since_, timeouts.query_wait)) on_wait_expired();
+      if (is_over(now - request_since_, timeouts.query_wait)) on_wait_expired();
       return;
     case State::kIdle:
-      if (expired(since_, timeouts.client_idle)) {
+      if (is_over(now - since_, timeouts.client_idle)) {
         fail({.severity = protocol::Severity::kFatal,
               .code = protocol::sqlstate::kIdleSessionTimeout,
               .message = "terminating connection due to idle-session timeout"});
@@ -297,24 +297,21 @@ void Client::sweep(base::Time now) {
 
 void Client::sweep_active(base::Time now) {
   const auto& timeouts = worker_.config().timeouts;
-  const auto expired = [&](base::Time since, base::milliseconds limit) {
-    return limit.count() != 0 && now - since >= limit;
-  };
   const auto end = [&](std::string_view code, const char* message) {
     fail({.severity = protocol::Severity::kFatal, .code = code, .message = message});
   };
   if (out_.empty() || written() != std::exchange(written_then_, written())) stalled_since_ = now;
   const bool busy = !server->exchange.empty();
-  if (busy && expired(server->busy_since, timeouts.query)) {
+  if (busy && is_over(now - server->busy_since, timeouts.query)) {
     end(protocol::sqlstate::kQueryCanceled,
         "canceling statement due to query timeout of the proxy");
-  } else if (!busy && status_ != 'I' && expired(idle_since_, timeouts.idle_in_transaction)) {
+  } else if (!busy && status_ != 'I' && is_over(now - idle_since_, timeouts.idle_in_transaction)) {
     end(protocol::sqlstate::kIdleInTransactionTimeout,
         "terminating connection due to idle-in-transaction timeout");
-  } else if ((busy || status_ != 'I') && expired(transaction_since_, timeouts.transaction)) {
+  } else if ((busy || status_ != 'I') && is_over(now - transaction_since_, timeouts.transaction)) {
     end(protocol::sqlstate::kTransactionTimeout,
         "terminating connection due to transaction timeout");
-  } else if (expired(stalled_since_, timeouts.client_stall)) {
+  } else if (is_over(now - stalled_since_, timeouts.client_stall)) {
     close("took nothing of its answer for timeouts.client_stall");
   }
 }

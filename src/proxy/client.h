@@ -268,7 +268,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_loss.cc
   std::string what_dies_with(const Server& lost, bool rolled_back) const;
-  void end_session(const Server& lost, std::string_view why, const std::string& kept);
+  void end_session(std::string_view code, std::string_view why, const std::string& kept);
   void note_loss(const Server& lost, const session::Loss& loss);
   void write_loss(const session::Exchange& exchange, const session::Reply& reply,
                   std::string_view why);
@@ -281,7 +281,6 @@ class Client final : public net::Connection, public pool::Waiter {
   bool on_query_in_lost(protocol::Bytes body);
   bool on_batch_in_lost(char type, protocol::Bytes body);
   bool parse_in_lost(protocol::Bytes body);
-  static bool ends_block(const session::PreparedStatement& statement);
   sql::AnalysisPtr find_portal(std::string_view name) const;
 
   // client_lsn.cc

@@ -581,9 +581,7 @@ void Client::forward_execute(const protocol::Frame& frame) {
   if (!portals_.empty() || meter_.has_portals()) {
     if (const auto execute = protocol::decode_execute(frame.body)) {
       meter_.use_portal(execute->portal);
-      const auto it = std::ranges::find(portals_, execute->portal,
-                                        [](const auto& p) { return std::string_view(p.first); });
-      if (it != portals_.end()) analysis = it->second;
+      analysis = find_portal(execute->portal);
     }
   }
   if (analysis) note_statement(*analysis);

@@ -57,6 +57,11 @@ bool any_owed(const session::Exchange& exchange,
   return false;
 }
 
+bool ends_block(const sql::Analysis& text) {
+  const sql::Statement* single = text.single();
+  return single != nullptr && session::ends_block(*single);
+}
+
 }  // namespace
 
 // Its ledger is as it was.
@@ -74,14 +79,14 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
   }
   const session::Exchange& exchange = lost.exchange;
   if (state_ == State::kWelcome || exchange.lost() || exchange.uncertain()) {
-    return end_session(lost, why, "");
+    return end_session(lost.last_code, why, "");
   }
   const bool in_block = tracking_ ? transaction_.in_block() : status_ != 'I';
   const session::Loss loss = session::judge_loss(exchange, in_block);
   const std::string kept = what_dies_with(lost, in_block && !loss.unknown);
   if (!kept.empty()) {
-    if (loss.unknown) lost.last_code = protocol::sqlstate::kOutcomeUnknown;
-    return end_session(lost, why, kept);
+    return end_session(loss.unknown ? protocol::sqlstate::kOutcomeUnknown : lost.last_code, why,
+                       kept);
   }
   spdlog::debug("{}: goes on without its server: {}", who(), why);
   count_loss(lost, loss);
@@ -119,12 +124,11 @@ std::string Client::what_dies_with(const Server& lost, bool rolled_back) const {
   return names.empty() ? names : "With it the session has lost: " + names + ".";
 }
 
-// FATAL, in the server's own words where it had some.
-void Client::end_session(const Server& lost, std::string_view why, const std::string& kept) {
-  const bool unknown = lost.last_code == protocol::sqlstate::kOutcomeUnknown;
+// FATAL. code: "" = the server has said none.
+void Client::end_session(std::string_view code, std::string_view why, const std::string& kept) {
+  const bool unknown = code == protocol::sqlstate::kOutcomeUnknown;
   fail({.severity = protocol::Severity::kFatal,
-        .code = lost.last_code.empty() ? protocol::sqlstate::kConnectionFailure
-                                       : std::string_view(lost.last_code),
+        .code = code.empty() ? protocol::sqlstate::kConnectionFailure : code,
         .message = std::string(why),
         .detail = kept,
         .hint = unknown ? "What was in progress may or may not have been carried out." : ""});
@@ -333,7 +337,7 @@ bool Client::on_batch_in_lost(char type, protocol::Bytes body) {
     case protocol::frontend::kBind: {
       const auto bind = protocol::decode_bind(body);
       const auto* known = bind ? statements_.find(bind->statement) : nullptr;
-      if (known == nullptr || !ends_block(**known)) return false;
+      if (known == nullptr || !ends_block(*(*known)->analysis)) return false;
       std::erase_if(portals_, [&](const auto& entry) { return entry.first == bind->portal; });
       portals_.emplace_back(bind->portal, (*known)->analysis);
       protocol::write_bind_complete(made());
@@ -344,7 +348,7 @@ bool Client::on_batch_in_lost(char type, protocol::Bytes body) {
       if (!describe) return false;
       if (describe->kind == 'S') {
         const auto* known = statements_.find(describe->name);
-        if (known == nullptr || !ends_block(**known)) return false;
+        if (known == nullptr || !ends_block(*(*known)->analysis)) return false;
         protocol::MessageWriter(made(), protocol::backend::kParameterDescription).i16(0);
       } else if (!find_portal(describe->name)) {
         return false;
@@ -376,19 +380,13 @@ bool Client::parse_in_lost(protocol::Bytes body) {
   if (!parse || statements_.bytes() + body.size() > worker_.config().limits.client_prepared_bytes)
     return false;
   auto analysis = analyze(parse->query);
-  const auto* single = analysis->single();
-  if (single == nullptr || !session::ends_block(*single)) return false;
+  if (!ends_block(*analysis)) return false;
   if (!parse->statement.empty() && statements_.find(parse->statement) != nullptr) return false;
   statements_.put(parse->statement,
                   worker_.statements().intern(pools_->catalog_feed.get(), parse->query,
                                               parse->types, analysis));
   protocol::write_parse_complete(made());
   return true;
-}
-
-bool Client::ends_block(const session::PreparedStatement& statement) {
-  const auto* single = statement.analysis->single();
-  return single != nullptr && session::ends_block(*single);
 }
 
 sql::AnalysisPtr Client::find_portal(std::string_view name) const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "config/settings.h"
 #include "proxy/instance.h"
 
 namespace proxy {
@@ -13,7 +14,6 @@ namespace {
 using What = HostOrder::What;
 
 constexpr std::uint64_t kSecondsMax = 365 * 86'400;
-constexpr double kWeightMax = 1000;  // as in the configuration
 
 struct Target {
   ClusterPtr cluster;
@@ -108,9 +108,9 @@ std::string unban(const Target& target) {
 }
 
 absl::StatusOr<std::string> set_weight(const Target& target, double weight) {
-  if (!(weight >= 0 && weight <= kWeightMax)) {
+  if (!(weight >= 0 && weight <= config::kWeightMax)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a weight is greater than 0, up to ", kWeightMax));
+        absl::StrCat("a weight is greater than 0, up to ", config::kWeightMax));
   }
   target.cluster->monitor.order([&](cluster::Tracker& tracker, base::Time) {
     tracker.set_weight(target.host, weight);

@@ -9,9 +9,8 @@ import pytest
 
 from support import BACKEND, SLOW, wire
 from support.cluster import frozen, running_cluster, wait_until
-from support.loss import (FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, error, goes_on,
-                          in_block, kill, pid_of, query, shown, terminate)
-from support.relay import Relay
+from support.loss import (FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, cut_behind,
+                          error, goes_on, in_block, kill, pid_of, query, shown, terminate)
 from support.weir import Weir
 
 
@@ -178,29 +177,22 @@ def test_a_commit_in_flight_that_is_undone(session, cluster, table, extended):
 
 def test_a_commit_in_flight_that_has_happened(start_weir, cluster, table):
     """Its answer is lost on the way. What the session reads then is as if it knew."""
-    with Relay(cluster.ports[0], cut_behind=b"COMMIT /* cut */\0") as relay:
-        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
-        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
-        with weir.connect(application_name="survivor") as session:
-            for number in range(1, 6):
-                session.query("BEGIN")
-                session.query(f"INSERT INTO {table} VALUES ({number})")
-                assert query(session, "COMMIT /* cut */") == error(UNKNOWN, "I")
-                assert session.value(f"SELECT count(*) FROM {table}") == str(number)
-            goes_on(session)
+    with cut_behind(start_weir, cluster, b"COMMIT /* cut */\0") as session:
+        for number in range(1, 6):
+            session.query("BEGIN")
+            session.query(f"INSERT INTO {table} VALUES ({number})")
+            assert query(session, "COMMIT /* cut */") == error(UNKNOWN, "I")
+            assert session.value(f"SELECT count(*) FROM {table}") == str(number)
+        goes_on(session)
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "5"
 
 
 def test_an_acknowledged_write_is_not_told_again(start_weir, cluster, table):
     """The answer was lost, and the write is there: the session sees that it is, once."""
-    with Relay(cluster.ports[0], cut_behind=b"/* cut */\0") as relay:
-        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
-        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
-        with weir.connect(application_name="survivor") as session:
-            assert query(session, f"INSERT INTO {table} VALUES (1) /* cut */") == \
-                error(UNKNOWN, "I")
-            assert session.value(f"SELECT count(*) FROM {table}") == "1"
-            goes_on(session)
+    with cut_behind(start_weir, cluster, b"/* cut */\0") as session:
+        assert query(session, f"INSERT INTO {table} VALUES (1) /* cut */") == error(UNKNOWN, "I")
+        assert session.value(f"SELECT count(*) FROM {table}") == "1"
+        goes_on(session)
 
 
 PINNED = [("CREATE TEMP TABLE kept (a int)", "temporary object"),

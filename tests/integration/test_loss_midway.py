@@ -7,8 +7,7 @@ import pytest
 from support import BACKEND, wire
 from support.cluster import fresh_name, wait_catalog, wait_until
 from support.loss import (COMMIT_TAG, FAILED, LOSSES, NOT_DONE, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN,
-                          ask, error, goes_on, kill, pid_of, query, shown, terminate)
-from support.relay import Relay
+                          ask, cut_behind, error, goes_on, kill, pid_of, query, shown, terminate)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -17,40 +16,37 @@ def test_at_any_byte(start_weir, cluster, table, seed):
     true."""
     random = Random(seed)
     cluster.sql(0, f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey")
-    with Relay(cluster.ports[0], cut_behind=b"/* cut */\0", passes=(0, 150)) as relay:
-        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
-        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
-        expected, codes = {}, set()
-        with weir.connect(application_name="survivor") as session:
-            wait_catalog(session)
-            for first in range(0, 400, 4):
-                groups = []
-                for number in range(first, first + 4):
-                    cut = "/* cut */" if random.random() < 0.2 else ""
-                    text = f"INSERT INTO {table} VALUES ({number}) {cut}"
-                    end = "COMMIT " + ("/* cut */" if random.random() < 0.3 else "")
-                    groups.append((number, random.choice((
-                        [wire.query(text)],
-                        [wire.parse("", text) + wire.bind("", "") + wire.execute() + wire.SYNC],
-                        [wire.query("BEGIN"), wire.query(text), wire.query(end)]))))
-                session.send(*(request for _, requests in groups for request in requests))
-                for number, requests in groups:
-                    answers = [shown(session.read_until_ready()) for _ in requests]
-                    found = {part[1] for answer in answers for part in answer if part[0] == "E"}
-                    codes |= found
-                    done = answers[-1][-2:] in ([("C", "INSERT 0 1"), ("Z", "I")],
-                                                [COMMIT_TAG, ("Z", "I")])
-                    assert done or found, answers
-                    assert session.status == "I", answers
-                    expected[number] = {1} if done else {0, 1} if UNKNOWN in found else {0}
-            last = query(session, "SELECT 1")  # with replicas behind, on one still to be cut
-            assert last == error(NOT_DONE, "I") or last[-2:] == [("C", "SELECT 1"), ("Z", "I")]
-        counts = dict.fromkeys(expected, 0)
-        for (number,) in cluster.sql(0, f"SELECT id FROM {table}"):
-            counts[int(number)] += 1
-        wrong = {number for number, count in counts.items() if count not in expected[number]}
-        assert not wrong, [(number, counts[number], expected[number]) for number in wrong]
-        assert codes <= {UNKNOWN, ROLLED_BACK, FAILED} and len(codes) > 1
+    expected, codes = {}, set()
+    with cut_behind(start_weir, cluster, b"/* cut */\0", passes=(0, 150)) as session:
+        wait_catalog(session)
+        for first in range(0, 400, 4):
+            groups = []
+            for number in range(first, first + 4):
+                cut = "/* cut */" if random.random() < 0.2 else ""
+                text = f"INSERT INTO {table} VALUES ({number}) {cut}"
+                end = "COMMIT " + ("/* cut */" if random.random() < 0.3 else "")
+                groups.append((number, random.choice((
+                    [wire.query(text)],
+                    [wire.parse("", text) + wire.bind("", "") + wire.execute() + wire.SYNC],
+                    [wire.query("BEGIN"), wire.query(text), wire.query(end)]))))
+            session.send(*(request for _, requests in groups for request in requests))
+            for number, requests in groups:
+                answers = [shown(session.read_until_ready()) for _ in requests]
+                found = {part[1] for answer in answers for part in answer if part[0] == "E"}
+                codes |= found
+                done = answers[-1][-2:] in ([("C", "INSERT 0 1"), ("Z", "I")],
+                                            [COMMIT_TAG, ("Z", "I")])
+                assert done or found, answers
+                assert session.status == "I", answers
+                expected[number] = {1} if done else {0, 1} if UNKNOWN in found else {0}
+        last = query(session, "SELECT 1")  # with replicas behind, on one still to be cut
+        assert last == error(NOT_DONE, "I") or last[-2:] == [("C", "SELECT 1"), ("Z", "I")]
+    counts = dict.fromkeys(expected, 0)
+    for (number,) in cluster.sql(0, f"SELECT id FROM {table}"):
+        counts[int(number)] += 1
+    wrong = {number for number, count in counts.items() if count not in expected[number]}
+    assert not wrong, [(number, counts[number], expected[number]) for number in wrong]
+    assert codes <= {UNKNOWN, ROLLED_BACK, FAILED} and len(codes) > 1
 
 
 @pytest.mark.parametrize("lose", LOSSES)

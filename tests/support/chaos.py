@@ -25,8 +25,8 @@ import itertools
 import random
 import time
 
-from support import SLOW, wire
-from support.chaos_faults import Host, Troubles
+from support import SLOW, loss
+from support.chaos_faults import Hosts, Troubles
 from support.cluster import running_cluster, wait_until
 from support.consistency import DRIVERS, FAILURES
 from support.relay import Relay
@@ -45,7 +45,7 @@ DEADLINE_S = 25.0
 POOL = 6
 DONE, UNDONE, UNKNOWN = "done", "undone", "unknown"
 # What is said of a request that was lost, by whom it is known not to have happened.
-CERTAIN = {"08006", "40001", "25P02"}
+CERTAIN = {loss.NOT_DONE, loss.ROLLED_BACK, loss.FAILED}
 
 
 @dataclasses.dataclass
@@ -139,7 +139,7 @@ class Session:
         try:
             return await action()
         except FAILURES as failed:
-            if getattr(failed, "sqlstate", None) not in CERTAIN | {"08007"}:
+            if getattr(failed, "sqlstate", None) not in CERTAIN | {loss.UNKNOWN}:
                 raise
             self.run.note_error(failed)
         for left in reversed(range(POOL + 2)):  # every connection may be one that is lost
@@ -367,7 +367,7 @@ def stage(plan):
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(2))
         relays = [stack.enter_context(Relay(port)) for port in cluster.ports]
-        hosts = Host(cluster, relays)
+        hosts = Hosts(cluster, relays)
         for number in hosts.numbers:
             hosts.sql(number, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (walreceiver)'")
             hosts.sql(number, "SELECT pg_reload_conf()")

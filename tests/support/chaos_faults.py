@@ -10,7 +10,7 @@ from support.cluster import frozen, wait_until
 UP_S = 60.0
 
 
-class Host:
+class Hosts:
     """A cluster whose primary may be any of its hosts, seen past the proxy."""
 
     def __init__(self, cluster, relays):
@@ -28,12 +28,6 @@ class Host:
     def value(self, number, text):
         return self.sql(number, text)[0][0]
 
-    def wait_up(self, number):
-        def serves():
-            with contextlib.suppress(wire.ServerError, wire.Closed, OSError):
-                return self.value(number, "SELECT 1") == "1"
-        wait_until(serves, f"host {number} serves", UP_S, every=0.05)
-
     def wait_streaming(self):
         count = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND " \
                 "application_name = 'walreceiver'"
@@ -43,21 +37,14 @@ class Host:
                 return self.value(self.primary, count) == str(len(self.replicas))
         wait_until(stream, "the replicas stream", UP_S, every=0.05)
 
-    def children(self, number, title=b""):
-        """Processes of a host whose title has this, by PostgreSQL's own words."""
-        pid = self.postmaster(number)
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
-            children = [int(child) for child in listed.read().split()]
+    def children(self, number, title):
+        """Processes of a host whose title has this."""
         found = []
-        for child in children:
+        for child in self.cluster.processes(number)[1:]:
             with contextlib.suppress(OSError), open(f"/proc/{child}/cmdline", "rb") as words:
                 if title in words.read():
                     found.append(child)
         return found
-
-    def postmaster(self, number):
-        path = self.cluster.dir / f"host{number}" / "postmaster.pid"
-        return int(path.read_text().split("\n")[0])
 
 
 class Troubles:
@@ -120,7 +107,7 @@ class Troubles:
         for pid in self.hosts.children(number, b"walreceiver"):
             os.kill(pid, signal.SIGKILL)
         self.wait()
-        self.hosts.wait_up(number)
+        self.hosts.cluster.wait_serving(number, UP_S)
         self.hosts.wait_streaming()
 
     # --- backends -------------------------------------------------------------------------------
@@ -140,7 +127,7 @@ class Troubles:
                               "datname = 'app' ORDER BY state = 'active' DESC LIMIT 1")
         for (pid,) in rows:
             os.kill(int(pid), signal.SIGKILL)
-        self.hosts.wait_up(self.hosts.primary)
+        self.hosts.cluster.wait_serving(self.hosts.primary, UP_S)
         self.hosts.wait_streaming()
 
     # --- roles ----------------------------------------------------------------------------------

@@ -84,6 +84,20 @@ class Cluster:
     def number_of(self, port):
         return self.ports.index(int(port))
 
+    def processes(self, number):
+        """The postmaster of a host, and its children."""
+        path = self.dir / f"host{number}" / "postmaster.pid"
+        pid = int(path.read_text().split("\n")[0])
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+            return [pid, *map(int, children.read().split())]
+
+    def wait_serving(self, number, seconds):
+        """Until a host answers: it starts, or recovers."""
+        def serves():
+            with contextlib.suppress(wire.ServerError, wire.Closed, OSError):
+                return self.value(number, "SELECT 1") == "1"
+        wait_until(serves, f"host {number} serves", seconds, every=0.05)
+
     # --- replication --------------------------------------------------------------------------
 
     def wait_replayed(self, *numbers):
@@ -150,9 +164,7 @@ class Cluster:
 @contextlib.contextmanager
 def frozen(cluster, number):
     """A host that accepts connections and says nothing more."""
-    pid = int((cluster.dir / f"host{number}" / "postmaster.pid").read_text().split("\n")[0])
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-        processes = [pid, *map(int, children.read().split())]
+    processes = cluster.processes(number)
     try:
         for process in processes:
             os.kill(process, signal.SIGSTOP)

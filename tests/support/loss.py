@@ -5,6 +5,7 @@ import signal
 
 from support import BACKEND, SLOW, wire
 from support.cluster import wait_until
+from support.relay import Relay
 
 UNKNOWN, NOT_DONE, ROLLED_BACK, FAILED = "08007", "08006", "40001", "25P02"
 COMMIT_TAG, ROLLBACK_TAG = ("C", "COMMIT"), ("C", "ROLLBACK")
@@ -51,14 +52,22 @@ def terminate(cluster, pid, number=0):
 def kill(cluster, pid, number=0):
     """As the kernel does it that has no memory left. All other backends end with it."""
     os.kill(pid, signal.SIGKILL)
-
-    def serves():
-        with contextlib.suppress(wire.ServerError, wire.Closed, OSError):
-            return cluster.value(number, "SELECT 1") == "1"
-    wait_until(serves, "it has recovered", 30 * SLOW, every=0.1)
+    cluster.wait_serving(number, 30 * SLOW)
 
 
 LOSSES = [terminate, kill]
+
+
+@contextlib.contextmanager
+def cut_behind(start_weir, cluster, asked, **passes):
+    """A session, the way of whose server to the primary breaks behind the answer to `asked`."""
+    with Relay(cluster.ports[0], cut_behind=asked, **passes) as relay:
+        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
+        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
+        with weir.connect(application_name="survivor") as session:
+            # The server has the session's settings: the next answer is to what it is asked.
+            session.query("/* weir: primary */ SELECT 1")
+            yield session
 
 
 def in_block(client, cluster, lose, *texts):
