@@ -62,7 +62,7 @@ Exit codes:
   2  the command line makes no sense
   3  weir could not start: an address is in use, a certificate does not load
 
-All keys with their units and defaults: man weir, and docs/configuration.md.
+All keys with their units and defaults: docs/configuration.md.
 )";
 }
 
