@@ -56,13 +56,14 @@ spdlog::level::level_enum level_of(config::LogLevel level) {
   return spdlog::level::info;
 }
 
-// Where the one logger of the process writes: other threads may be logging while it changes.
+// Where the one logger of the process writes: other threads may be logging while it changes, and
+// still write to a slow disk when the process ends, so that it is never destroyed.
 LogSink& sink() {
-  static const auto made = [] {
+  static const auto& made = *new auto([] {
     auto sink = std::make_shared<LogSink>();
     spdlog::set_default_logger(std::make_shared<spdlog::logger>("", sink));
     return sink;
-  }();
+  }());
   return *made;
 }
 

@@ -193,8 +193,9 @@ class Troubles:
         good = self.weir.config_file.read_text()
         for _ in range(6):
             if self.rng.random() < 0.5:
-                cut = self.rng.randrange(len(good))
-                self.weir.config_file.write_text(good[:cut] + "= ]" + good[cut:])
+                lines = good.splitlines(keepends=True)
+                lines.insert(self.rng.randrange(len(lines) + 1), "= broken ]\n")
+                self.weir.config_file.write_text("".join(lines))
             else:
                 self.weir.write_config({"routing": {"balancing": self.rng.choice(
                     ("least_connections", "round_robin", "least_latency"))},
