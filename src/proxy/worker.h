@@ -51,9 +51,10 @@ class Worker {
   void reconnect(const std::string& database);
   void kill(const std::string& database);
   void kill_client(std::uint64_t id);
-  bool is_quiet(const std::string& database) const;  // no server is in use
-  void drain();                                      // clients are let go as soon as they are quiet
-  void refresh_waiters();                            // those who are held look again
+  bool is_quiet(const std::string& database) const;    // no server is in use
+  bool has_closed(const std::string& database) const;  // what was to be closed
+  void drain();             // clients are let go as soon as they are quiet
+  void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same
 
   // For clients and servers.

@@ -172,6 +172,10 @@ def test_weights(start_weir, cluster):
     assert order(weir, f"WEIGHT {name(cluster, 2)} main DEFAULT") == []
     assert 0.34 < share(2) < 0.66
     order(weir, f"WEIGHT {name(cluster, 1)} 0.1")
+    for setting in ("pool.size = 19", "routing.lag_max = 3s"):  # the second is the cluster's
+        order(weir, f"SET {setting}")
+        assert host(weir, cluster, 1)["weight"] == "0.1"
+    wait_replicas(weir)
     assert 0.8 < share(2) < 0.98
     order(weir, "RELOAD")
     assert [row["weight"] for row in weir.show("HOSTS")] == ["1"] * 3

@@ -61,7 +61,8 @@ class Proxy {
     std::promise<proxy::Instance*> up;
     auto instance = up.get_future();
     thread_ = std::thread([&up, config = loaded.config] {
-      auto made = proxy::Instance::create(config, [] { return config::LoadResult{}; });
+      auto made = proxy::Instance::create(
+          config, [](const config::Again&) { return config::LoadResult{}; });
       up.set_value(made.ok() ? made->get() : nullptr);
       if (made.ok()) (*made)->run();
     });
