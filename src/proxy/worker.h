@@ -65,6 +65,7 @@ class Worker {
   sql::Analyzer& analyzer() { return *analyzer_; }
   session::StatementStore& statements() { return statements_; }
   StatementStats& statement_stats() { return statement_stats_; }
+  std::uint64_t slow_us() const { return slow_us_; }  // what takes so long gets a line in the log
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
   const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE
@@ -133,6 +134,7 @@ class Worker {
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);
   static std::unique_ptr<sql::Analyzer> make_analyzer(const Topology& topology);
+  static std::uint64_t slow_from(const config::Config& config);
   bool matches(const std::string& database, const PoolSet& set) const {
     return database.empty() || database == set.database;
   }
@@ -149,6 +151,7 @@ class Worker {
   std::unique_ptr<sql::Analyzer> analyzer_;
   session::StatementStore statements_;
   StatementStats statement_stats_;
+  std::uint64_t slow_us_;
   sql::AnalysisPtr unread_;
   const sql::AnalysisPtr explain_;
   std::vector<std::uint8_t> scratch_;

@@ -280,6 +280,7 @@ void Worker::set_topology(TopologyPtr topology, const config::Diff& diff) {
   analyzer_ = make_analyzer(*topology_);
   statement_stats_.forget_rules();
   statement_stats_.set_max(config().limits.statement_shapes);
+  slow_us_ = slow_from(config());
   for (auto it = pool_sets_.begin(); it != pool_sets_.end();) {
     if (!is_changed(*it->second, *topology_, diff)) {
       ++it;

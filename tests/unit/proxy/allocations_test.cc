@@ -43,7 +43,9 @@ std::string config_text(const World& servers, std::uint16_t port) {
          "[users.postgres]\n"
          "password = \"any\"\n"
          "[auth]\n"
-         "method = \"trust\"\n";
+         "method = \"trust\"\n"
+         "[log]\n"
+         "slow_query = \"1min\"\n";  // looked at, but nothing takes so long
 }
 
 // A proxy in this process, on a thread of its own.
