@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 
 import psycopg
 import pytest
@@ -322,12 +321,13 @@ def test_a_statistics_user_changes_nothing(start_weir):
                 driver.execute(sql, prepare=True)
         assert state() == before
         assert client.value(BACKEND) == backend
-        for sql in commands:
-            shown = re.escape(sql)
-            lines = re.findall(rf'client \d+ weir/watcher 127\.0\.0\.1: command command="{shown}" '
-                               r'outcome="refused" ms=\d+ sqlstate="42501" '
-                               r'error="permission denied for [\w ]+"', weir.log())
-            assert len(lines) == 3, sql
+    weir.stop()
+    for sql in commands:
+        shown = re.escape(sql)
+        lines = re.findall(rf'client \d+ weir/watcher 127\.0\.0\.1: command command="{shown}" '
+                           r'outcome="refused" ms=\d+ sqlstate="42501" '
+                           r'error="permission denied for [\w ]+"', weir.log())
+        assert len(lines) == 3, sql
 
 
 def test_commands_are_logged(start_weir):
@@ -361,6 +361,7 @@ def test_commands_as_json(start_weir):
     weir = start_weir({"log": {"format": "json"}})
     command(weir, "DISABLE \"app\"")
     refusal(weir, "ENABLE \"x\ny\"")
+    weir.stop()  # then all is written
     lines = [json.loads(line) for line in weir.log().splitlines()]
     done, refused = [line for line in lines if "command" in line]
     assert (done["command"], done["outcome"], done["level"]) == ('DISABLE "app"', "done", "info")
@@ -384,7 +385,7 @@ def test_no_password_is_logged(start_weir):
         weir.console("watcher")
     command(weir, "RESET users.watcher.password")
     weir.console("watcher").terminate()
-    time.sleep(0.1)
+    weir.stop()
     assert weir.log().count('command="SET users.watcher.password = ********"') == 3
     assert weir.log().count('command="SET users.watcher.pasword = ********"') == 1
     assert "tell-nobody" not in weir.log()
