@@ -151,6 +151,7 @@ def test_a_banned_primary_stays_the_primary(start_weir, cluster, table):
         wait_until(lambda: weir.show("WAITS"), "the read waits", 5 * SLOW)
         with weir.connect() as other:
             other.query(f"INSERT INTO {table} VALUES (21)")
+        cluster.wait_replayed()  # nothing else makes the client's read wait for it
         order(weir, f"UNBAN {name(cluster, 2)}")
         assert client.rows() == [["21", str(cluster.ports[2])]]
     # Nobody else became the primary meanwhile.
