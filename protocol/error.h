@@ -28,9 +28,10 @@ inline constexpr std::string_view kSuccess = "00000", kProtocolViolation = "08P0
                                   kUndefinedTable = "42P01", kTooManyConnections = "53300",
                                   kOutOfMemory = "53200", kProgramLimitExceeded = "54000",
                                   kStatementTooComplex = "54001", kObjectNotInState = "55000",
-                                  kQueryCanceled = "57014", kAdminShutdown = "57P01",
-                                  kCrashShutdown = "57P02", kCannotConnectNow = "57P03",
-                                  kIdleSessionTimeout = "57P05", kInternalError = "XX000";
+                                  kCantChangeNow = "55P02", kQueryCanceled = "57014",
+                                  kAdminShutdown = "57P01", kCrashShutdown = "57P02",
+                                  kCannotConnectNow = "57P03", kIdleSessionTimeout = "57P05",
+                                  kInternalError = "XX000";
 }  // namespace sqlstate
 
 enum class Severity : unsigned char { kError, kFatal, kNotice, kWarning };

@@ -16,9 +16,14 @@
 
 namespace {
 
-int serve(const config::CommandLine& command_line, const config::ConfigPtr& config) {
+int serve(const config::CommandLine& command_line, const config::LoadResult& loaded) {
+  const config::ConfigPtr& config = loaded.config;
   auto instance = proxy::Instance::create(
-      config, [command_line] { return config::config_from_command_line(command_line); });
+      config,
+      [command_line](const config::Again& again) {
+        return config::config_from_command_line(command_line, again);
+      },
+      loaded.text);
   if (!instance.ok()) {
     std::cerr << "weir: " << instance.status().message() << '\n';
     return config::kExitCannotStart;
@@ -38,15 +43,15 @@ int serve(const config::CommandLine& command_line, const config::ConfigPtr& conf
   return config::kExitOk;
 }
 
-int run(const config::CommandLine& command_line, const config::ConfigPtr& config) {
+int run(const config::CommandLine& command_line, const config::LoadResult& loaded) {
   // Signals are events of the control loop; threads inherit the mask.
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
-  proxy::configure_log(config->logging);
-  const int code = serve(command_line, config);
+  proxy::configure_log(loaded.config->logging);
+  const int code = serve(command_line, loaded);
   proxy::close_log();
   return code;
 }
@@ -108,5 +113,5 @@ int main(int argc, char** argv) {
   }
   if (command_line->action == Action::kRoute)
     return tell_route(*loaded.config, command_line->route);
-  return run(*command_line, loaded.config);
+  return run(*command_line, loaded);
 }

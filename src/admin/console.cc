@@ -35,6 +35,7 @@ class Session : public proxy::ConsoleSession {
     const auto conversation = conversation_;
     conversation->on_message(type, body, std::move(reply));
   }
+  void cancel() override { conversation_->cancel(); }
 
  private:
   const std::shared_ptr<EngineOwner> owner_;

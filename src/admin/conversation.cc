@@ -180,20 +180,22 @@ std::optional<protocol::Error> Conversation::not_allowed(const Statement& statem
         sqlstate::kInFailedTransaction,
         "current transaction is aborted, commands ignored until end of transaction block");
   }
-  if (statement.command() && !login_.may_command) {
-    return make_error(sqlstate::kInsufficientPrivilege,
-                      concat("permission denied for ", statement.tag),
-                      "The user needs admin = true.");
-  }
-  return std::nullopt;
+  if (!statement.command() || login_.may_command) return std::nullopt;
+  return engine_->deny(statement, login_.who);
 }
 
 void Conversation::execute(const Statement& statement, Query query, Done done) {
-  if (gone_) return;
+  if (*gone_) return;
   Result refused;
   refused.error = not_allowed(statement);
   if (refused.error) return done(std::move(refused));
-  if (statement.command()) return engine_->command(statement, login_, std::move(done));
+  if (statement.command()) {
+    auto given_up = [gone = gone_, cancels = cancels_, before = cancels_->load()] {
+      return *gone || *cancels != before;
+    };
+    return engine_->command(statement, {.by = login_, .given_up = std::move(given_up)},
+                            std::move(done));
+  }
   if (statement.action != Action::kQuery) return done(execute_here(statement));
   engine_->run(std::move(query),
                [done = std::move(done), tag = statement.tag](Result result) mutable {
@@ -240,10 +242,12 @@ Result Conversation::execute_here(const Statement& statement) {
       break;
     case Action::kInvalid:
     case Action::kQuery:
+    case Action::kSet:
     case Action::kReload:
     case Action::kPause:
     case Action::kResume:
     case Action::kReconnect:
+    case Action::kWaitClose:
     case Action::kDisable:
     case Action::kEnable:
     case Action::kKill:

@@ -29,7 +29,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
 
   void on_message(char type, protocol::Bytes body, proxy::ConsoleReply reply);
   // The client is gone: what it asked for and has not begun yet is not done any more. Thread-safe.
-  void leave() { gone_ = true; }
+  void leave() { *gone_ = true; }
+  // What waits is given up. Thread-safe.
+  void cancel() { ++*cancels_; }
 
   // Limits of one session; 54000 beyond.
   static constexpr std::size_t kStatementsMax = 200;
@@ -98,7 +100,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
 
   const std::shared_ptr<Engine> engine_;
   const proxy::ConsoleLogin login_;
-  std::atomic<bool> gone_{false};
+  // Shared with what waits, which may outlive this.
+  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<std::atomic<int>> cancels_ = std::make_shared<std::atomic<int>>(0);
 
   char status_ = 'I';      // of ReadyForQuery
   bool skipping_ = false;  // until Sync, after an error

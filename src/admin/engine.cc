@@ -1,5 +1,6 @@
 #include "admin/engine.h"
 
+#include <chrono>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -54,27 +55,29 @@ protocol::Error notice(std::string message) {
 }
 
 void reload(proxy::Control& control, std::string tag, Done done) {
-  control.reload([tag = std::move(tag), done = std::move(done)](absl::Status status,
-                                                                std::string note) mutable {
-    if (!status.ok()) {
+  control.reload([tag = std::move(tag),
+                  done = std::move(done)](absl::StatusOr<proxy::Control::Loaded> loaded) mutable {
+    if (!loaded.ok()) {
       Result result = failure("F0000", "the configuration was not reloaded");  // config_file_error
-      result.error->detail = std::string(status.message());
+      result.error->detail = std::string(loaded.status().message());
       result.error->hint = "The old configuration stays in effect.";
       return done(std::move(result));
     }
     Result result;
     result.tag = tag;
-    if (!note.empty()) {
-      result.notices.push_back(notice(concat("a restart is needed for: ", note)));
+    if (!loaded->needs_restart.empty()) {
+      result.notices.push_back(notice(concat("a restart is needed for: ", loaded->needs_restart)));
+    }
+    if (!loaded->kept.empty()) {
+      result.notices.push_back(notice(concat("stays as SET has it: ", loaded->kept)));
     }
     done(std::move(result));
   });
 }
 
-void order(proxy::Control& control, const Statement& statement, const proxy::ConsoleLogin& by,
-           Done done) {
+void order(proxy::Control& control, const Statement& statement, proxy::ConsoleLogin by, Done done) {
   control.order(
-      statement.order, by,
+      statement.order, std::move(by),
       [tag = statement.tag, done = std::move(done)](absl::StatusOr<std::string> note) mutable {
         Result result = result_of(note.status(), tag, false);
         if (note.ok() && !note->empty()) result.notices.push_back(notice(*note));
@@ -82,12 +85,34 @@ void order(proxy::Control& control, const Statement& statement, const proxy::Con
       });
 }
 
-void run_command(proxy::Control& control, const Statement& statement, Done done) {
+void set(proxy::Control& control, const Statement& statement, Done done) {
+  if (!statement.error.message.empty()) {
+    Result refused;
+    refused.error = statement.error;
+    return done(std::move(refused));
+  }
+  control.set(statement.change, [statement, done = std::move(done)](
+                                    absl::StatusOr<proxy::Control::Loaded> loaded) mutable {
+    Result result = result_of(loaded.status(), statement.tag, false);
+    if (loaded.ok() && !statement.change.overrides.empty()) {
+      result.notices.push_back(
+          notice(concat("a restart loses this, a RELOAD does not: the configuration file does not "
+                        "say it; RESET ",
+                        statement.change.key, " takes it back")));
+    }
+    done(std::move(result));
+  });
+}
+
+void run_command(proxy::Control& control, const Statement& statement, Engine::Asking asking,
+                 Done done) {
   const std::string& database = statement.argument;
   const auto answer = [&](const absl::Status& status) {
     done(result_of(status, statement.tag, statement.action != Action::kKillClient));
   };
   switch (statement.action) {
+    case Action::kSet:
+      return set(control, statement, std::move(done));
     case Action::kReload:
       return reload(control, statement.tag, std::move(done));
     case Action::kPause:
@@ -99,6 +124,12 @@ void run_command(proxy::Control& control, const Statement& statement, Done done)
       return answer(control.resume(database));
     case Action::kReconnect:
       return answer(control.reconnect(database));
+    case Action::kWaitClose:
+      return control.wait_close(
+          database, std::move(asking.given_up),
+          [tag = statement.tag, done = std::move(done)](absl::Status status) mutable {
+            done(result_of(status, tag, true));
+          });
     case Action::kDisable:
       return answer(control.disable(database));
     case Action::kEnable:
@@ -117,13 +148,14 @@ void run_command(proxy::Control& control, const Statement& statement, Done done)
     case Action::kResetStatements:
       control.reset_statements();
       return answer(absl::OkStatus());
+    case Action::kHostOrder:
+      return order(control, statement, std::move(asking.by), std::move(done));
     case Action::kShutdownNow:
       control.shutdown(proxy::Control::Shutdown::kNow);
       return answer(absl::OkStatus());
     case Action::kShutdownDrain:
       control.shutdown(proxy::Control::Shutdown::kDrain);
       return answer(absl::OkStatus());
-    case Action::kHostOrder:
     case Action::kNone:
     case Action::kInvalid:
     case Action::kQuery:
@@ -203,14 +235,39 @@ void Engine::run(Query query, absl::AnyInvocable<void(Result)> done) {
   });
 }
 
-void Engine::command(const Statement& statement, const proxy::ConsoleLogin& by,
+void Engine::command(const Statement& statement, Asking asking,
                      absl::AnyInvocable<void(Result)> done) {
+  const auto began = std::chrono::steady_clock::now();
   with_control([&](proxy::Control& control) {
-    if (statement.action == Action::kHostOrder) {
-      return order(control, statement, by, std::move(done));
-    }
-    run_command(control, statement, std::move(done));
+    // Called by Control: it is there, and the gate may be held by who has called it.
+    const bool is_open = statement.action != Action::kSet || may_be_shown(statement.change);
+    auto logged = [&control, began, is_open, done = std::move(done),
+                   record = proxy::CommandRecord{.who = asking.by.who, .command = statement.shown}](
+                      Result result) mutable {
+      if (result.error) {
+        record.sqlstate = std::string(result.error->code);
+        if (is_open) record.error = result.error->message;  // it may quote the value
+      }
+      record.took_ms = base::to_ms(std::chrono::steady_clock::now() - began);
+      control.log(record);
+      done(std::move(result));
+    };
+    run_command(control, statement, std::move(asking), std::move(logged));
   });
+}
+
+protocol::Error Engine::deny(const Statement& statement, const std::string& who) {
+  protocol::Error error =
+      *failure(sqlstate::kInsufficientPrivilege, concat("permission denied for ", statement.tag),
+               "The user needs admin = true.")
+           .error;
+  with_control([&](proxy::Control& control) {
+    control.log({.who = who,
+                 .command = statement.shown,
+                 .sqlstate = std::string(error.code),
+                 .error = error.message});
+  });
+  return error;
 }
 
 }  // namespace admin

@@ -1,6 +1,7 @@
 // Runs the console's statements: SQL on an own thread, commands through Control.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -32,9 +33,14 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void describe(std::string sql, Style style, absl::AnyInvocable<void(Description)> done);
   // kQuery only.
   void run(Query query, absl::AnyInvocable<void(Result)> done);
-  // Statement::command() only, of `by`, whose right the caller has checked.
-  void command(const Statement& statement, const proxy::ConsoleLogin& by,
-               absl::AnyInvocable<void(Result)> done);
+  struct Asking {
+    proxy::ConsoleLogin by;
+    std::function<bool()> given_up;
+  };
+  // Statement::command() only; the caller has checked the right. What becomes of it is logged.
+  void command(const Statement& statement, Asking asking, absl::AnyInvocable<void(Result)> done);
+  // Who asks has no right to it: that is logged, too.
+  protocol::Error deny(const Statement& statement, const std::string& who);
 
  private:
   explicit Engine(proxy::Control& control) : control_(control) {}

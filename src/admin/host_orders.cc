@@ -3,7 +3,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <utility>
+#include <span>
+#include <vector>
 
 #include "admin/text.h"
 
@@ -16,10 +17,8 @@ bool is(const Word& word, std::string_view keyword) {
   return !word.quoted && equal_any_case(word.text, keyword);
 }
 
-ParsedHostOrder wrong(std::span<const Word> at, std::string hint) {
-  return {.is_wrong = true,
-          .near = at.empty() ? std::string() : at.front().text,
-          .hint = std::move(hint)};
+Statement wrong(std::span<const Word> at, std::string_view hint) {
+  return syntax_error(at.empty() ? "" : at.front().text, std::string(hint));
 }
 
 std::optional<std::uint64_t> whole(const Word& word) {
@@ -53,16 +52,17 @@ bool take_weight(std::span<const Word>& words, double& weight) {
 
 }  // namespace
 
-std::optional<ParsedHostOrder> parse_host_order(std::span<const Word> words) {
-  if (words.empty()) return std::nullopt;
-  ParsedHostOrder parsed;
-  proxy::HostOrder& order = parsed.order;
-  const Word& verb = words.front();
-  auto rest = words.subspan(1);
-  parsed.tag = upper(verb.text);
+std::optional<Statement> parse_host_order(Words words) {
+  std::vector<Word> all;
+  while (!words.done()) all.push_back(words.next_plain());
+  if (all.empty()) return std::nullopt;
+  const Word& verb = all.front();
+  auto rest = std::span<const Word>(all).subspan(1);
+  Statement statement{.action = Action::kHostOrder, .tag = upper(verb.text)};
+  proxy::HostOrder& order = statement.order;
   if (is(verb, "CHOOSE")) {
     if (rest.empty() || !is(rest.front(), "PRIMARY")) return wrong(rest, "PRIMARY may follow.");
-    parsed.tag = "CHOOSE PRIMARY";
+    statement.tag = "CHOOSE PRIMARY";
     rest = rest.subspan(1);
     const bool by_rules = !rest.empty() && is(rest.front(), "AUTO");
     order.what = by_rules ? What::kChooseByRules : What::kChoosePrimary;
@@ -90,7 +90,7 @@ std::optional<ParsedHostOrder> parse_host_order(std::span<const Word> words) {
     rest = rest.subspan(1);
   }
   if (!rest.empty()) return wrong(rest, "");
-  return parsed;
+  return statement;
 }
 
 }  // namespace admin

@@ -6,117 +6,20 @@
 
 #include "admin/dialect.h"
 #include "admin/host_orders.h"
+#include "admin/set_statement.h"
 #include "admin/table.h"
 #include "admin/text.h"
+#include "admin/words.h"
 #include "proxy/control.h"
 
 namespace admin {
 namespace {
 
-// Offset behind the quoted text or comment that starts at `at`, or `at` when none does there.
-// SQLite's rules, which are standard SQL's: doubled quotes, comments that do not nest.
-std::size_t skip_quoted(std::string_view text, std::size_t at) {
-  const char c = text[at];
-  std::size_t end = at;
-  if (c == '\'' || c == '"' || c == '`') {
-    end = text.find(c, at + 1);
-  } else if (c == '[') {
-    end = text.find(']', at + 1);
-  } else if (text.substr(at, 2) == "--") {
-    end = text.find('\n', at + 2);
-  } else if (text.substr(at, 2) == "/*") {
-    end = text.find("*/", at + 2);
-    if (end != std::string_view::npos) ++end;
-  } else {
-    return at;
-  }
-  return end == std::string_view::npos ? text.size() : end + 1;
-}
-
-bool is_comment(std::string_view text, std::size_t at) {
-  return text.substr(at, 2) == "--" || text.substr(at, 2) == "/*";
-}
-
-// Reads words from the front of a statement.
-class Words {
- public:
-  explicit Words(std::string_view text) : text_(text) { skip_blank(); }
-
-  bool done() const { return text_.empty(); }
-  std::string_view rest() const { return text_; }
-
-  // The next word or quoted name, as written; "" at the end or before anything else.
-  std::string next() {
-    std::string word;
-    if (!done() && (text_[0] == '"' || text_[0] == '\'')) {
-      word = quoted();
-    } else {
-      std::size_t size = 0;
-      while (size < text_.size() && is_word(text_[size])) ++size;
-      word = text_.substr(0, size);
-      text_.remove_prefix(size);
-    }
-    skip_blank();
-    return word;
-  }
-  // All up to the next blank, or a quoted name: as a host's address may be written.
-  Word next_plain() {
-    const bool quotes = text_.starts_with('"') || text_.starts_with('\'');
-    if (quotes) return {.text = next(), .quoted = true};
-    std::size_t size = 0;
-    while (size < text_.size() && !is_space(text_[size]) && !is_comment(text_, size)) ++size;
-    Word word{.text = std::string(text_.substr(0, size)), .quoted = false};
-    text_.remove_prefix(size);
-    skip_blank();
-    return word;
-  }
-  // Takes the next word when it is `keyword` (upper case), in any case.
-  bool take(std::string_view keyword) {
-    Words ahead = *this;
-    if (done() || !is_word(text_[0]) || !equal_any_case(ahead.next(), keyword)) {
-      return false;
-    }
-    *this = ahead;
-    return true;
-  }
-
- private:
-  static bool is_word(char c) {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || (c & 0x80) != 0 ||
-           c == '_' || c == '.' || c == '-' || c == '$';
-  }
-  std::string quoted() {
-    const char quote = text_[0];
-    std::string word;
-    std::size_t at = 1;
-    for (; at < text_.size(); ++at) {
-      if (text_[at] == quote) {
-        if (at + 1 >= text_.size() || text_[at + 1] != quote) break;
-        ++at;
-      }
-      word += text_[at];
-    }
-    text_.remove_prefix(std::min(at + 1, text_.size()));
-    return word;
-  }
-  void skip_blank() {
-    while (!text_.empty()) {
-      if (is_space(text_[0])) {
-        text_.remove_prefix(1);
-      } else if (is_comment(text_, 0)) {
-        text_.remove_prefix(skip_quoted(text_, 0));
-      } else {
-        return;
-      }
-    }
-  }
-  std::string_view text_;
-};
-
 struct Command {
   std::string_view keyword;
   Action action;
-  enum class Takes : std::uint8_t { kNothing, kMaybeDatabase, kDatabase, kId } takes;
+  enum class Takes : std::uint8_t { kNothing, kMaybeDatabase, kDatabase, kId, kOwn } takes;
+  std::string_view usage = "";  // kOwn: read by a function of its own
 };
 constexpr auto kCommands = std::to_array<Command>({
     {"RELOAD", Action::kReload, Command::Takes::kNothing},
@@ -127,6 +30,18 @@ constexpr auto kCommands = std::to_array<Command>({
     {"ENABLE", Action::kEnable, Command::Takes::kDatabase},
     {"KILL", Action::kKill, Command::Takes::kMaybeDatabase},
     {"KILL_CLIENT", Action::kKillClient, Command::Takes::kId},
+    {"WAIT_CLOSE", Action::kWaitClose, Command::Takes::kMaybeDatabase},
+    {"CHOOSE PRIMARY", Action::kHostOrder, Command::Takes::kOwn,
+     "CHOOSE PRIMARY <host>|AUTO [<cluster>]"},
+    {"BAN", Action::kHostOrder, Command::Takes::kOwn, "BAN <host> [<cluster>] [<seconds>]"},
+    {"UNBAN", Action::kHostOrder, Command::Takes::kOwn, "UNBAN <host> [<cluster>]"},
+    {"WEIGHT", Action::kHostOrder, Command::Takes::kOwn,
+     "WEIGHT <host> [<cluster>] <number>|DEFAULT"},
+    {"SET", Action::kSet, Command::Takes::kOwn, "SET <setting> = <value>"},
+    {"RESET", Action::kSet, Command::Takes::kOwn, "RESET <setting>"},
+    {"RESET", Action::kResetStatements, Command::Takes::kOwn, "RESET STATEMENTS"},
+    {"SHUTDOWN", Action::kShutdownNow, Command::Takes::kOwn,
+     "SHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]"},
 });
 
 // What drivers and psql ask of any server.
@@ -148,13 +63,6 @@ constexpr auto kSettings = std::to_array<std::pair<std::string_view, std::string
     {"in_hot_standby", "off"},
 });
 
-// The first `limit` bytes, not cutting a UTF-8 character.
-std::string excerpt(std::string_view text, std::size_t limit = 100) {
-  if (text.size() <= limit) return std::string(text);
-  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
-  return concat(text.substr(0, limit), "...");
-}
-
 Statement invalid(std::string_view code, std::string message, std::string hint = "") {
   Statement statement{.action = Action::kInvalid};
   statement.error.code = code;
@@ -163,20 +71,26 @@ Statement invalid(std::string_view code, std::string message, std::string hint =
   return statement;
 }
 
-Statement syntax_error(std::string_view near, std::string hint = "") {
-  if (near.empty()) {
-    return invalid(protocol::sqlstate::kSyntaxError, "syntax error at end of input",
-                   std::move(hint));
-  }
-  return invalid(protocol::sqlstate::kSyntaxError,
-                 concat("syntax error at or near \"", excerpt(near), "\""), std::move(hint));
-}
-
 std::string command_hint() {
   std::string hint = "Commands: SHOW <table>, SELECT";
   for (const Command& command : kCommands) append(hint, ", ", command.keyword);
-  append(hint, ", ", kHostOrderWords);
-  return concat(hint, ", SHUTDOWN. SHOW HELP tells more.");
+  return concat(hint, ". SHOW HELP tells more.");
+}
+
+std::string usage(const Command& command) {
+  switch (command.takes) {
+    case Command::Takes::kNothing:
+      return std::string(command.keyword);
+    case Command::Takes::kMaybeDatabase:
+      return concat(command.keyword, " [<db>]");
+    case Command::Takes::kDatabase:
+      return concat(command.keyword, " <db>");
+    case Command::Takes::kId:
+      return concat(command.keyword, " <client id>");
+    case Command::Takes::kOwn:
+      return std::string(command.usage);
+  }
+  return "";
 }
 
 Statement parse_show(Words words) {
@@ -228,17 +142,6 @@ Statement parse_command(const Command& command, Words words) {
   return statement;
 }
 
-std::optional<Statement> parse_host_order(Words words) {
-  std::vector<Word> all;
-  while (!words.done()) all.push_back(words.next_plain());
-  std::optional<ParsedHostOrder> parsed = parse_host_order(all);
-  if (!parsed) return std::nullopt;
-  if (parsed->is_wrong) return syntax_error(parsed->near, std::move(parsed->hint));
-  return Statement{.action = Action::kHostOrder,
-                   .tag = std::move(parsed->tag),
-                   .order = std::move(parsed->order)};
-}
-
 Statement parse_shutdown(Words words) {
   Statement statement{.action = Action::kShutdownNow, .tag = "SHUTDOWN"};
   if (words.take("WAIT_FOR_CLIENTS") || words.take("WAIT_FOR_SERVERS")) {
@@ -265,9 +168,26 @@ std::optional<Statement> parse_transaction(Words words) {
   return std::nullopt;
 }
 
-std::optional<Statement> parse_reset(Words words) {
-  if (!words.take("RESET") || !words.take("STATEMENTS") || !words.done()) return std::nullopt;
-  return Statement{.action = Action::kResetStatements, .tag = "RESET"};
+// nullopt: of a session.
+std::optional<Statement> parse_setting(Words words) {
+  if (words.take("SET")) return parse_set(words);
+  if (!words.take("RESET")) return std::nullopt;
+  Words statements = words;
+  if (statements.take("STATEMENTS") && statements.done()) {
+    return Statement{.action = Action::kResetStatements, .tag = "RESET"};
+  }
+  return parse_reset(words);
+}
+
+std::optional<Statement> parse_any_command(Words words) {
+  if (words.take("SHUTDOWN")) return parse_shutdown(words);
+  for (const Command& command : kCommands) {
+    if (command.takes != Command::Takes::kOwn && words.take(command.keyword)) {
+      return parse_command(command, words);
+    }
+  }
+  if (auto statement = parse_host_order(words)) return statement;
+  return parse_setting(words);
 }
 
 // What resets a session or tunes it: there is nothing to reset or tune.
@@ -303,6 +223,21 @@ std::optional<Statement> parse_session(Words words) {
 
 }  // namespace
 
+std::string excerpt(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return std::string(text);
+  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
+  return concat(text.substr(0, limit), "...");
+}
+
+Statement syntax_error(std::string_view near, std::string hint) {
+  if (near.empty()) {
+    return invalid(protocol::sqlstate::kSyntaxError, "syntax error at end of input",
+                   std::move(hint));
+  }
+  return invalid(protocol::sqlstate::kSyntaxError,
+                 concat("syntax error at or near \"", excerpt(near), "\""), std::move(hint));
+}
+
 std::vector<std::string_view> split(std::string_view text) {
   std::vector<std::string_view> pieces;
   std::size_t start = 0;
@@ -333,19 +268,19 @@ Statement parse(std::string_view text) {
   }
   Words after = words;
   if (after.take("SHOW")) return parse_show(after);
-  if (after.take("SHUTDOWN")) return parse_shutdown(after);
-  for (const Command& command : kCommands) {
-    if (after.take(command.keyword)) return parse_command(command, after);
+  if (auto statement = parse_any_command(words)) {
+    std::string& shown = statement->shown;
+    if (shown.empty()) shown = excerpt(words.rest(), kShownMax);
+    std::ranges::replace_if(shown, is_space, ' ');
+    return *std::move(statement);
   }
-  if (auto statement = parse_host_order(words)) return *std::move(statement);
   if (auto statement = parse_transaction(words)) return *std::move(statement);
-  if (auto statement = parse_reset(words)) return *std::move(statement);
   if (auto statement = parse_session(words)) return *std::move(statement);
-  for (std::string_view keyword : {"SUSPEND", "WAIT_CLOSE"}) {
-    if (after.take(keyword)) {
-      return invalid(protocol::sqlstate::kFeatureNotSupported, concat(keyword, " is not supported"),
-                     "PAUSE waits until no server connection is in use.");
-    }
+  if (after.take("SUSPEND")) {
+    return invalid(protocol::sqlstate::kFeatureNotSupported,
+                   "SUSPEND is not supported: no process takes over another one's connections",
+                   "PAUSE waits until no server connection is in use; clients that come during a "
+                   "restart wait in the sockets of a systemd unit.");
   }
   const std::string word = after.next();
   return syntax_error(word.empty() ? after.rest() : word, command_hint());
@@ -358,17 +293,8 @@ std::string help_text() {
   }
   append(help,
          "\tSHOW <table> [WHERE ...] [ORDER BY ...] [LIMIT n]\n"
-         "\tSELECT ... over the same tables, with joins and aggregates\n"
-         "\tRELOAD\n"
-         "\tPAUSE [<db>]\n"
-         "\tRESUME [<db>]\n"
-         "\tRECONNECT [<db>]\n"
-         "\tDISABLE <db>\n"
-         "\tENABLE <db>\n"
-         "\tKILL [<db>]\n"
-         "\tKILL_CLIENT <client id>\n"
-         "\tRESET STATEMENTS\n",
-         kHostOrderHelp, "\tSHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]\n");
+         "\tSELECT ... over the same tables, with joins and aggregates\n");
+  for (const Command& command : kCommands) append(help, "\t", usage(command), "\n");
   return help;
 }
 

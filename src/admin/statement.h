@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "admin/database.h"
+#include "config/change.h"
 #include "protocol/error.h"
 #include "proxy/host_order.h"
 
@@ -25,19 +26,22 @@ enum class Action : std::uint8_t {
   kRollback,
   kDeallocate,  // `argument`: name, "" = all
   // Commands; Statement::command().
+  kSet,  // `change`, or `error`; of RESET, too
   kReload,
   kPause,
   kResume,
   kReconnect,
+  kWaitClose,
   kDisable,
   kEnable,
   kKill,
   kKillClient,
   kResetStatements,
-  kHostOrder,  // Statement::order
+  kHostOrder,  // `order`
   kShutdownNow,
   kShutdownDrain,
 };
+inline constexpr Action kLastAction = Action::kShutdownDrain;
 
 struct Statement {
   Action action = Action::kNone;
@@ -46,9 +50,11 @@ struct Statement {
   std::string name;      // kSetting: the result's column
   std::string tag;       // of CommandComplete; kQuery: "SHOW", or "SELECT" (a count follows)
   protocol::Error error;
+  config::Change change;
   proxy::HostOrder order;
+  std::string shown;  // of a command: for the log, bounded, without secrets
 
-  bool command() const { return action >= Action::kReload; }  // needs the right to command
+  bool command() const { return action >= Action::kSet; }  // needs the right to command
   Style style() const { return tag == "SHOW" ? Style::kShown : Style::kTyped; }
   bool has_rows() const { return action == Action::kQuery || action == Action::kSetting; }
 };
@@ -61,5 +67,12 @@ Statement parse(std::string_view text);
 
 // What SHOW HELP prints.
 std::string help_text();
+
+inline constexpr std::size_t kShownMax = 200;  // bytes of a command in the log
+
+// The first `limit` bytes, not cutting a UTF-8 character.
+std::string excerpt(std::string_view text, std::size_t limit = 100);
+// near: "" = at the end.
+Statement syntax_error(std::string_view near, std::string hint = "");
 
 }  // namespace admin

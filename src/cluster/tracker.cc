@@ -65,7 +65,6 @@ void Tracker::adopt(const Tracker& before, Time now) {
     if (old < 0) continue;
     const auto from = static_cast<std::size_t>(old);
     hosts_[i] = before.hosts_[from];
-    hosts_[i].weight = 0;
     if (old == before.last_primary_) last_primary_ = static_cast<int>(i);
     if (before.choice_ && before.choice_->host == from) {
       choice_ = before.choice_;

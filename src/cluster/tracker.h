@@ -29,7 +29,7 @@
 // A cluster whose configuration changes gets a new Tracker, which adopts what the old one knew:
 // else an old primary that comes back just then would be the only one heard of, and be believed.
 // What was seen of hosts that are gone from the configuration is forgotten with them: to take one
-// out is an operator's word. So are the weights that were set: they are the configuration's again.
+// out is an operator's word.
 //
 // Share of its weight that a replica which serves reads should get: falls evenly from 1 without
 // lag to kLeastShare at lag_max, and rises evenly from kLeastShare to 1 in the first slow_start

@@ -228,10 +228,17 @@ absl::StatusOr<CommandLine> parse_command_line(std::span<const char* const> args
   return Parser(args).parse();
 }
 
-LoadResult config_from_command_line(const CommandLine& command_line) {
-  if (!command_line.url) return load_file(command_line.config_file, command_line.overrides);
-  Problems problems("command line");
-  return load_table(table_of(command_line), "", problems, command_line.overrides);
+LoadResult config_from_command_line(const CommandLine& command_line, const Again& again) {
+  std::vector<std::string> overrides = command_line.overrides;
+  overrides.insert(overrides.end(), again.overrides.begin(), again.overrides.end());
+  if (command_line.url) {
+    Problems problems("command line");
+    return load_table(table_of(command_line), "", problems, overrides);
+  }
+  if (again.text == nullptr) return load_file(command_line.config_file, overrides);
+  LoadResult result = load_text(*again.text, command_line.config_file, overrides);
+  result.text = again.text;
+  return result;
 }
 
 }  // namespace config

@@ -44,8 +44,13 @@ struct CommandLine {
 // should end with kExitUsage.
 absl::StatusOr<CommandLine> parse_command_line(std::span<const char* const> args);
 
+// How to load it again.
+struct Again {
+  std::vector<std::string> overrides;  // over those of the command line
+  TextPtr text;                        // as the file was; null = as it is now
+};
 // Loads what the command line names; also how a reload starts. For kRun, kCheck and kRoute.
-LoadResult config_from_command_line(const CommandLine& command_line);
+LoadResult config_from_command_line(const CommandLine& command_line, const Again& again = {});
 
 std::string help_text();
 

@@ -280,6 +280,7 @@ struct Logging {
   LogFacility facility = LogFacility::kDaemon;
   std::uint32_t repeats = 20;  // of a warning or error in 10 s; beyond they are counted; 0 = all
   std::uint32_t queue_bytes = 4u << 20;  // of lines that wait for a slow disk; beyond: dropped
+  milliseconds slow_query{0};            // a line for each statement that takes so long; 0 = none
 
   bool operator==(const Logging&) const = default;
 };

@@ -76,6 +76,12 @@ Diff diff(const Config& before, const Config& after) {
   return result;
 }
 
+void keep_until_restart(Config& next, const Config& running) {
+  next.listeners = running.listeners;
+  next.workers = running.workers;
+  next.admin = running.admin;
+}
+
 std::string summary(const Diff& diff) {
   std::string text;
   append_names(text, "clusters", diff.clusters);

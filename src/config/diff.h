@@ -29,6 +29,9 @@ struct Diff {
 // The files that a configuration names (certificates) may have changed even when this is empty.
 Diff diff(const Config& before, const Config& after);
 
+// What only a restart changes stays in `next` as it is in the running process.
+void keep_until_restart(Config& next, const Config& running);
+
 // For a log line: "clusters: main changed; users: +app -old; timeouts.query_wait", "" = nothing.
 std::string summary(const Diff& diff);
 

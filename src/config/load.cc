@@ -76,14 +76,16 @@ LoadResult load_text(std::string_view text, std::string source_name,
 }
 
 LoadResult load_file(const std::string& path, const std::vector<std::string>& overrides) {
-  const absl::StatusOr<std::string> text = read_file(path, kFileBytesMax);
+  absl::StatusOr<std::string> text = read_file(path, kFileBytesMax);
   if (!text.ok()) {
     Problems problems(path);
     problems.add(0, "",
                  concat("expected a readable configuration file: ", text.status().message()));
     return refused(problems);
   }
-  return load_text(*text, path, overrides);
+  LoadResult result = load_text(*text, path, overrides);
+  result.text = std::make_shared<const std::string>(*std::move(text));
+  return result;
 }
 
 }  // namespace config

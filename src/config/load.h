@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,9 +31,12 @@ struct Problem {
 std::string to_string(const Problem& problem);
 std::string to_string(std::span<const Problem> problems);  // one a line
 
+using TextPtr = std::shared_ptr<const std::string>;
+
 struct LoadResult {
   ConfigPtr config;               // null when there are problems
   std::vector<Problem> problems;  // in the file's order, overrides last; at most kProblemsMax
+  TextPtr text;                   // of load_file(): what it has read; null = nothing
 };
 inline constexpr std::size_t kProblemsMax = 100;
 inline constexpr std::size_t kFileBytesMax = 4u << 20;

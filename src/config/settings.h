@@ -251,6 +251,7 @@ void visit_log(Visitor& v, T& log) {
   v.word("facility", log.facility);
   v.whole("repeats", log.repeats, WholeRange{0, kConnectionsMax});
   v.size("queue_bytes", log.queue_bytes, SizeRange{64 * kKiB, kGiB});
+  v.duration("slow_query", log.slow_query, DurationRange{milliseconds(0), kDay});
 }
 
 // The whole file. Sections that others start from come first.

@@ -154,8 +154,11 @@ void Client::pump() {
 // is nobody to answer. If it has said goodbye, what it asked for before is carried out. A peer that
 // only half-closed its side loses nothing by PostgreSQL's rules: the protocol ends with Terminate.
 void Client::on_hang_up() {
-  if (state_ == State::kWaiting && says_goodbye()) return;
-  if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome || held_) {
+  const bool commands = state_ == State::kConsole && console_busy_;
+  if (commands) console_->cancel();
+  if ((state_ == State::kWaiting || commands) && says_goodbye()) return;
+  if (state_ == State::kWaiting || state_ == State::kLookup || state_ == State::kWelcome || held_ ||
+      commands) {
     close("client closed the connection");
   }
 }
@@ -248,6 +251,8 @@ void Client::cancel() {
   if (state_ == State::kWaiting) {
     refuse({.code = protocol::sqlstate::kQueryCanceled,
             .message = "canceling statement due to user request"});
+  } else if (state_ == State::kConsole) {
+    console_->cancel();
   } else if (server != nullptr && (!server->exchange.empty() || state_ == State::kReplicating)) {
     worker_.send_cancel(*server);
   }

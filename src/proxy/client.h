@@ -98,7 +98,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
   // client_count.cc
-  void count_end(StatementStats::Ref what, StatementMeter::Ended how, std::string_view tag);
+  void count_end(StatementStats::Ref what, StatementMeter::Ended how, std::string_view said);
   // What the client is told when the server's own words would not make sense to it.
   std::optional<protocol::Error> error_instead(std::uint32_t note) const;
   // With the client's names for its statements; false = there are none in it.
@@ -267,6 +267,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void send_settings();  // those that the server lacks; does not push
 
   // client_loss.cc
+  static std::string_view code_of(session::Outcome outcome);
   std::string what_dies_with(const Server& lost, bool rolled_back) const;
   void end_session(std::string_view code, std::string_view why, const std::string& kept);
   void note_loss(const Server& lost, const session::Loss& loss);
@@ -344,6 +345,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_routed(const sql::Analysis& analysis);
   void count_ready(char status);
   void count_refusal(protocol::Bytes in);
+  StatementMeter::Server measured(const Server& of) const;
+  void log_slow(const StatementMeter::Slow& slow, Server* on) const;
   void count_loss(Server& lost, const session::Loss& loss);
 
   // client_reply.cc

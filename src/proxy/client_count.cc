@@ -1,9 +1,14 @@
 // Client: what is counted of its statements.
 #include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <vector>
 
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
@@ -45,36 +50,48 @@ void Client::note_routed(const sql::Analysis& analysis) {
       analysis.why);
 }
 
-void Client::count_end(StatementStats::Ref what, StatementMeter::Ended how, std::string_view tag) {
+StatementMeter::Server Client::measured(const Server& of) const {
+  return {.busy_since = of.busy_since, .on_primary = of.on_primary(), .slow_us = worker_.slow_us()};
+}
+
+// said: a tag, or of a failure the SQLSTATE.
+void Client::count_end(StatementStats::Ref what, StatementMeter::Ended how, std::string_view said) {
   auto answer = server->take_answer();
   // What comes in pieces says how many rows its last piece had; all others say it in their tags.
-  if (how != StatementMeter::Ended::kSuspended) answer.rows = rows_of(tag);
-  meter_.on_end(worker_.statement_stats(), what, how, answer,
-                {.busy_since = server->busy_since, .on_primary = server->on_primary()},
-                worker_.loop().now());
+  if (how == StatementMeter::Ended::kFailed) {
+    answer.rows = 0;
+    answer.sqlstate = said;
+  } else if (how != StatementMeter::Ended::kSuspended) {
+    answer.rows = rows_of(said);
+  }
+  meter_.on_end(worker_.statement_stats(), what, how, answer, measured(*server),
+                worker_.loop().now(), [this](const auto& slow) { log_slow(slow, server); });
 }
 
 void Client::count_ready(char status) {
-  meter_.on_ready(worker_.statement_stats(), server->take_answer(),
-                  {.busy_since = server->busy_since, .on_primary = server->on_primary()},
-                  worker_.loop().now(), status == 'I');
+  meter_.on_ready(worker_.statement_stats(), server->take_answer(), measured(*server),
+                  worker_.loop().now(), status == 'I',
+                  [this](const auto& slow) { log_slow(slow, server); });
 }
 
 // What is owed by a server that is lost: of each request the statement that it had come to.
 void Client::count_loss(Server& lost, const session::Loss& loss) {
-  const StatementMeter::Server from{.busy_since = lost.busy_since, .on_primary = lost.on_primary()};
+  const StatementMeter::Server from = measured(lost);
   const auto now = worker_.loop().now();
+  const auto on_slow = [&](const auto& slow) { log_slow(slow, &lost); };
   for (const session::Reply& reply : loss.replies) {
     const bool fails =
         reply.outcome != session::Outcome::kTold && reply.outcome != session::Outcome::kEnded;
     for (std::size_t i = reply.first; fails && i < reply.end; ++i) {
       const auto counted = lost.exchange.owed(i).counted;
       if (counted == 0) continue;
-      meter_.on_end(worker_.statement_stats(), counted, StatementMeter::Ended::kFailed,
-                    lost.take_answer(), from, now);
+      auto answer = lost.take_answer();
+      answer.sqlstate = code_of(reply.outcome);
+      meter_.on_end(worker_.statement_stats(), counted, StatementMeter::Ended::kFailed, answer,
+                    from, now, on_slow);
       break;
     }
-    meter_.on_ready(worker_.statement_stats(), lost.take_answer(), from, now, true);
+    meter_.on_ready(worker_.statement_stats(), lost.take_answer(), from, now, true, on_slow);
   }
 }
 
@@ -104,9 +121,34 @@ void Client::count_refusal(protocol::Bytes in) {
   count_as(*analysis, text);
   const auto now = worker_.loop().now();
   const auto waited = std::max<std::int64_t>(0, base::to_us(now - request_since_));
-  worker_.statement_stats().count(
-      meter_.sending, {.wait_us = static_cast<std::uint64_t>(waited), .failed = true, .ran = false},
-      now);
+  const StatementStats::End end{
+      .wait_us = static_cast<std::uint64_t>(waited), .failed = true, .ran = false};
+  worker_.statement_stats().count(meter_.sending, end, now);
+  if (end.wait_us < worker_.slow_us()) return;
+  log_slow({.what = meter_.sending, .end = end, .sqlstate = refusal_->code}, nullptr);
+}
+
+// on: where it ran; null = nowhere.
+void Client::log_slow(const StatementMeter::Slow& slow, Server* on) const {
+  const auto shown = worker_.statement_stats().shown(slow.what);
+  const auto to_ms = [](std::uint64_t us) { return static_cast<double>(us) / 1000; };
+  std::array<char, 17> shape{};
+  std::snprintf(shape.data(), shape.size(), "%016" PRIx64, shown.shape);
+  std::vector<LogField> fields{
+      {"duration_ms", to_ms(slow.end.wait_us + slow.end.server_us)},
+      {"wait_ms", to_ms(slow.end.wait_us)},
+      {"route", on == nullptr         ? "none"
+                : slow.end.on_primary ? "primary"
+                                      : "replica"},
+      {"host", on == nullptr ? "" : std::string_view(on->pool().target().name)},
+      {"database", database_},
+      {"user", user_},
+      {"application_name", application_name_},
+      {"rows", static_cast<std::int64_t>(slow.end.rows)}};
+  if (slow.end.failed) fields.push_back({"sqlstate", slow.sqlstate});
+  fields.push_back({"shape", shape.data()});
+  fields.push_back({"statement", shown.text});
+  log_warning(who(), "slow statement", fields);
 }
 
 }  // namespace proxy

@@ -300,10 +300,7 @@ void Client::enter_console() {
                  .message = "user \"" + user_ + "\" may not use the admin console",
                  .hint = "Set admin = true or stats = true for the user in the configuration."});
   }
-  std::string from = peer.text();
-  if (!peer.is_unix()) from += " port " + std::to_string(peer.port());
-  console_ = worker_.shared().console(
-      {.user = user_, .may_command = user->admin, .address = std::move(from)});
+  console_ = worker_.shared().console({.user = user_, .who = who(), .may_command = user->admin});
   auto& out = made();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
            {"server_version", kConsoleServerVersion},

@@ -64,6 +64,8 @@ bool ends_block(const sql::Analysis& text) {
 
 }  // namespace
 
+std::string_view Client::code_of(Outcome outcome) { return error_of(outcome, "").code; }
+
 // Its ledger is as it was.
 void Client::on_server_lost(Server& lost, std::string_view why) {
   end_report();

@@ -97,12 +97,13 @@ class Instance::Signals final : public net::Loop::Handler {
   int fd_ = -1;
 };
 
-absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config,
-                                                           Loader loader) {
+absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config, Loader loader,
+                                                           config::TextPtr text) {
   auto faults = std::make_shared<FaultLog>();
   auto topology = make_topology(std::move(config), nullptr, faults);
   if (!topology.ok()) return topology.status();
   std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader), std::move(faults)));
+  instance->text_ = std::move(text);
   if (auto status = instance->listen(); !status.ok()) return status;
   return instance;
 }
@@ -205,8 +206,8 @@ void Instance::run() {
   supervisor_.on_stopping();
   acceptors_.clear();
   for (const auto& worker : workers_) worker->stop();
-  for (auto& pause : pauses_) pause.done(absl::CancelledError("the proxy stops"));
-  pauses_.clear();
+  for (auto& one : awaited_) one.done(absl::CancelledError("the proxy stops"));
+  awaited_.clear();
   for (const auto& cluster : topology_->clusters) cluster->stop();
   for (const auto& cluster : retired_clusters_) cluster->stop();
   spdlog::info("weir: stopped");
@@ -215,10 +216,10 @@ void Instance::run() {
 void Instance::on_signal(int signal) {
   switch (signal) {
     case SIGHUP:
-      return reload([](absl::Status status, std::string) {
-        if (status.ok()) return;
+      return reload([](const absl::StatusOr<Loaded>& loaded) {
+        if (loaded.ok()) return;
         spdlog::error("weir: reload refused: {}",
-                      std::string(absl::StripTrailingAsciiWhitespace(status.message())));
+                      std::string(absl::StripTrailingAsciiWhitespace(loaded.status().message())));
       });
     case SIGTERM:
       // A second one says that it was not meant to last.
@@ -245,7 +246,7 @@ void Instance::begin_drain() {
 }
 
 void Instance::tick() {
-  check_pauses();
+  check_awaited();
   std::erase_if(retired_clusters_, [](const ClusterPtr& cluster) {
     if (cluster.use_count() > 1) return false;
     cluster->stop();
@@ -254,7 +255,7 @@ void Instance::tick() {
   const base::Duration until_told = supervisor_.tick(loop_.now());
   if (drain_until_ == base::Time{}) {
     // All else that needs a tick begins with an event.
-    if (pauses_.empty() && retired_clusters_.empty() && until_told > base::Duration()) {
+    if (awaited_.empty() && retired_clusters_.empty() && until_told > base::Duration()) {
       loop_.rest(std::min<base::Duration>(kRest, until_told));
     }
     return;
@@ -284,52 +285,46 @@ config::ConfigPtr Instance::config() const {
   return topology_->config;
 }
 
-void Instance::reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) {
-  loop_.post([this, done = std::move(done)]() mutable {
-    supervisor_.on_reload_begun(net::read_clock());
-    const auto refuse = [&](const absl::Status& why) {
-      configure_log(topology_->config->logging);  // all the same its file may have been moved
-      supervisor_.on_reload_ended(/*refused=*/true);
-      shared_.faults->add(Fault::Severity::kError, "reload", topology_->config->source,
-                          "refused: " + std::string(why.message()));
-      done(why, "");
-    };
-    const auto loaded = loader_();
-    if (!loaded.config) {
-      return refuse(absl::InvalidArgumentError(config::to_string(loaded.problems)));
+// Puts a configuration into effect, or says why not; then nothing has changed. how: what is logged.
+absl::StatusOr<Control::Loaded> Instance::take(config::LoadResult loaded, std::vector<Kept> kept,
+                                               const char* how) {
+  if (!loaded.config) return absl::InvalidArgumentError(config::to_string(loaded.problems));
+  const auto diff = config::diff(*topology_->config, *loaded.config);
+  auto next = std::make_shared<config::Config>(*loaded.config);
+  config::keep_until_restart(*next, *topology_->config);
+  auto topology = make_topology(next, topology_.get(), shared_.faults);
+  if (!topology.ok()) return topology.status();
+  configure_log(next->logging);
+  for (const auto& cluster : (*topology)->clusters) {
+    if (topology_->find(cluster->config.name) == nullptr ||
+        *topology_->find(cluster->config.name) != cluster) {
+      cluster->start(wake_waiters(), hosts_changed());
     }
-    auto topology = make_topology(loaded.config, topology_.get(), shared_.faults);
-    if (!topology.ok()) return refuse(topology.status());
-    const auto diff = config::diff(*topology_->config, *loaded.config);
-    configure_log(loaded.config->logging);
-    for (const auto& cluster : (*topology)->clusters) {
-      if (topology_->find(cluster->config.name) == nullptr ||
-          *topology_->find(cluster->config.name) != cluster) {
-        cluster->start(wake_waiters(), hosts_changed());
-      }
-    }
-    for (const auto& cluster : topology_->clusters) {
-      const auto* now = (*topology)->find(cluster->config.name);
-      if (now == nullptr || *now != cluster) retired_clusters_.push_back(cluster);
-    }
-    forget_weights(**topology);
-    shared_.lookup.set_found_fresh(loaded.config->auth.auth_query_cache);
-    shared_.lookup.forget();
-    derive_keys(*loaded.config);
-    {
-      std::lock_guard lock(topology_mutex_);
-      topology_ = *topology;
-    }
-    on_all_workers([next = *topology, diff](Worker& worker) { worker.set_topology(next, diff); });
-    const std::string changes = config::summary(diff);
-    const std::string_view shown = changes.empty() ? "nothing changed" : std::string_view(changes);
-    spdlog::info("weir: reloaded: {}", shown);
-    shared_.faults->add(Fault::Severity::kInfo, "reload", topology_->config->source, shown);
-    std::string note;
-    for (const auto& key : diff.needs_restart) note += (note.empty() ? "" : ", ") + key;
-    supervisor_.on_reload_ended(/*refused=*/false);
-    done(absl::OkStatus(), note);
-  });
+  }
+  for (const auto& cluster : topology_->clusters) {
+    const auto* now = (*topology)->find(cluster->config.name);
+    if (now == nullptr || *now != cluster) retired_clusters_.push_back(cluster);
+  }
+  shared_.lookup.set_found_fresh(next->auth.auth_query_cache);
+  shared_.lookup.forget();
+  derive_keys(*next);
+  {
+    std::lock_guard lock(topology_mutex_);
+    topology_ = *topology;
+  }
+  text_ = std::move(loaded.text);
+  kept_ = std::move(kept);
+  on_all_workers([next = *topology, diff](Worker& worker) { worker.set_topology(next, diff); });
+  const std::string changes = config::summary(diff);
+  const std::string_view shown = changes.empty() ? "nothing changed" : std::string_view(changes);
+  spdlog::info("weir: {}: {}", how, shown);
+  shared_.faults->add(Fault::Severity::kInfo, "reload", topology_->config->source, shown);
+  Loaded done;
+  for (const auto& key : diff.needs_restart) {
+    done.needs_restart += (done.needs_restart.empty() ? "" : ", ") + key;
+  }
+  for (const Kept& one : kept_) done.kept += (done.kept.empty() ? "" : ", ") + one.change.key;
+  return done;
 }
 
 }  // namespace proxy

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/command_line.h"
 #include "config/diff.h"
 #include "config/load.h"
 #include "net/acceptor.h"
@@ -22,10 +23,12 @@ namespace proxy {
 // any. Signals SIGHUP, SIGTERM and SIGINT must be blocked in all threads.
 class Instance final : public Control {
  public:
-  using Loader = std::function<config::LoadResult()>;  // reads the configuration again
+  using Loader = std::function<config::LoadResult(const config::Again&)>;
 
   // Listens, but serves only from run() on. The error is a certificate or an address.
-  static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader);
+  // text: that the configuration was read from, if it is a file's.
+  static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader,
+                                                          config::TextPtr text = nullptr);
   ~Instance() override;
   // What create() would say of the files that the configuration names; nothing is started.
   static absl::Status check(config::ConfigPtr config);
@@ -35,10 +38,13 @@ class Instance final : public Control {
 
   void inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts parts) override;
   config::ConfigPtr config() const override;
-  void reload(absl::AnyInvocable<void(absl::Status, std::string note)> done) override;
+  void reload(LoadDone done) override;
+  void set(config::Change change, LoadDone done) override;
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override;
   absl::Status resume(std::string_view database) override;
   absl::Status reconnect(std::string_view database) override;
+  void wait_close(std::string_view database, std::function<bool()> given_up,
+                  absl::AnyInvocable<void(absl::Status)> done) override;
   absl::Status disable(std::string_view database) override;
   absl::Status enable(std::string_view database) override;
   absl::Status kill(std::string_view database) override;
@@ -48,13 +54,22 @@ class Instance final : public Control {
              absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) override;
   void shutdown(Shutdown how) override;
   bool draining() const override { return draining_; }
+  void log(const CommandRecord& record) override;
 
  private:
   class Signals;
   struct Collection;
-  struct Pause {
+  // A command that waits for all workers.
+  struct Awaited {
     std::string database;
+    bool (Worker::*has_come)(const std::string& database) const = nullptr;
+    std::function<bool()> given_up;  // null: that is no reason to end
     absl::AnyInvocable<void(absl::Status)> done;
+  };
+  // A setting as SET has it.
+  struct Kept {
+    config::Change change;
+    std::string override;
   };
 
   Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults);
@@ -68,7 +83,11 @@ class Instance final : public Control {
   void collect(std::shared_ptr<Collection> collection);
   void finish(Collection& collection) const;
   static void forget_weights(const Topology& topology);
-  void check_pauses();
+  void check_awaited();
+  config::LoadResult load(const std::vector<Kept>& kept, config::TextPtr text) const;
+  absl::StatusOr<Loaded> load_again();
+  absl::StatusOr<Loaded> change(const config::Change& change);
+  absl::StatusOr<Loaded> take(config::LoadResult loaded, std::vector<Kept> kept, const char* how);
   void begin_drain();
   absl::Status known_database(std::string_view database) const;
   void on_all_workers(std::function<void(Worker&)> task);
@@ -76,7 +95,9 @@ class Instance final : public Control {
 
   net::Loop loop_;
   Shared shared_;
-  Loader loader_;
+  const Loader loader_;
+  config::TextPtr text_;    // of the file, as it was when it was loaded last
+  std::vector<Kept> kept_;  // each of another setting
   mutable std::mutex topology_mutex_;
   TopologyPtr topology_;
   std::vector<ClusterPtr> retired_clusters_;  // until no worker uses them: their threads end here
@@ -84,7 +105,7 @@ class Instance final : public Control {
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::unique_ptr<Signals> signals_;
   Supervisor supervisor_;
-  std::vector<Pause> pauses_;
+  std::vector<Awaited> awaited_;
   std::vector<std::string> paused_, disabled_;  // "" = all
   std::atomic<bool> draining_{false};
   base::Time drain_until_{};

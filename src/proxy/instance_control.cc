@@ -120,29 +120,42 @@ void Instance::pause(std::string_view database, absl::AnyInvocable<void(absl::St
     }
     paused_.push_back(name);
     on_all_workers([name](Worker& worker) { worker.set_paused(name, true); });
-    pauses_.push_back({name, std::move(done)});
+    awaited_.push_back({name, &Worker::is_quiet, nullptr, std::move(done)});
   });
 }
 
-void Instance::check_pauses() {
-  if (pauses_.empty()) return;
-  auto pauses = std::exchange(pauses_, {});
-  // Asked in a row, as inspect() does: all quiet, or again in the next tick.
-  for (auto& pause : pauses) {
+void Instance::wait_close(std::string_view database, std::function<bool()> given_up,
+                          absl::AnyInvocable<void(absl::Status)> done) {
+  if (auto status = known_database(database); !status.ok()) return done(status);
+  loop_.post([this, name = std::string(database), given_up = std::move(given_up),
+              done = std::move(done)]() mutable {
+    awaited_.push_back({name, &Worker::has_closed, std::move(given_up), std::move(done)});
+  });
+}
+
+void Instance::check_awaited() {
+  if (awaited_.empty()) return;
+  auto awaited = std::exchange(awaited_, {});
+  // Asked in a row, as inspect() does: all workers say so, or again in the next tick.
+  for (auto& one : awaited) {
+    if (one.given_up && one.given_up()) {
+      one.done(absl::CancelledError("canceling statement due to user request"));
+      continue;
+    }
     struct Poll {
-      Pause pause;
+      Awaited awaited;
       std::size_t left;
-      bool quiet = true;
+      bool has_come = true;
     };
-    auto poll = std::make_shared<Poll>(Poll{std::move(pause), workers_.size()});
+    auto poll = std::make_shared<Poll>(Poll{std::move(one), workers_.size()});
     for (const auto& worker : workers_) {
       worker->loop().post([this, w = worker.get(), poll] {
-        const bool quiet = w->is_quiet(poll->pause.database);
-        loop_.post([this, poll, quiet] {
-          poll->quiet = poll->quiet && quiet;
+        const bool has_come = (w->*poll->awaited.has_come)(poll->awaited.database);
+        loop_.post([this, poll, has_come] {
+          poll->has_come = poll->has_come && has_come;
           if (--poll->left != 0) return;
-          if (poll->quiet) return poll->pause.done(absl::OkStatus());
-          pauses_.push_back(std::move(poll->pause));
+          if (poll->has_come) return poll->awaited.done(absl::OkStatus());
+          awaited_.push_back(std::move(poll->awaited));
         });
       });
     }
@@ -157,10 +170,13 @@ absl::Status Instance::resume(std::string_view database) {
     } else {
       std::erase(paused_, name);
     }
-    for (std::size_t i = pauses_.size(); i > 0; --i) {
-      if (!name.empty() && pauses_[i - 1].database != name) continue;
-      pauses_[i - 1].done(absl::CancelledError("resumed before it was paused"));
-      pauses_.erase(pauses_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+    for (std::size_t i = awaited_.size(); i > 0; --i) {
+      Awaited& pause = awaited_[i - 1];
+      if (pause.has_come != &Worker::is_quiet || (!name.empty() && pause.database != name)) {
+        continue;
+      }
+      pause.done(absl::CancelledError("resumed before it was paused"));
+      awaited_.erase(awaited_.begin() + static_cast<std::ptrdiff_t>(i - 1));
     }
     on_all_workers([name](Worker& worker) { worker.set_paused(name, false); });
   });

@@ -1,6 +1,4 @@
 // Instance: what an operator orders of hosts.
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -187,12 +185,9 @@ void Instance::order(HostOrder order, ConsoleLogin by,
     if (note.ok()) follow(retired_clusters_, order, by.user);
     const std::string result =
         note.ok() ? "done" : absl::StrCat("refused: ", note.status().message());
-    spdlog::warn("weir: order=\"{}\" by={} from={} result=\"{}\"", to_text(order), by.user,
-                 by.address, result);
-    shared_.faults->add(
-        note.ok() ? Fault::Severity::kInfo : Fault::Severity::kWarning, "order",
-        order.host.empty() ? order.cluster : order.cluster + "/" + order.host,
-        absl::StrCat(to_text(order), " by ", by.user, " from ", by.address, ": ", result));
+    shared_.faults->add(note.ok() ? Fault::Severity::kInfo : Fault::Severity::kWarning, "order",
+                        order.host.empty() ? order.cluster : order.cluster + "/" + order.host,
+                        absl::StrCat(to_text(order), " by ", by.who, ": ", result));
     done(std::move(note));
   });
 }

@@ -172,6 +172,10 @@ void LogSink::close(std::chrono::milliseconds most) {
   wake_.notify_one();
 }
 
+bool LogSink::has_members(const spdlog::details::log_msg& message) {
+  return std::string_view(message.logger_name.data(), message.logger_name.size()) == kMembers;
+}
+
 void LogSink::log(const spdlog::details::log_msg& message) {
   std::lock_guard lock(mutex_);
   if (message.level >= spdlog::level::warn && is_repeated(message)) return;
@@ -192,6 +196,7 @@ bool LogSink::is_repeated(const spdlog::details::log_msg& message) {
   if (++repeated.count <= logging_.repeats) return false;
   repeated.level = message.level;
   repeated.last.assign(message.payload.data(), message.payload.size());
+  repeated.has_members = has_members(message);
   return true;
 }
 
@@ -199,7 +204,11 @@ void LogSink::tell_repeated(Clock::time_point now) {
   std::erase_if(repeated_, [&](const auto& entry) {
     const Repeated& repeated = entry.second;
     if (now != Clock::time_point::max() && now < repeated.since + kRepeatsWithin) return false;
-    if (repeated.count > logging_.repeats) {
+    if (repeated.count > logging_.repeats && repeated.has_members) {
+      const std::string more = std::to_string(repeated.count - logging_.repeats);
+      queue(spdlog::details::log_msg(kMembers, repeated.level,
+                                     repeated.last + ",\"repeated\":" + more));
+    } else if (repeated.count > logging_.repeats) {
       queue(repeated.level, std::to_string(repeated.count - logging_.repeats) +
                                 " more within 10 s, but for numbers: " + repeated.last);
     }
@@ -212,7 +221,7 @@ void LogSink::queue(spdlog::level::level_enum level, const std::string& text) {
 }
 
 void LogSink::queue(const spdlog::details::log_msg& message) {
-  if (closed_) return;
+  if (closed_ || formatter_ == nullptr) return;
   spdlog::memory_buf_t text;
   formatter_->format(message, text);
   if (bytes_ + text.size() > logging_.queue_bytes) {

@@ -25,6 +25,10 @@ class LogSink final : public spdlog::sinks::sink, public std::enable_shared_from
   void close(std::chrono::milliseconds most);
 
   void log(const spdlog::details::log_msg& message) override;
+  // The logger's name of a line whose text is members of a JSON object.
+  static constexpr const char* kMembers = "members";
+  static bool has_members(const spdlog::details::log_msg& message);
+
   void flush() override {}
   void set_pattern(const std::string&) override {}
   void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
@@ -40,6 +44,7 @@ class LogSink final : public spdlog::sinks::sink, public std::enable_shared_from
     std::uint32_t count = 0;
     spdlog::level::level_enum level{};
     std::string last;
+    bool has_members = false;
   };
   class Outlet;  // the thread's
 

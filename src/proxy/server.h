@@ -81,6 +81,7 @@ class Server final : public net::Connection, public pool::Server {
   // for the session that it is kept for.
   bool is_outdated() const;
   bool must_close() const;  // as soon as it is free
+  bool is_close_needed() const { return close_when_free || pool_.set.retired || is_outdated(); }
   ConnectionRow row(base::Time now) const;
 
   // Identity and bookkeeping.

@@ -299,7 +299,10 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
       relay_to_client(protocol::backend::kError, raw);
     }
     client->on_error();
-    if (entry != nullptr) client->count_end(entry->counted, StatementMeter::Ended::kFailed, "");
+    if (entry != nullptr) {
+      const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
+      client->count_end(entry->counted, StatementMeter::Ended::kFailed, error.code);
+    }
   }
   if (is_injected(note)) on_hidden_failure(note, body);
 }

@@ -1,12 +1,14 @@
 // Of one client: which statement is on its way, and what its answer was like.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/time.h"
 #include "proxy/statement_stats.h"
 
@@ -21,11 +23,19 @@ class StatementMeter {
   using Ref = StatementStats::Ref;
   struct Answer {  // since the last one
     std::uint64_t rows = 0, bytes = 0;
+    std::string_view sqlstate = "";  // of an error; "" = not known
   };
   struct Server {
     base::Time busy_since{};
     bool on_primary = false;
+    std::uint64_t slow_us = UINT64_MAX;  // what takes so long is told to OnSlow
   };
+  struct Slow {
+    Ref what = 0;
+    const StatementStats::End& end;
+    std::string_view sqlstate;
+  };
+  using OnSlow = absl::FunctionRef<void(const Slow&)>;
   enum class Ended : std::uint8_t {
     kInQuery,    // one of the statements of a Query
     kExecute,    // of the extended protocol
@@ -42,17 +52,18 @@ class StatementMeter {
   void on_wait(std::uint64_t us) { waited_us_ = us; }
   void on_retry() { ++retries_; }
   void on_end(StatementStats& stats, Ref what, Ended how, const Answer& answer,
-              const Server& server, base::Time now);
+              const Server& server, base::Time now, OnSlow on_slow);
   void on_ready(StatementStats& stats, const Answer& answer, const Server& server, base::Time now,
-                bool ends_transaction);
+                bool ends_transaction, OnSlow on_slow);
 
  private:
-  void close(StatementStats& stats, const Server& server, base::Time until);
+  void close(StatementStats& stats, const Server& server, base::Time until, OnSlow on_slow);
 
   struct Open {
     Ref what = 0;
     StatementStats::End end;
     base::Time at{};  // of its last answer
+    std::array<char, 5> sqlstate{};
     bool is_open = false;
   };
   Open open_;

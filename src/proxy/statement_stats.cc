@@ -31,11 +31,16 @@ StatementStats::Ref StatementStats::find(std::uint64_t shape, const StatementOwn
   return std::uint64_t{slots_[found->second]->generation} << 32 | (found->second + 1);
 }
 
-StatementStats::Slot* StatementStats::slot_of(Ref what) {
+StatementStats::Slot* StatementStats::slot_of(Ref what) const {
   const std::uint64_t index = (what & 0xFFFFFFFF) - 1;
   if (index >= slots_.size()) return nullptr;
   Slot* slot = slots_[index].get();
   return slot->generation == what >> 32 ? slot : nullptr;
+}
+
+StatementStats::Shown StatementStats::shown(Ref what) const {
+  const Slot* slot = slot_of(what);
+  return slot == nullptr ? Shown{} : Shown{slot->shape, slot->text};
 }
 
 StatementStats::Ref StatementStats::add(std::uint64_t shape, StatementOwnerPtr owner,

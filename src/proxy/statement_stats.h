@@ -52,6 +52,12 @@ class StatementStats {
   void note_route(Ref what, const Route& route, std::string_view why);
   void count(Ref what, const End& end, base::Time now);
 
+  struct Shown {
+    std::uint64_t shape = 0;
+    std::string_view text;
+  };
+  Shown shown(Ref what) const;  // empty when it is not kept; valid until the next call
+
   void set_max(std::size_t shapes_max);
   void forget_rules();  // their numbers mean others now
   void clear();
@@ -82,7 +88,7 @@ class StatementStats {
     std::uint32_t generation = 1;
   };
 
-  Slot* slot_of(Ref what);
+  Slot* slot_of(Ref what) const;
   static std::size_t bytes_of(const Slot& slot);
   void drop_lightest();
   void drop(std::uint32_t index);

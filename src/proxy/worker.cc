@@ -42,6 +42,7 @@ Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
       shared_(shared),
       analyzer_(make_analyzer(*topology_)),
       statement_stats_(config().limits.statement_shapes),
+      slow_us_(slow_from(config())),
       unread_(make_unread()),
       explain_(make_explain()),
       scratch_(kScratchBytes) {
@@ -51,6 +52,12 @@ Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
 
 std::unique_ptr<sql::Analyzer> Worker::make_analyzer(const Topology& topology) {
   return std::make_unique<sql::Analyzer>(analyzer_options(*topology.config));
+}
+
+std::uint64_t Worker::slow_from(const config::Config& config) {
+  const auto limit = config.logging.slow_query;
+  if (limit.count() == 0) return UINT64_MAX;
+  return static_cast<std::uint64_t>(base::to_us(limit));
 }
 
 Worker::~Worker() { CHECK(!thread_.joinable()); }

@@ -51,9 +51,10 @@ class Worker {
   void reconnect(const std::string& database);
   void kill(const std::string& database);
   void kill_client(std::uint64_t id);
-  bool is_quiet(const std::string& database) const;  // no server is in use
-  void drain();                                      // clients are let go as soon as they are quiet
-  void refresh_waiters();                            // those who are held look again
+  bool is_quiet(const std::string& database) const;    // no server is in use
+  bool has_closed(const std::string& database) const;  // what was to be closed
+  void drain();             // clients are let go as soon as they are quiet
+  void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same
 
   // For clients and servers.
@@ -64,6 +65,7 @@ class Worker {
   sql::Analyzer& analyzer() { return *analyzer_; }
   session::StatementStore& statements() { return statements_; }
   StatementStats& statement_stats() { return statement_stats_; }
+  std::uint64_t slow_us() const { return slow_us_; }  // what takes so long gets a line in the log
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
   const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE
@@ -132,6 +134,7 @@ class Worker {
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);
   static std::unique_ptr<sql::Analyzer> make_analyzer(const Topology& topology);
+  static std::uint64_t slow_from(const config::Config& config);
   bool matches(const std::string& database, const PoolSet& set) const {
     return database.empty() || database == set.database;
   }
@@ -148,6 +151,7 @@ class Worker {
   std::unique_ptr<sql::Analyzer> analyzer_;
   session::StatementStore statements_;
   StatementStats statement_stats_;
+  std::uint64_t slow_us_;
   sql::AnalysisPtr unread_;
   const sql::AnalysisPtr explain_;
   std::vector<std::uint8_t> scratch_;

@@ -168,7 +168,7 @@ ConnectionRow Server::row(base::Time now) const {
   row.host = pool_.target().name;
   row.connect_time = connected_at;
   row.request_time = wall_time(request_time, now);
-  row.close_needed = close_when_free || pool_.set.retired || is_outdated();
+  row.close_needed = is_close_needed();
   row.link = client != nullptr ? client->id : 0;
   row.remote_pid = backend_pid;
   row.prepared_statements = static_cast<std::uint32_t>(statements.size());
@@ -267,12 +267,20 @@ bool Worker::is_quiet(const std::string& database) const {
   return true;
 }
 
+bool Worker::has_closed(const std::string& database) const {
+  return std::ranges::none_of(servers_, [&](const auto& entry) {
+    Server& server = *entry.second;
+    return server.is_close_needed() && matches(database, server.pool().set);
+  });
+}
+
 void Worker::set_topology(TopologyPtr topology, const config::Diff& diff) {
   topology_ = std::move(topology);
   ++config_version_;
   analyzer_ = make_analyzer(*topology_);
   statement_stats_.forget_rules();
   statement_stats_.set_max(config().limits.statement_shapes);
+  slow_us_ = slow_from(config());
   for (auto it = pool_sets_.begin(); it != pool_sets_.end();) {
     if (!is_changed(*it->second, *topology_, diff)) {
       ++it;

@@ -151,6 +151,7 @@ def test_a_banned_primary_stays_the_primary(start_weir, cluster, table):
         wait_until(lambda: weir.show("WAITS"), "the read waits", 5 * SLOW)
         with weir.connect() as other:
             other.query(f"INSERT INTO {table} VALUES (21)")
+        cluster.wait_replayed()  # nothing else makes the client's read wait for it
         order(weir, f"UNBAN {name(cluster, 2)}")
         assert client.rows() == [["21", str(cluster.ports[2])]]
     # Nobody else became the primary meanwhile.
@@ -172,6 +173,10 @@ def test_weights(start_weir, cluster):
     assert order(weir, f"WEIGHT {name(cluster, 2)} main DEFAULT") == []
     assert 0.34 < share(2) < 0.66
     order(weir, f"WEIGHT {name(cluster, 1)} 0.1")
+    for setting in ("pool.size = 19", "routing.lag_max = 3s"):  # the second is the cluster's
+        order(weir, f"SET {setting}")
+        assert host(weir, cluster, 1)["weight"] == "0.1"
+    wait_replicas(weir)
     assert 0.8 < share(2) < 0.98
     order(weir, "RELOAD")
     assert [row["weight"] for row in weir.show("HOSTS")] == ["1"] * 3

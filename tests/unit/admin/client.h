@@ -55,6 +55,7 @@ class Client {
   bool wait(std::chrono::milliseconds how_long);  // true: the answer is there: take()
   Reply take();
   void leave() { session_.reset(); }
+  void cancel() { session_->cancel(); }
 
  private:
   struct Box {

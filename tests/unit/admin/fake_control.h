@@ -1,6 +1,7 @@
 // A Control that answers from a hand-made Inspection and remembers what it was told to do.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,7 +23,8 @@ class FakeControl : public proxy::Control {
   struct Answers {
     proxy::Inspection inspection = sample_inspection();
     absl::Status status;
-    std::string reload_note, order_note;
+    Loaded loaded;
+    std::string order_note;
     bool draining = false;
     bool hold_pause = false;
     Answer how = Answer::kFromThread;
@@ -42,11 +44,25 @@ class FakeControl : public proxy::Control {
     later([copy = now().inspection, done = std::move(done)]() mutable { done(std::move(copy)); });
   }
   config::ConfigPtr config() const override { return config_; }
-  void reload(absl::AnyInvocable<void(absl::Status, std::string)> done) override {
+  void reload(LoadDone done) override {
     note("reload");
-    later([answers = now(), done = std::move(done)]() mutable {
-      done(answers.status, answers.reload_note);
-    });
+    load(std::move(done));
+  }
+  void set(config::Change change, LoadDone done) override {
+    std::string call = change.overrides.empty() ? "reset " + change.key : "set";
+    for (const std::string& override : change.overrides) call += " " + override;
+    note(std::move(call));
+    load(std::move(done));
+  }
+  void wait_close(std::string_view database, std::function<bool()> given_up,
+                  absl::AnyInvocable<void(absl::Status)> done) override {
+    note("wait_close " + std::string(database));
+    if (now().hold_pause) {
+      has_given_up = std::move(given_up);
+      held.push_back(std::move(done));
+      return;
+    }
+    later([status = now().status, done = std::move(done)]() mutable { done(status); });
   }
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override {
     note("pause " + std::string(database));
@@ -71,15 +87,31 @@ class FakeControl : public proxy::Control {
     note(how == Shutdown::kNow ? "shutdown now" : "shutdown drain");
   }
   bool draining() const override { return now().draining; }
+  void log(const proxy::CommandRecord& record) override {
+    const std::lock_guard lock(mutex_);
+    records_.push_back(record);
+  }
 
   std::vector<std::string> calls() {
     const std::lock_guard lock(mutex_);
     return calls_;
   }
 
+  std::vector<proxy::CommandRecord> records() {
+    const std::lock_guard lock(mutex_);
+    return records_;
+  }
+
   std::vector<absl::AnyInvocable<void(absl::Status)>> held;
+  std::function<bool()> has_given_up;  // of who waits in `held`
 
  private:
+  void load(LoadDone done) {
+    later([answers = now(), done = std::move(done)]() mutable {
+      if (!answers.status.ok()) return done(answers.status);
+      done(answers.loaded);
+    });
+  }
   void later(absl::AnyInvocable<void()> call) {
     switch (now().how) {
       case Answer::kAtOnce:
@@ -110,6 +142,7 @@ class FakeControl : public proxy::Control {
   mutable std::mutex mutex_;
   Answers answers_;
   std::vector<std::string> calls_;
+  std::vector<proxy::CommandRecord> records_;
   std::vector<std::thread> threads_;
 };
 

@@ -19,8 +19,8 @@ using What = proxy::HostOrder::What;
 struct Console {
   FakeControl control;
   proxy::ConsoleFactory factory = admin::make_console(control);
-  Client admin{factory({.user = "root", .may_command = true, .address = "unix"})};
-  Client stats{factory({.user = "eye", .may_command = false, .address = "unix"})};
+  Client admin{factory({.user = "root", .who = "client 1 weir/root unix", .may_command = true})};
+  Client stats{factory({.user = "eye", .who = "client 2 weir/eye unix", .may_command = false})};
 };
 
 TEST_CASE("host orders: what they say reaches Control, with who says it") {

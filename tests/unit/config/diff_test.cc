@@ -1,5 +1,6 @@
 #include "config/diff.h"
 
+#include "config/settings.h"
 #include "testing.h"
 
 using namespace config;
@@ -64,4 +65,15 @@ TEST_CASE("diff: other settings, secrets too") {
   const Config before = loaded(kMinimal, {"auth.user=l", "auth.password=one"});
   const Config after = loaded(kMinimal, {"auth.user=l", "auth.password=two"});
   CHECK(diff(before, after).settings == Names{"auth.password"});
+}
+
+TEST_CASE("diff: what needs a restart stays as it is") {
+  const Config running = loaded(kMinimal);
+  Config next =
+      loaded(kMinimal, {"listen=*:7000", "workers=2", "admin.http=127.0.0.1:9127", "pool.size=3"});
+  CHECK(diff(running, next).needs_restart.size() == std::size(kRestartKeys));
+  keep_until_restart(next, running);
+  const Diff found = diff(running, next);
+  CHECK(found.needs_restart.empty());
+  CHECK(found.settings == Names{"pool.size"});
 }

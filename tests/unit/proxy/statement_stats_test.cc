@@ -148,11 +148,22 @@ TEST_CASE("the statements of a batch share its time") {
   StatementStats stats(10);
   StatementMeter meter;
   const auto a = stats.add(1, kAnn, "a", kStart), b = stats.add(2, kAnn, "b", kStart);
-  const StatementMeter::Server server{.busy_since = kStart};
+  const StatementMeter::Server server{.busy_since = kStart, .slow_us = 2501};
+  struct Told {
+    StatementStats::Ref what;
+    std::uint64_t wait_us, server_us;
+    std::string sqlstate;
+    bool operator==(const Told&) const = default;
+  };
+  std::vector<Told> told;
+  const auto slow = [&](const StatementMeter::Slow& it) {
+    told.push_back({it.what, it.end.wait_us, it.end.server_us, std::string(it.sqlstate)});
+  };
   meter.on_wait(500);
-  meter.on_end(stats, a, Ended::kExecute, {.rows = 1, .bytes = 10}, server, kStart + 2ms);
-  meter.on_end(stats, b, Ended::kExecute, {.rows = 2, .bytes = 20}, server, kStart + 5ms);
-  meter.on_ready(stats, {.bytes = 6}, server, kStart + 9ms, true);
+  meter.on_end(stats, a, Ended::kExecute, {.rows = 1, .bytes = 10}, server, kStart + 2ms, slow);
+  meter.on_end(stats, b, Ended::kExecute, {.rows = 2, .bytes = 20}, server, kStart + 5ms, slow);
+  CHECK(told.empty());  // 2.5 ms with its wait: just not so long
+  meter.on_ready(stats, {.bytes = 6}, server, kStart + 9ms, true, slow);
   auto rows = rows_of(stats);
   CHECK(rows[0].totals.wait_us == 500);
   CHECK(rows[0].totals.server_us == 2000);
@@ -160,12 +171,26 @@ TEST_CASE("the statements of a batch share its time") {
   CHECK(rows[1].totals.server_us == 7000);  // with the commit
   CHECK(rows[1].totals.bytes == 26);
 
+  CHECK(told == std::vector<Told>{{b, 0, 7000, ""}});
+
   // A batch that was sent before the first had ended.
-  meter.on_end(stats, a, Ended::kFailed, {}, server, kStart + 10ms);
-  meter.on_ready(stats, {}, server, kStart + 10ms, true);
+  meter.on_end(stats, a, Ended::kFailed, {.sqlstate = "57014"}, server, kStart + 10ms, slow);
+  meter.on_ready(stats, {}, server, kStart + 10ms, true, slow);
+  CHECK(told.size() == 1);
   rows = rows_of(stats);
   CHECK(rows[0].totals.server_us == 3000);
   CHECK(rows[0].totals.errors == 1);
+
+  // With its code, and what comes next has none.
+  meter.on_end(stats, a, Ended::kFailed, {.sqlstate = "57014"}, server, kStart + 12ms, slow);
+  meter.on_ready(stats, {}, server, kStart + 13ms, true, slow);
+  meter.on_end(stats, b, Ended::kInQuery, {}, server, kStart + 20ms, slow);
+  meter.on_ready(stats, {}, server, kStart + 20ms, true, slow);
+  CHECK(told == std::vector<Told>{{b, 0, 7000, ""}, {a, 0, 3000, "57014"}, {b, 0, 7000, ""}});
+  const StatementMeter::Server off{.busy_since = kStart};
+  meter.on_end(stats, b, Ended::kInQuery, {}, off, kStart + 1h, slow);
+  meter.on_ready(stats, {}, off, kStart + 1h, true, slow);
+  CHECK(told.size() == 3);
 }
 
 }  // namespace
