@@ -52,7 +52,8 @@ class Connection : public Loop::Handler {
   // These were input once and shall be so again, before all that is kept.
   void put_back(protocol::Bytes bytes);
 
-  // Writes now what the socket takes, up to a turn's bytes; keeps the rest. False: the connection is broken.
+  // Writes now what the socket takes, up to a turn's bytes; keeps the rest. False: the connection
+  // is broken.
   bool send(protocol::Bytes bytes);
   bool flush();         // writes out_
   bool send_relayed();  // writes out_ and what was relayed behind it

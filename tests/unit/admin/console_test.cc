@@ -294,6 +294,8 @@ TEST_CASE("commands reach Control") {
     CHECK(calls.back() == call);
   }
   CHECK(console.admin.query("KILL_CLIENT 12").tag() == "KILL_CLIENT");
+  CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
+  CHECK(console.control.calls().back() == "kill_client 12");
 }
 
 TEST_CASE("what Control refuses becomes a PostgreSQL error") {
@@ -307,7 +309,7 @@ TEST_CASE("what Control refuses becomes a PostgreSQL error") {
     CHECK(reply.code() == "3D000");
     CHECK(reply.message() == "database \"x\" does not exist");
     CHECK(console.admin.query("RESUME x").code() == "3D000");
-    CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
+    CHECK(console.admin.query("KILL_CLIENT 12").code() == "42704");
   }
   console.control.set(
       [&](auto& a) { a.status = absl::FailedPreconditionError("database \"x\" is not paused"); });
