@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "protocol/frame.h"
-#include "protocol/memory.h"
 
 namespace protocol {
 namespace {
@@ -53,7 +52,6 @@ std::span<std::uint8_t> Buffer::reserve(std::size_t n) {
     } else {
       const std::size_t bigger = std::max({held + n, capacity_ * 2, kSmallest});
       auto data = std::make_unique_for_overwrite<std::uint8_t[]>(bigger);
-      prepare_pages(data.get(), bigger);
       if (held > 0) std::memcpy(data.get(), data_.get() + begin_, held);
       data_ = std::move(data);
       capacity_ = bigger;

@@ -30,7 +30,7 @@ LAYERS = {
 # Pure folders are fed bytes, events and a time: no sockets, files, threads, or clock.
 PURE = {"protocol", "base", "config", "sql", "cluster", "route", "session", "pool"}
 IMPURE_HEADERS = re.compile(
-    r"#include <(boost/asio|boost/beast|sys/(?!un\.h|mman\.h)|unistd\.h|poll\.h|fcntl\.h|netdb\.h|"
+    r"#include <(boost/asio|boost/beast|sys/(?!un\.h)|unistd\.h|poll\.h|fcntl\.h|netdb\.h|"
     r"fstream|filesystem|thread>|mutex>|shared_mutex>|condition_variable>|future>|libpq-fe\.h)")
 MAX_FILE, MAX_FUNCTION, MAX_LINE = 600, 70, 100
 

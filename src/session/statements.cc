@@ -7,7 +7,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "protocol/memory.h"
 
 namespace session {
 namespace {
@@ -39,14 +38,10 @@ StatementPtr StatementStore::intern(const void* database, std::string_view query
     return it->second.lock();  // never null: the last holder takes the entry away
   }
   const std::uint64_t id = ++impl_->last_id;
-  std::string text;
-  text.reserve(query.size());
-  protocol::prepare_pages(text.data(), text.capacity());
-  text.assign(query);
   auto statement = std::make_unique<PreparedStatement>(
       PreparedStatement{.id = id,
                         .server_name = "weir_" + std::to_string(id),
-                        .query = std::move(text),
+                        .query = std::string(query),
                         .types = std::string(protocol::as_text(types)),
                         .database = database,
                         .analysis = analysis});

@@ -58,7 +58,8 @@ def test_answered_as_postgresql_does(target, cluster, name, extended):
             (unavoidable, _), (waited, count) = beside.stop(), through.stop()
     # PostgreSQL's own backends share the processors: what they lose there is not the proxy's.
     assert count > 0
-    allowed = 0.15 if extended else 0.05  # a Parse is kept, for other servers: it is copied
+    # A Parse is kept, for other servers: one of many megabytes is copied.
+    allowed = 0.15 if extended and name == "1,000,000 in a list" else 0.05
     assert waited < allowed * SLOW + unavoidable, f"a neighbour waited {waited:.3f} s"
 
 

@@ -5,22 +5,15 @@
 #include <algorithm>
 #include <map>
 
-#include "client.h"
-#include "fake_control.h"
+#include "two_logins.h"
 
 namespace {
 
 using admin_test::Client;
+using admin_test::Console;
 using admin_test::FakeControl;
 using admin_test::Reply;
 using admin_test::Row;
-
-struct Console {
-  FakeControl control;
-  proxy::ConsoleFactory factory = admin::make_console(control);
-  Client admin{factory({.user = "root", .who = "client 1 weir/root here", .may_command = true})};
-  Client stats{factory({.user = "eye", .who = "client 2 weir/eye there", .may_command = false})};
-};
 
 std::vector<std::string> words(std::string_view text) {
   std::vector<std::string> list;
