@@ -232,6 +232,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
     if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);
   }
   gathered_ = {};
+  begin_used_ = false;
   again_.append(requests);
   next_ = where;
   server = nullptr;

@@ -147,6 +147,9 @@ class Client final : public net::Connection, public pool::Waiter {
     std::uint64_t patterns_of = 0;     // and of which they are
     const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
     int rule = route::kNoRule;         // that had a say in it, as Decision has it
+    bool begins = false;               // has a BEGIN,
+    bool does_more = false;            // and something else
+    bool primary_only = false;         // as Analysis has it
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
     bool only_set = false;             // one SET and nothing else
@@ -212,6 +215,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_request.cc
   std::size_t on_session_bytes(protocol::Bytes in);
   std::size_t on_some_bytes(protocol::Bytes in);
+  std::size_t route_gathered(protocol::Bytes in);
   std::size_t on_stream_bytes(protocol::Bytes in);
   bool is_bound() const;
   std::size_t hold();
@@ -247,6 +251,17 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_wait_expired();
   std::size_t write_refusal(protocol::Bytes in);
   std::size_t skip_refused(protocol::Bytes in);
+
+  // client_begin.cc
+  bool may_begin_on_replica(const sql::Statement& begin);
+  sql::AnalysisPtr gathered_begin() const;
+  void note_begin();
+  void note_begun(char status);
+  bool may_begin_elsewhere() const;
+  bool begins_elsewhere();
+  std::size_t on_first_in_block(protocol::Bytes in);
+  void begin_anew();
+  void fail_begun();
 
   // client_route.cc
   route::SessionView view();
@@ -387,7 +402,7 @@ class Client final : public net::Connection, public pool::Waiter {
   PoolSet* pools_ = nullptr;
   session::Settings base_, settings_, probed_;  // at start-up; now; as a probe finds them
   mutable std::uint64_t settings_as_of_ = 0;    // settings_.hash() of these two:
-  mutable bool serializable_ = false;           // by default
+  mutable std::optional<bool> serializable_;    // by default; nullopt = as on the server
   mutable bool creates_in_temp_ = false;        // search_path begins with pg_temp
   mutable sql::Names names_ = sql::Names::kDefaultPath;
   session::ClientStatements statements_;
@@ -408,6 +423,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool position_valid_ = false;   // nothing was sent since the position was asked for
   std::uint32_t kept_reads_ = 0;  // since kept_since_
   char status_ = 'I';
+
+  sql::AnalysisPtr begin_;   // of its READ ONLY transaction, of which nothing else was answered
+  bool begin_used_ = false;  // something else was sent
 
   // The request.
   Gathered gathered_;

@@ -168,6 +168,7 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
   custom_.clear();
   transaction_.reset();
   gathered_ = {};
+  begin_ = nullptr;
   opaque_by_.clear();
   tracking_ = wrote_ = read_fresh_ = defined_ = altered_defaults_ = opaque_ = recheck_ = false;
   report_due_ = force_forward_ = held_ = misrouted_ = false;

@@ -179,6 +179,7 @@ bool Client::write_renamed(protocol::Bytes error) {
 
 void Client::on_ready_for_query(char status) {
   status_ = status;
+  note_begun(status);
   reruns_ = 0;
   auto& stats = pools_->stats;
   ++stats.query_count;

@@ -65,6 +65,7 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
   // A Sync at the front belongs to what is in flight: a COPY swallowed the one before it.
   const bool sync = static_cast<char>(in[0]) == protocol::frontend::kSync;
   if (!sync && may_leave_batch()) return go_on_behind_flush(in);
+  if (may_begin_elsewhere()) return on_first_in_block(in);
   if (server != nullptr && (is_bound() || (sync && !server->exchange.empty()))) {
     // What changes the session's state must have done so before the next request is looked at.
     if (!in_flight_plain_ && !server->exchange.batch_open() && !server->exchange.empty() &&
@@ -87,6 +88,10 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     return send_gathered(in);
   }
   if (gathered_.empty_batch) return answer_empty_batch();
+  return route_gathered(in);
+}
+
+std::size_t Client::route_gathered(protocol::Bytes in) {
   if (reruns_ == 0) request_since_ = worker_.loop().now();
   awaiting_since_ = strong_as_of_ = {};
   route_request();
@@ -255,7 +260,11 @@ void Client::join(const sql::Analysis* analysis) {
   gathered_.access =
       std::max(gathered_.access, analysis->refused ? sql::Access::kWrite : analysis->access);
   gathered_.hints.join(analysis->hints);
+  gathered_.primary_only = gathered_.primary_only || analysis->primary_only;
   note_patterns(*analysis);
+  const sql::Statement* single = analysis->single();
+  const bool begin = single != nullptr && single->verb == sql::Verb::kBegin;
+  (begin ? gathered_.begins : gathered_.does_more) = true;
   gathered_.plain = gathered_.plain && analysis->plain;
   gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
   gathered_.asks_sequence = gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
@@ -331,9 +340,7 @@ void Client::note_statements(const sql::Analysis& analysis) {
       gathered_.access = std::max(gathered_.access, sql::Access::kRead);
     }
     if (statement.verb != sql::Verb::kBegin) continue;
-    const bool may_replica = route::may_begin_on_replica(
-        statement, is_read_only_by_default(), default_of("default_transaction_isolation"));
-    gathered_.needs_primary = gathered_.needs_primary || !may_replica;
+    gathered_.needs_primary = gathered_.needs_primary || !may_begin_on_replica(statement);
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }
 }
@@ -347,6 +354,7 @@ std::string Client::default_of(std::string_view setting) const {
 
 bool Client::is_read_only_by_default() const {
   const std::string value = default_of("default_transaction_read_only");
+  if (value.empty()) return pools_->read_only_by_default;
   return value == "on" || value == "true" || value == "yes" || value == "1";
 }
 
@@ -354,7 +362,8 @@ bool Client::is_read_only_by_default() const {
 void Client::note_settings() const {
   if (settings_.hash() == settings_as_of_) return;
   settings_as_of_ = settings_.hash();
-  serializable_ = default_of("default_transaction_isolation") == "serializable";
+  const std::string isolation = default_of("default_transaction_isolation");
+  serializable_ = isolation.empty() ? std::nullopt : std::optional(isolation == "serializable");
   const std::string* commit = settings_.find("synchronous_commit");
   if (commit != nullptr) note_commit_mode(session::plain_value(*commit));
   const std::string* path = settings_.find("search_path");
@@ -381,7 +390,7 @@ void Client::note_commit_mode(std::string_view value) const {
 // A standby knows no serializable transactions.
 bool Client::is_serializable_by_default() const {
   note_settings();
-  return serializable_;
+  return serializable_.value_or(pools_->serializable_by_default());
 }
 
 sql::Names Client::names_meant() const {
@@ -428,7 +437,7 @@ std::size_t Client::answer_empty_batch() {
 // Whether all that the gathered request needs is in its own bytes and in what outlives it.
 bool Client::can_be_rerun() const {
   return (gathered_.plain || gathered_.only_set) && !gathered_.large && !gathered_.flush &&
-         !gathered_.closes && status_ == 'I' && pins.empty() &&
+         !gathered_.closes && (status_ == 'I' || begin_) && pins.empty() &&
          pools_->mode != config::PoolMode::kSession;
 }
 
@@ -473,12 +482,13 @@ void Client::on_wait_expired() {
 // Answers the request with an error, as a server would: the rest of a batch counts for nothing.
 std::size_t Client::write_refusal(protocol::Bytes in) {
   count_refusal(in);
+  fail_begun();
   protocol::write_error(made(), *refusal_);
   refusal_.reset();
   const Gathered request = std::exchange(gathered_, {});
   const bool ended = !request.large && !request.flush;
   if (ended) {
-    protocol::write_ready_for_query(made(), 'I');
+    protocol::write_ready_for_query(made(), status_);
   } else {
     refused_ = true;
   }
@@ -498,7 +508,7 @@ std::size_t Client::skip_refused(protocol::Bytes in) {
   if (header.type == protocol::frontend::kSync || header.type == protocol::frontend::kQuery ||
       header.type == protocol::frontend::kFunctionCall) {
     refused_ = false;
-    protocol::write_ready_for_query(made(), 'I');
+    protocol::write_ready_for_query(made(), status_);
   }
   return now;
 }

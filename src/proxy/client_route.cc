@@ -27,32 +27,38 @@ route::SessionView Client::view() {
   const bool strong =
       level == config::Consistency::kStrong && gathered_.access != sql::Access::kNone;
   if (strong && strong_as_of_ == base::Time{}) strong_as_of_ = net::read_clock();
-  return {
-      .read_only_transaction = gathered_.access == sql::Access::kWrite && is_read_only_by_default(),
-      .route = own_.route,
-      .consistency = level,
-      .now = worker_.loop().now(),
-      .rules = terms(),
-      .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
-      .client_hash = peer.hash(),
-      .as_of = strong ? strong_as_of_ : as_of_,
-      .as_of_lsn = strong ? 0 : as_of_lsn_,
-      .host = read_host_,
-      .host_as_of = host_as_of_,
-      .host_lsn = host_lsn_,
-      .kept_since = kept_since_,
-      .on_primary_since = on_primary_since_,
-      .awaiting_since = awaiting_since_,
-      .no_await_before = no_await_before_};
+  return {.read_only_transaction = gathered_.access == sql::Access::kWrite &&
+                                   !gathered_.needs_primary && !gathered_.primary_only &&
+                                   is_read_only_by_default(),
+          .route = own_.route,
+          .consistency = level,
+          .now = worker_.loop().now(),
+          .rules = terms(),
+          .min_lsn = std::max(own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn}),
+          .client_hash = peer.hash(),
+          .as_of = strong ? strong_as_of_ : as_of_,
+          .as_of_lsn = strong ? 0 : as_of_lsn_,
+          .host = read_host_,
+          .host_as_of = host_as_of_,
+          .host_lsn = host_lsn_,
+          .kept_since = kept_since_,
+          .on_primary_since = on_primary_since_,
+          .awaiting_since = awaiting_since_,
+          .no_await_before = no_await_before_};
 }
 
 sql::Access Client::routed_access() {
   const bool pinned_by_mode = pools_->mode == config::PoolMode::kSession;
   if (pinned_by_mode && own_.route != sql::Hint::kReplica) return sql::Access::kWrite;
+  if (begin_ && status_ == 'T') {  // a READ ONLY transaction begins anew
+    const bool primary = gathered_.primary_only || next_ == Where::kPrimary;
+    return primary ? sql::Access::kWrite : sql::Access::kRead;
+  }
   // SHOW weir.lsn is asked where all is that it shall cover.
   const bool covers = !gathered_.asks_lsn || consistency() != config::Consistency::kEventual;
+  const bool only_begins = gathered_.begins && !gathered_.does_more;  // needs_primary says it all
   const bool primary = gathered_.needs_primary || may_write_later() || next_ == Where::kPrimary ||
-                       is_serializable_by_default() || !covers;
+                       (is_serializable_by_default() && !only_begins) || !covers;
   return primary ? sql::Access::kWrite : gathered_.access;
 }
 
@@ -249,7 +255,7 @@ void Client::attach(Server& with) {
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);
   const bool settled = equalize_settings();
-  if (!welcome) return;
+  if (!welcome) return begin_anew();
   with.push();
   if (settled && server != nullptr) {
     on_settings_applied();

@@ -53,8 +53,10 @@ std::string reason(const char* message) {
 
 PGconn* start_connection(const ServerLogin& login) {
   const std::string port = std::to_string(login.port);
+  // A standby refuses all that is serializable, which may be the user's default.
   const std::string options =
-      absl::StrCat("-c statement_timeout=", (login.timeout + base::seconds(1)).count());
+      absl::StrCat("-c default_transaction_isolation=read\\ committed -c statement_timeout=",
+                   (login.timeout + base::seconds(1)).count());
   const bool literal = !login.host.starts_with('/') && net::literal_address(login.host, login.port);
   // Empty values would be filled from the environment and the home directory; a path that cannot
   // exist is not.

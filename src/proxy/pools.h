@@ -67,7 +67,12 @@ class PoolSet {
   // The latest of the database; null = not known. Valid until the next call.
   const sql::Catalog* catalog() const;
   SessionDefaults& defaults() const { return cluster->catalogs.defaults(); }
-  const ServerParameters startup;                   // further ones of a replication connection
+  // What a standby has refused for it: default_transaction_isolation is serializable for this user
+  // in this database, by ALTER ROLE, ALTER DATABASE or the server's configuration.
+  void note_serializable() { serializable_as_of_ = defaults().version() + 1; }
+  bool serializable_by_default() const { return serializable_as_of_ == defaults().version() + 1; }
+  bool read_only_by_default = false;  // likewise default_transaction_read_only, told at log-in
+  const ServerParameters startup;     // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
   bool asks_sequences = false;  // currval or lastval was seen: see client_sequences.cc
@@ -84,6 +89,7 @@ class PoolSet {
   mutable cluster::SnapshotPtr snapshot_;
   mutable sql::CatalogPtr catalog_;
   mutable std::uint64_t catalog_version_ = 0;
+  std::uint64_t serializable_as_of_ = 0;          // 1 + SessionDefaults::version(); 0 = never
   std::vector<std::unique_ptr<HostPool>> hosts_;  // index as the cluster's hosts; may be null
   std::vector<route::HostLoad> loads_;            // index likewise
 };

@@ -32,6 +32,7 @@ enum Note : std::uint32_t {
   kNoteReset,     // cleaning before the server may serve another client
   kNoteProbe,     // asks what an opaque statement left behind
   kNotePosition,  // asks how far a replica is behind a read
+  kNoteBegin,     // begins a transaction anew
   kNoteReport,    // asks for the position that covers a commit
   kNoteUnnamed,   // a Parse of the unnamed statement
   // Bound to fail, in place of what the client may not do:
@@ -145,6 +146,7 @@ class Server final : public net::Connection, public pool::Server {
   bool answer_sasl(protocol::Bytes mechanisms);
   void lacks_secret(std::string why);
   void login_failed(std::string why, std::optional<protocol::Error> error = {});
+  void note_defaults();
   Secret secret() const;
 
   // server_relay.cc

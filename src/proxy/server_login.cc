@@ -164,6 +164,7 @@ bool Server::on_login_frame(char type, protocol::Bytes body) {
     case protocol::backend::kReadyForQuery: {
       if (!logged_in_ || protocol::decode_ready_for_query(body) != 'I') return false;
       set_state(State::kReady);
+      note_defaults();
       worker_.on_server_ready(*this);
       return true;
     }
@@ -173,6 +174,13 @@ bool Server::on_login_frame(char type, protocol::Bytes body) {
     default:
       return false;
   }
+}
+
+// Before any session has set something.
+void Server::note_defaults() {
+  const auto told = std::ranges::find(parameters, "default_transaction_read_only",
+                                      &ServerParameters::value_type::first);
+  pool_.set.read_only_by_default = told != parameters.end() && told->second == "on";
 }
 
 Secret Server::secret() const {

@@ -21,7 +21,7 @@ bool passes_in_pieces(char type) {
 
 bool is_injected(Note note) {
   return note == kNoteSettings || note == kNoteReset || note == kNoteProbe ||
-         note == kNotePosition || note == kNoteReport;
+         note == kNotePosition || note == kNoteBegin || note == kNoteReport;
 }
 
 constexpr char kInPieces = 0;  // in place of a type: the message is not whole
@@ -338,6 +338,9 @@ bool Server::run_again(protocol::Bytes error) {
                        client->may_ask_for_new();
   const bool refused = !on_primary() && is_standbys_refusal(view.code) && rerun.after_refusal();
   if (!stale && !refused && !spoiled) return false;
+  if (refused && view.routine == "GetSerializableTransactionSnapshot") {
+    pool_.set.note_serializable();
+  }
   if (stale) {
     for (Server* other : pool_.servers) other->plans_stale = true;
   }

@@ -103,8 +103,9 @@ double Balancer::weight(const Candidates& candidates, std::size_t host) const {
 
 bool Balancer::takes_part(double share) { return share >= 1 || next_unit() < share; }
 
-void Balancer::find_slow(const Candidates& candidates) {
-  if (turn_++ % kSlowEvery == 0) slow_ = candidates.slow();
+bool Balancer::minds_slow_hosts() const {
+  return config_.routing.balancing == config::Balancing::kLeastConnections ||
+         config_.routing.balancing == config::Balancing::kLeastLatency;
 }
 
 double Balancer::share_if_slow(std::size_t host) const {
@@ -120,8 +121,9 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
     if (fit.hosts[i].reads && fit.hosts[i].lsn >= at_least) fit.bits |= bit(i);
   }
   fit.bits &= allowed;
-  if (const auto near = with_room_in_zone(fit); near != 0) fit.bits = near;
   if (fit.bits == 0) return -1;
+  if (minds_slow_hosts() && turn_++ % kSlowEvery == 0) slow_ = fit.slow();
+  if (own_zone_ != 0) keep_to_zone(fit);
   switch (config_.routing.balancing) {
     case config::Balancing::kLeastConnections:
       return stays_from == base::Time{} ? least_connections(fit)
@@ -136,6 +138,28 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
       return rendezvous(fit.bits, client_hash);
   }
   return -1;
+}
+
+void Balancer::keep_to_zone(Candidates& candidates) {
+  const std::uint64_t zone = with_room_in_zone(candidates);
+  if ((zone & ~slow_) == 0 || looks_beyond(candidates, zone)) return;
+  candidates.bits = zone;
+}
+
+// Now and then, where the zone's hosts may be slow and no other one was ever measured.
+bool Balancer::looks_beyond(const Candidates& candidates, std::uint64_t zone) {
+  if (!minds_slow_hosts()) return false;
+  bool suspicious = true, beyond = false, known = false;
+  each(candidates.bits, [&](std::size_t i) {
+    const double typical = candidates.load(i).latency.typical;
+    if ((zone & bit(i)) != 0) {
+      suspicious = suspicious && typical > kSlowByUs;
+    } else {
+      beyond = true;
+      known = known || typical != 0;
+    }
+  });
+  return suspicious && beyond && !known && takes_part(kSlowShare);
 }
 
 std::uint64_t Balancer::with_room_in_zone(const Candidates& candidates) const {
@@ -168,7 +192,6 @@ int Balancer::round_robin(const Candidates& candidates) {
 // all. The credit is bounded, so that a host that returns is not flooded. One without a connection
 // is always an equal, whatever its weight: else a light one would get nothing from few clients.
 int Balancer::least_connections(const Candidates& candidates) {
-  find_slow(candidates);
   std::array<double, kHostsMax> load;  // with this read, by weight; 0 = always an equal
   double least = std::numeric_limits<double>::infinity(), earned = 0;
   each(candidates.bits, [&](std::size_t i) {
@@ -200,7 +223,6 @@ int Balancer::fewest_residents(const Candidates& candidates, base::Time now) {
     --residents_[stays_.front().second];
     stays_.pop_front();
   }
-  find_slow(candidates);
   double fewest = std::numeric_limits<double>::infinity();
   std::uint64_t equal = 0;
   each(candidates.bits, [&](std::size_t i) {
@@ -237,17 +259,18 @@ int Balancer::random(const Candidates& candidates) {
 }
 
 int Balancer::least_latency(const Candidates& candidates) {
-  const auto count = static_cast<std::uint64_t>(std::popcount(candidates.bits));
-  if (count == 1) return std::countr_zero(candidates.bits);
-  find_slow(candidates);
+  const std::uint64_t fast = candidates.bits & ~slow_;
+  const std::uint64_t drawn = fast == 0 || takes_part(kSlowShare) ? candidates.bits : fast;
+  const auto count = static_cast<std::uint64_t>(std::popcount(drawn));
+  if (count == 1) return std::countr_zero(drawn);
   const std::uint64_t random = next_random();
   // The halves, each taken to a range: the second is of the others.
   const std::uint64_t first = (random >> 32) * count >> 32;
   const std::uint64_t other = (random & 0xffffffffu) * (count - 1) >> 32;
-  const std::size_t a = nth(candidates.bits, first);
-  const std::size_t b = nth(candidates.bits & ~bit(a), other);
-  const bool with_a = takes_part(candidates.hosts[a].share * share_if_slow(a));
-  const bool with_b = takes_part(candidates.hosts[b].share * share_if_slow(b));
+  const std::size_t a = nth(drawn, first);
+  const std::size_t b = nth(drawn & ~bit(a), other);
+  const bool with_a = takes_part(candidates.hosts[a].share);
+  const bool with_b = takes_part(candidates.hosts[b].share);
   if (with_a != with_b) return static_cast<int>(with_a ? a : b);
   const double latency_a = candidates.latency(a), latency_b = candidates.latency(b);
   const auto cost = [&](std::size_t i, double own, double other_one) {

@@ -28,7 +28,8 @@ struct HostLoad {
 // outlives it.
 //
 // First those of the own zone (Routing::zone) that have room: fewer active connections than
-// zone_active_max for each unit of weight, and nobody waiting. If there is none, all.
+// zone_active_max for each unit of weight, and nobody waiting. If there is none, or if all of them
+// are slow (see below), all.
 //
 // A host's weight is the configured one, or what an operator has set (cluster::Host), times its
 // share (likewise).
@@ -52,7 +53,9 @@ struct HostLoad {
 // percentile of all reads. So under kLeastConnections and kLeastLatency a host whose replies
 // typically take kSlowTimes those of the second fastest, and kSlowByUs more, gets kSlowShare of
 // its share: enough to find out that it is fast again. The second fastest, because one that fails
-// at once is fast, too; of two hosts it is the other one.
+// at once is fast, too; of two hosts it is the other one. They are all hosts that are fit, of
+// whatever zone; where nothing is known of those outside of it, and those of the own zone take
+// kSlowByUs, kSlowShare of the reads finds out.
 class Balancer {
  public:
   static constexpr std::size_t kHostsMax = 64;
@@ -72,14 +75,16 @@ class Balancer {
  private:
   struct Candidates;  // those of which one is to be picked
 
+  void keep_to_zone(Candidates& candidates);
   std::uint64_t with_room_in_zone(const Candidates& candidates) const;  // a bit for each host
+  bool looks_beyond(const Candidates& candidates, std::uint64_t zone);
   int round_robin(const Candidates& candidates);
   int least_connections(const Candidates& candidates);
   int fewest_residents(const Candidates& candidates, base::Time now);
   int random(const Candidates& candidates);
   int least_latency(const Candidates& candidates);
   double weight(const Candidates& candidates, std::size_t host) const;
-  void find_slow(const Candidates& candidates);
+  bool minds_slow_hosts() const;
   double share_if_slow(std::size_t host) const;
   bool takes_part(double share);
   std::uint64_t next_random();

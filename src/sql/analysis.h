@@ -134,6 +134,9 @@ struct Analysis {
   std::uint64_t catalog = 0;  // Catalog::key() of the one that it was judged by; 0 = none
   // Of AnalyzerOptions::patterns, those that it matches; and Patterns::id() of these.
   std::uint64_t patterns = 0, patterns_of = 0;
+  // Also in a READ ONLY transaction: a standby refuses it (an unlogged table, LISTEN), answers it
+  // otherwise (pg_is_in_recovery()), or would keep what it leaves (an advisory lock).
+  bool primary_only = false;
   bool unknown_function = false;  // names one that is neither built in nor in that catalog
   // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
   // the hot path needs to look at nothing else.

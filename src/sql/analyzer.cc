@@ -102,6 +102,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
         analysis.access = std::max(analysis.access, each.statement.access);
         analysis.residue |= each.statement.residue;
         result.literals_matter = result.literals_matter || each.literals_matter;
+        analysis.primary_only = analysis.primary_only || each.primary_only;
         analysis.unknown_function = analysis.unknown_function || each.unknown_function;
         add_names(analysis.relations, std::move(each.relations));
         add_names(analysis.functions, std::move(each.functions));

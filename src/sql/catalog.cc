@@ -56,11 +56,12 @@ Finding own_finding(const CatalogObject& object) {
   const std::string named = kind_name(object) + object.name;
   if (object.kind == Kind::kRelation) {
     if (object.trait == Trait::kUnlogged)
-      return {Access::kWrite, kNoResidue, named + " is unlogged"};
+      return {Access::kWrite, kNoResidue, named + " is unlogged", /*primary_only=*/true};
     if (object.trait == Trait::kForeign) return {Access::kWrite, kNoResidue, named + " is foreign"};
     if (object.trait == Trait::kLocking) return {Access::kWrite, kNoResidue, named + " locks rows"};
     if (object.oid < kFirstUserOid && shows_server(object.name)) {
-      return {Access::kWrite, kNoResidue, object.name + " shows the server itself"};
+      return {Access::kWrite, kNoResidue, object.name + " shows the server itself",
+              /*primary_only=*/true};
     }
   }
   if (object.kind != Kind::kFunction) return {};
@@ -208,6 +209,7 @@ class Closure {
         pending.push_back(user);
       }
     }
+    spread_primary_only();
     spread_left();
     const auto count = static_cast<std::ptrdiff_t>(objects_.size());
     const auto middle = findings_.begin() + count;
@@ -221,6 +223,21 @@ class Closure {
 
   // Index of the whole of it; alone it has its own.
   std::size_t whole(std::size_t i) const { return i + objects_.size(); }
+
+  // Beside the loop above, which stops at the first thing that is found against something.
+  void spread_primary_only() {
+    std::vector<std::size_t> pending;
+    for (std::size_t i = 0; i < findings_.size(); ++i) {
+      if (findings_[i].primary_only) pending.push_back(i);
+    }
+    while (!pending.empty()) {
+      const std::size_t used = pending.back();
+      pending.pop_back();
+      for (const std::size_t user : users_[used]) {
+        if (!std::exchange(findings_[user].primary_only, true)) pending.push_back(user);
+      }
+    }
+  }
 
   // What uses something leaves what that leaves, whether it reads it or writes it.
   void spread_left() {
@@ -276,8 +293,8 @@ class Closure {
       const auto builtin = builtin_effect(word);
       if (builtin && !builtin->sets_setting) left_[i] |= left_by(*builtin);
       if (builtin && builtin->access == Access::kWrite && findings_[i].why.empty()) {
-        findings_[i] =
-            through(object, {builtin->access, builtin->residue, "function " + word + " may write"});
+        findings_[i] = through(object, {builtin->access, builtin->residue,
+                                        "function " + word + " may write", builtin->primary_only});
       }
     }
     for (const auto& [schema, word] : words.named) use_named(i, relations_, schema, word);
@@ -337,6 +354,7 @@ void Finding::join(const Finding& other) {
   if (other.access > access) why = other.why;
   access = std::max(access, other.access);
   residue |= other.residue;
+  primary_only = primary_only || other.primary_only;
 }
 
 Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)

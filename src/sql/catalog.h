@@ -77,7 +77,8 @@ enum class Extent : std::uint8_t {
 struct Finding {
   Access access = Access::kRead;
   std::uint16_t residue = kNoResidue;
-  std::string why;  // for people; "" for a read
+  std::string why;            // for people; "" for a read
+  bool primary_only = false;  // as Analysis has it
 
   void join(const Finding& other);
 };

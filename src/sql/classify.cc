@@ -48,11 +48,20 @@ class Classifier {
     if (!transaction_state(node) && !data(node) && !session_state(node)) catalog(node);
     // What pins a session must not pin it to a replica.
     if (out_.statement.residue != kNoResidue) out_.statement.access = Access::kWrite;
+    out_.primary_only = out_.primary_only || is_refused_in_recovery();
     return std::move(out_);
   }
 
  private:
   Statement& statement() { return out_.statement; }
+
+  // Or left on a connection that is none to the primary.
+  bool is_refused_in_recovery() const {
+    constexpr unsigned kAnywhere = kOpaque | kUnreadable | kRandomSeed;
+    const Verb verb = out_.statement.verb;
+    return (out_.statement.residue & ~kAnywhere) != 0 || verb == Verb::kCreateTemp ||
+           verb == Verb::kNotify || verb == Verb::kUnlisten || verb == Verb::kUnlistenAll;
+  }
 
   void set(Verb verb, Access access, std::uint16_t residue = kNoResidue) {
     statement().verb = verb;
@@ -96,6 +105,7 @@ class Classifier {
     out_.relations.insert(out_.relations.end(), from.relations.begin(), from.relations.end());
     out_.functions.insert(out_.functions.end(), from.functions.begin(), from.functions.end());
     out_.unknown_function = out_.unknown_function || from.unknown_function;
+    out_.primary_only = out_.primary_only || from.primary_only;
   }
 
   // What executing `node` may do, as residue of a statement that wraps it.
@@ -118,10 +128,13 @@ bool Classifier::transaction_state(const PgQuery__Node* node) {
       return true;
     case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
       read_set(*node->variable_set_stmt, statement());
+      // SET TRANSACTION SNAPSHOT: of what another transaction on the primary has exported.
+      out_.primary_only = std::string_view(node->variable_set_stmt->name) == "TRANSACTION SNAPSHOT";
       return true;
     case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: {
       const char* name = node->variable_show_stmt->name;
       set(Verb::kShow, is_of_host(name) ? Access::kWrite : Access::kNone, name);
+      out_.primary_only = is_of_host(name);
       return true;
     }
     default:
@@ -241,6 +254,7 @@ void Classifier::copied(const PgQuery__RangeVar& relation) {
   if (finding == nullptr) return;
   statement().access = Access::kWrite;
   statement().residue |= finding->residue;
+  out_.primary_only = out_.primary_only || finding->primary_only;
   out_.why = finding->why;
 }
 

@@ -16,6 +16,7 @@ struct Classified {
   std::string why;              // "INSERT", "function nextval may write" ...
   bool literals_matter = true;  // another text of the same shape may be something else
   std::vector<std::string> relations, functions;  // as Analysis has them
+  bool primary_only = false;                      // likewise
   bool unknown_function = false;
 };
 

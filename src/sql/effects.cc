@@ -188,6 +188,7 @@ class Walk {
     note(effects_.relations, schema, range.relname);
     if ((schema.empty() || schema == "pg_catalog") && is_system_view(range.relname) &&
         shows_server(range.relname)) {
+      effects_.primary_only = true;
       writes(std::string(range.relname) + " shows the server itself");
     }
     if (knowledge_.catalog == nullptr) return;
@@ -195,6 +196,7 @@ class Walk {
     if (const Finding* finding =
             knowledge_.catalog->relation(knowledge_.names, schema, range.relname, extent)) {
       effects_.refused_relation = true;
+      effects_.primary_only = effects_.primary_only || finding->primary_only;
       writes(finding->why, finding->residue);
     }
   }
@@ -244,6 +246,7 @@ class Walk {
         function_effect(name.schema, name.name, static_cast<int>(args), knowledge_);
     effects_.unknown_function = effects_.unknown_function || effect.unknown;
     if (effect.access == Access::kRead) return;
+    effects_.primary_only = effects_.primary_only || effect.primary_only;
     if (is_pid(call)) {
       ++effects_.pid_calls;
       return writes("pg_backend_pid tells of the server itself");

@@ -24,6 +24,7 @@ struct Effects {
   int pid_calls = 0, pids_compared = 0;           // of pg_backend_pid(); operands of an operator
   std::vector<std::string> relations, functions;  // as Analysis has them
   bool unknown_function = false;
+  bool primary_only = false;      // as Analysis has it
   bool refused_relation = false;  // a replica cannot even plan it: the catalog is against one
 };
 

@@ -71,6 +71,13 @@ constexpr std::array<Effect, 25> kEffects = {{
     {"txid_current", kNoResidue},
 }};
 
+// Of those that count as writes: not what only sets something, nor what runs SQL, which may be
+// anything.
+FunctionEffect on_primary(std::uint16_t residue) {
+  constexpr unsigned kAnywhere = kOpaque | kRandomSeed;
+  return {.residue = residue, .primary_only = (residue & kAnywhere) == 0};
+}
+
 // A session takes its server for the primary: what it asks about the server itself is asked there.
 bool tells_of_server(std::string_view function) { return function.starts_with("pg_stat_get_"); }
 
@@ -87,13 +94,13 @@ std::optional<FunctionEffect> builtin_effect(std::string_view name) {
       std::lower_bound(kEffects.begin(), kEffects.end(), name,
                        [](const Effect& e, std::string_view wanted) { return e.name < wanted; });
   if (effect != kEffects.end() && effect->name == name) {
-    return FunctionEffect{.residue = effect->residue};
+    return on_primary(effect->residue);
   }
-  if (tells_of_server(name)) return FunctionEffect{};
+  if (tells_of_server(name)) return on_primary(kNoResidue);
   if (contains(kHarmless, name) || contains(kNotVolatile, name)) {
     return FunctionEffect{.access = Access::kRead};
   }
-  if (contains(kVolatile, name)) return FunctionEffect{};
+  if (contains(kVolatile, name)) return on_primary(kNoResidue);
   return std::nullopt;
 }
 
@@ -120,7 +127,9 @@ FunctionEffect function_effect(std::string_view schema, std::string_view name, i
     if (auto finding = knowledge.catalog->function(knowledge.names, schema, name, args)) {
       if (finding->access == Access::kWrite) {
         const unsigned residue = finding->residue | (found ? found->residue : 0u);
-        return {.residue = static_cast<std::uint16_t>(residue), .why = std::move(finding->why)};
+        return {.residue = static_cast<std::uint16_t>(residue),
+                .primary_only = finding->primary_only || (found && found->primary_only),
+                .why = std::move(finding->why)};
       }
       if (!found) found = FunctionEffect{.access = Access::kRead};
     }

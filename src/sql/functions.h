@@ -24,6 +24,7 @@ struct FunctionEffect {
   Access access = Access::kWrite;
   std::uint16_t residue = kNoResidue;
   bool sets_setting = false;  // set_config
+  bool primary_only = false;  // as Analysis has it
   bool unknown = false;       // neither built in nor in the catalog
   std::string why = {};       // of a write, when there is more to say than its name
 };

@@ -5,6 +5,7 @@ import pytest
 
 from support import SLOW, wire
 from support.cluster import wait_until
+from support.faults import delay_replay, frozen_receiver
 from support.load import Repeated
 
 READ = "SELECT inet_server_port()"
@@ -130,6 +131,62 @@ def test_lag_in_bytes(start_weir, cluster, table):
         wait_until(lambda: all(cluster.number_of(client.value(READ)) == 2 for _ in range(20)),
                    "the replica behind gets nothing", 5 * SLOW)
         cluster.sql(0, f"DELETE FROM {table}")
+
+
+def lag_ms(weir, cluster, number):
+    port = str(cluster.ports[number])
+    return next(float(row["lag_ms"]) for row in weir.show("HOSTS") if port in row["address"])
+
+
+def test_a_replica_that_receives_fast_and_replays_slowly(start_weir, cluster, table):
+    """What counts is what it shows, and how old that is."""
+    weir = start_weir({"routing": {"lag_max": "1s", "consistency": "eventual"}})
+    delay_replay(cluster, 1, 2500)
+    try:
+        with Repeated(cluster.connect(0, "app", "app"), write(table), 0.01), \
+                weir.connect() as client:
+            wait_until(lambda: lag_ms(weir, cluster, 1) > 2000, "it is behind", 10 * SLOW)
+            received = ("SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn(), "
+                        "pg_last_wal_receive_lsn() - '0/0'")
+            ahead, there = cluster.sql(1, received)[0]
+            sent = cluster.value(0, "SELECT pg_current_wal_flush_lsn() - '0/0'")
+            assert ahead == "t" and int(sent) - int(there) < 1 << 20
+            assert lag_ms(weir, cluster, 1) < 2500 + 1500 * SLOW
+            assert lag_ms(weir, cluster, 2) < 1000 * SLOW
+            assert {cluster.number_of(client.value(READ)) for _ in range(40)} == {2}
+    finally:
+        delay_replay(cluster, 1, 0)
+    with weir.connect() as client:
+        wait_until(lambda: cluster.number_of(client.value(READ)) == 1, "it serves again",
+                   10 * SLOW)
+
+
+def test_a_replica_behind_another_one(start_weir, cluster, table):
+    """One that streams from a replica is as late as that, counted from the primary."""
+    weir = start_weir({"routing": {"lag_max": "500ms", "consistency": "eventual"}})
+    cluster.command("follow", 2, 1)
+    try:
+        cluster.wait_replayed()
+        upstream = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        wait_until(lambda: [cluster.value(n, upstream) for n in (0, 1)] == ["1", "1"],
+                   "it streams from the other one", 10 * SLOW)
+        with Repeated(cluster.connect(0, "app", "app"), write(table), 0.01), \
+                weir.connect() as client:
+            wait_until(lambda: {cluster.number_of(client.value(READ)) for _ in range(20)}
+                       == {1, 2}, "both serve", 10 * SLOW)
+            with frozen_receiver(cluster, 1):
+                wait_until(lambda: min(lag_ms(weir, cluster, n) for n in (1, 2)) > 500,
+                           "both are behind", 10 * SLOW)
+                assert {cluster.number_of(client.value(READ)) for _ in range(20)} == {0}
+            with cluster.paused(1):  # it hands on what it does not replay
+                wait_until(lambda: lag_ms(weir, cluster, 1) > 500 > lag_ms(weir, cluster, 2),
+                           "only the one in the middle is behind", 10 * SLOW)
+                wait_until(lambda: {cluster.number_of(client.value(READ)) for _ in range(20)}
+                           == {2}, "the last one serves", 10 * SLOW)
+    finally:
+        cluster.command("follow", 2, 0)
+    cluster.wait_replayed()
+    wait_until(lambda: cluster.value(0, upstream) == "2", "both stream from the primary", 10 * SLOW)
 
 
 def test_show_hosts_says_why(start_weir, cluster, table):

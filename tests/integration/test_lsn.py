@@ -2,7 +2,8 @@
 import psycopg
 import pytest
 
-from support import wire
+from support import SLOW, wire
+from support.cluster import wait_until
 from support.wire import SYNC, bind, execute, parse
 
 
@@ -85,6 +86,59 @@ def test_a_failed_transaction_shows_nothing(weir):
         with pytest.raises(wire.ServerError) as failed:
             client.query("SHOW weir.lsn")
         assert failed.value.code == "25P02"
+
+
+# --- asked for ------------------------------------------------------------------------------------
+
+
+WAYS = {  # parameters of the start-up, a first statement, and what stands in front of each read
+    "SET": ({}, "SET weir.min_lsn = '{0}'", ""),
+    "set_config": ({}, "SELECT set_config('weir.min_lsn', '{0}', false)", ""),
+    "options": ({"options": "-c weir.min_lsn={0}"}, "", ""),
+    "a start-up parameter": ({"weir.min_lsn": "{0}"}, "", ""),
+    "a comment": ({}, "", "/* weir: min_lsn={0} */ "),
+    "a comment in a READ ONLY transaction": ({}, "BEGIN READ ONLY", "/* weir: min_lsn={0} */ "),
+}
+
+
+@pytest.mark.parametrize("level", ["session", "eventual"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_ask(weir, cluster, table, way, level):
+    """Also by a session that has seen nothing yet: only what is as far may answer."""
+    startup, first, before = WAYS[way]
+    read = f"SELECT count(*), inet_server_port() FROM {table}"
+    with cluster.paused(1, 2):
+        cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
+        token = position(cluster)
+        with weir.connect(**{"weir.consistency": level}) as other:
+            assert other.query(read)[0][0] == "0"  # the replicas do not have it
+        parameters = {key: value.format(token) for key, value in startup.items()}
+        with weir.connect(**{"weir.consistency": level}, **parameters) as client:
+            if first:
+                client.query(first.format(token))
+            for _ in range(3):
+                count, port = client.query(before.format(token) + read)[0]
+                assert (count, cluster.number_of(port)) == ("1", 0)
+    cluster.wait_replayed()
+
+    def on_a_replica():
+        with weir.connect(**{"weir.consistency": level}, **parameters) as client:
+            if first:
+                client.query(first.format(token))
+            count, port = client.query(before.format(token) + read)[0]
+            assert count == "1"
+            return cluster.number_of(port) != 0
+    wait_until(on_a_replica, "a replica is known to be as far", 10 * SLOW)
+
+
+@pytest.mark.parametrize("value", ["moon", "0/", "1", "0/1FFFFFFFF"])
+def test_a_position_that_is_none(weir, value):
+    with weir.connect() as client, pytest.raises(wire.ServerError) as failed:
+        client.query(f"SET weir.min_lsn = '{value}'")
+    assert failed.value.code == "22023"
+    with pytest.raises(wire.ServerError) as failed:
+        weir.connect(**{"weir.min_lsn": value})
+    assert failed.value.code == "22023" and failed.value.fields["S"] == "FATAL"
 
 
 # --- reported -------------------------------------------------------------------------------------

@@ -342,6 +342,48 @@ TEST_CASE("balance: what the own zone has no room for is served by all") {
   CHECK(load[3].active == 1);
 }
 
+TEST_CASE("balance: a slow host of the own zone is found out by those of other zones") {
+  const auto typical = [](double us) { return HostLoad{.latency = {.peak = us, .typical = us}}; };
+  HostLoad slow = typical(20'000);
+  slow.unconfirmed = base::seconds(60);
+  const int n = 20'000;
+  for (const Balancing balancing : {Balancing::kLeastConnections, Balancing::kLeastLatency}) {
+    CAPTURE(static_cast<int>(balancing));
+    Scene scene(4);
+    scene.config.routing.balancing = balancing;
+    scene.config.routing.zone = "here";
+    scene.config.hosts[1].zone = scene.config.hosts[2].zone = "here";
+    {  // one of two: the other one serves, and no other zone
+      const auto counts = spread(scene, n, {{}, slow, typical(500), typical(900), typical(900)});
+      CHECK(counts[1] > 0);
+      CHECK(counts[1] < n / 100);
+      CHECK(counts[3] + counts[4] == 0);
+    }
+    {  // both: the other zones serve, and whether they still are is asked now and then
+      const auto counts = spread(scene, n, {{}, slow, slow, typical(900), typical(900)});
+      CHECK(counts[1] + counts[2] > 0);
+      CHECK(counts[1] + counts[2] < n / 50);
+    }
+    {  // of the others nothing is known: a few reads find out
+      const auto counts = spread(scene, n, {{}, slow, slow, {}, {}});
+      CHECK(counts[3] + counts[4] > 0);
+      CHECK(counts[3] + counts[4] < n / 100);
+    }
+    {  // they are as slow, being far away
+      const auto far = typical(30'000);
+      const auto counts = spread(scene, n, {{}, slow, slow, far, far});
+      CHECK(counts[3] + counts[4] == 0);
+    }
+    {  // those here are fast: nobody asks
+      CHECK(spread(scene, n, {{}, typical(1900), typical(1900), {}, {}})[3] == 0);
+    }
+  }
+  Scene scene(2);  // latency is none of the other algorithms' concerns
+  scene.config.routing.balancing = Balancing::kRoundRobin;
+  scene.config.routing.zone = scene.config.hosts[1].zone = "here";
+  CHECK(spread(scene, 100, {{}, typical(20'000), typical(900)}) == std::vector<int>{0, 100, 0});
+}
+
 TEST_CASE("balance: a client's address keeps its replica, and only a lost one's clients move") {
   Scene scene(4);
   scene.config.routing.balancing = Balancing::kClientAddressHash;

@@ -1,0 +1,116 @@
+// Client: where a READ ONLY transaction is, decided once more by the first statement in it.
+//
+// A BEGIN says nothing of what comes. So the replica that it went to is a guess: as long as nothing
+// but the BEGIN has run there, and the client has seen nothing of another statement, the
+// transaction can begin anew elsewhere, unseen.
+#include <string>
+#include <utility>
+
+#include "proxy/client.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+namespace {
+
+bool is_repeatable(std::string_view isolation) {
+  return isolation == "repeatable read" || isolation == "serializable";
+}
+
+// What begins the same transaction.
+std::string begin_sql(const sql::Statement& begin) {
+  std::string text = "BEGIN";
+  if (begin.isolation) text += " ISOLATION LEVEL " + *begin.isolation;
+  if (begin.read_only) text += *begin.read_only ? " READ ONLY" : " READ WRITE";
+  if (begin.deferrable) text += *begin.deferrable ? " DEFERRABLE" : " NOT DEFERRABLE";
+  return text;
+}
+
+}  // namespace
+
+// A transaction in which each statement sees what was committed when it began needs a host that can
+// promise so for each: the primary. One with a single snapshot is proven fresh when that is taken.
+bool Client::may_begin_on_replica(const sql::Statement& begin) {
+  const std::string by_default =
+      is_serializable_by_default() ? "serializable" : default_of("default_transaction_isolation");
+  if (!route::may_begin_on_replica(begin, is_read_only_by_default(), by_default)) return false;
+  return consistency() != config::Consistency::kStrong ||
+         is_repeatable(begin.isolation ? std::string_view(*begin.isolation) : by_default);
+}
+
+// The BEGIN that is all of the gathered request; null = it is another one.
+sql::AnalysisPtr Client::gathered_begin() const {
+  if (gathered_.large || gathered_.flush || !gathered_.begins || gathered_.does_more)
+    return nullptr;
+  const auto& found = gathered_.analysis ? gathered_.analysis : gathered_.last_parse;
+  const sql::Statement* single = found ? found->single() : nullptr;
+  return single != nullptr && single->verb == sql::Verb::kBegin ? found : nullptr;
+}
+
+// The gathered request is sent.
+void Client::note_begin() {
+  if (begin_) {
+    begin_used_ = true;
+    return;
+  }
+  begin_used_ = false;
+  const bool may_move = status_ == 'I' && !server->on_primary() && pins.empty() &&
+                        pools_->mode == config::PoolMode::kTransaction;
+  if (may_move) begin_ = gathered_begin();
+}
+
+// ReadyForQuery.
+void Client::note_begun(char status) {
+  if (begin_used_ || status != 'T') begin_ = nullptr;
+}
+
+// What comes next is the first statement of a transaction that may still be moved.
+bool Client::may_begin_elsewhere() const {
+  return begin_ && !begin_used_ && server != nullptr && status_ == 'T' && pins.empty() &&
+         server->exchange.empty() && !server->exchange.batch_open();
+}
+
+// Whether its server is not the one for the gathered statement, the first one.
+bool Client::begins_elsewhere() {
+  if (gathered_.large) return false;
+  if (gathered_.hints.route == sql::Hint::kPrimary) return true;
+  if (gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica ||
+      terms().route == sql::Hint::kReplica) {
+    return false;
+  }
+  if (gathered_.primary_only) return true;
+  if (gathered_.access == sql::Access::kNone) return false;
+  return gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0 ||
+         consistency() == config::Consistency::kStrong;
+}
+
+std::size_t Client::on_first_in_block(protocol::Bytes in) {
+  if (!gather(in) || !is_open() || state_ == State::kClosing) return 0;
+  if (gathered_.empty_batch) {  // nothing yet
+    gathered_ = {};
+    return forward(in);
+  }
+  if (!begins_elsewhere()) return send_gathered(in);
+  Server& left = *std::exchange(server, nullptr);
+  set_state(State::kIdle);
+  worker_.on_client_left(left, Worker::Leaving::kPolitely);
+  return route_gathered(in);
+}
+
+// A server was found for the transaction's first statement.
+void Client::begin_anew() {
+  if (begin_ && status_ == 'T') server->inject_query(begin_sql(*begin_->single()), kNoteBegin);
+}
+
+// The request that was to begin it anew is refused: as an error in it, this makes it fail.
+void Client::fail_begun() {
+  if (!begin_ || status_ != 'T') return;
+  begin_ = nullptr;
+  transaction_.reset();
+  tracking_ = false;
+  lost_why_ = "It found no server.";
+  lost_ = Lost::kTold;
+  status_ = 'E';
+}
+
+}  // namespace proxy

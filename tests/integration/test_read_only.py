@@ -1,0 +1,278 @@
+"""READ ONLY transactions: which host serves one is decided by the first statement in it."""
+import psycopg
+import pytest
+
+from support import SLOW, wire
+from support.cluster import fresh_name, wait_catalog, wait_until
+from support.faults import steady_lag
+from support.wire import SYNC, bind, execute, parse
+
+PORT = "SELECT inet_server_port()"
+# So that what a session has seen on the primary does not send its next transaction there.
+EVENTUAL = {"weir.consistency": "eventual"}
+REPEATABLE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@pytest.fixture(scope="module")
+def names(cluster, shared_weir):
+    """What a standby refuses, told by the catalog or, for `hidden`, by nothing."""
+    made = {kind: fresh_name(f"ro_{kind}") for kind in ("unlogged", "view", "reader", "hidden")}
+    cluster.sql(0, """
+        CREATE UNLOGGED TABLE {unlogged} (id int); INSERT INTO {unlogged} VALUES (7);
+        CREATE VIEW {view} AS SELECT id FROM {unlogged};
+        CREATE FUNCTION {reader}() RETURNS int LANGUAGE sql STABLE AS 'SELECT id FROM {unlogged}';
+        CREATE FUNCTION {hidden}() RETURNS int LANGUAGE plpgsql STABLE AS $$
+            DECLARE n int; BEGIN
+            EXECUTE 'SELECT id FROM ' || reverse(reverse('{unlogged}')) INTO n; RETURN n; END $$;
+        GRANT ALL ON {unlogged}, {view} TO app""".format(**made))
+    cluster.wait_replayed()
+    with shared_weir.connect() as client:  # what was made did not pass through it
+        wait_catalog(client)
+        known = "EXPLAIN ROUTE SELECT * FROM {view}".format(**made)
+        wait_until(lambda: client.query(known)[0] == ["route: primary"], "the catalog is read",
+                   60 * SLOW)
+    yield made
+    cluster.sql(0, "DROP FUNCTION {hidden}, {reader}; DROP VIEW {view}; DROP TABLE {unlogged}"
+                .format(**made))
+
+
+@pytest.fixture
+def client(weir):
+    with weir.connect(**EVENTUAL) as made:
+        yield made
+
+
+def began_on_a_replica(cluster, client, begin="BEGIN READ ONLY"):
+    """Where it would stay, were it not for what comes: shown by one that does stay."""
+    client.query(begin)
+    assert cluster.number_of(client.value(PORT)) != 0
+    client.query("COMMIT")
+    client.query(begin)
+
+
+ONLY_THE_PRIMARY = {
+    "SELECT id FROM {unlogged}": "7",
+    "SELECT id FROM {view}": "7",
+    "SELECT {reader}()": "7",
+    "SELECT {hidden}()": "7",  # refused by the replica first
+    "SELECT pg_is_in_recovery()": "f",
+    "SELECT count(*) FROM pg_stat_replication": "2",
+    "SHOW in_hot_standby": "off",
+    "SELECT (pg_export_snapshot() IS NOT NULL)": "t",
+}
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
+@pytest.mark.parametrize("sql", ONLY_THE_PRIMARY)
+def test_what_only_the_primary_can_answer(cluster, client, names, sql, protocol):
+    text, answer = sql.format(**names), ONLY_THE_PRIMARY[sql]
+    if protocol == "prepared":
+        client.send(parse("asked", text), SYNC)
+        client.read_until_ready()
+    for begin in ("BEGIN READ ONLY", REPEATABLE):
+        began_on_a_replica(cluster, client, begin)
+        if protocol == "simple":
+            assert client.query(text) == [[answer]]
+        elif protocol == "extended":
+            assert client.extended(text) == [[answer]]
+        else:
+            client.send(bind("", "asked"), execute(), SYNC)
+            assert client.rows() == [[answer]]
+        assert client.status == "T"
+        assert cluster.number_of(client.value(PORT)) == 0  # where it stays
+        isolation = "repeatable read" if begin == REPEATABLE else "read committed"
+        assert client.value("SHOW transaction_isolation") == isolation
+        with pytest.raises(wire.ServerError) as failed:
+            client.query("CREATE TABLE never ()")
+        assert failed.value.code == "25006" and client.status == "E"
+        client.query("ROLLBACK")
+        assert client.status == "I"
+
+
+def test_what_a_replica_can_answer_stays_there(cluster, client, names):
+    for first in (PORT, "SELECT set_config('work_mem', '5MB', true)", "SHOW work_mem",
+                  "SELECT setseed(0.5)", "SAVEPOINT a"):
+        client.query("BEGIN READ ONLY")
+        client.query(first)
+        assert cluster.number_of(client.value(PORT)) != 0, first
+        client.query("COMMIT")
+        client.query("DISCARD ALL")
+
+
+def test_only_the_first_statement_moves_it(cluster, client, names):
+    """Nothing that the client has seen of it is taken back."""
+    client.query("BEGIN READ ONLY")
+    assert cluster.number_of(client.value(PORT)) != 0
+    with pytest.raises(wire.ServerError) as failed:
+        client.query("SELECT id FROM {unlogged}".format(**names))
+    assert failed.value.code in ("0A000", "55000") and client.status == "E"
+    client.query("ROLLBACK")
+
+
+def test_what_it_leaves_is_left_on_the_primary(cluster, client, table):
+    """An advisory lock pins the session, which can write all the same."""
+    client.query("BEGIN READ ONLY")
+    client.query("SELECT pg_advisory_lock(20261129)")
+    client.query("COMMIT")
+    client.query(f"INSERT INTO {table} VALUES (1)")
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 20261129"
+    assert cluster.value(0, held) == "1"
+    client.query("SELECT pg_advisory_unlock(20261129)")
+    assert cluster.value(0, held) == "0"
+
+
+def test_an_empty_batch_says_nothing(cluster, client, names):
+    client.query("BEGIN READ ONLY")
+    client.send(SYNC)
+    client.read_until_ready()
+    assert client.status == "T"
+    assert client.value("SELECT id FROM {unlogged}".format(**names)) == "7"
+    client.query("COMMIT")
+
+
+def test_drivers(cluster, weir, names):
+    with weir.psycopg(options="-c weir.consistency=eventual") as client:
+        client.autocommit = False
+        client.read_only = True
+        for level in (psycopg.IsolationLevel.READ_COMMITTED,
+                      psycopg.IsolationLevel.REPEATABLE_READ):
+            client.isolation_level = level
+            found = client.execute("SELECT id, inet_server_port() FROM {unlogged} WHERE id = %s"
+                                   .format(**names), [7]).fetchall()
+            assert found == [(7, cluster.ports[0])]
+            client.commit()
+            assert client.execute(PORT).fetchone()[0] != cluster.ports[0]
+            client.commit()
+
+
+def test_hints_of_the_first_statement(cluster, client, names):
+    client.query("BEGIN READ ONLY")
+    assert cluster.number_of(client.value(f"/* weir: primary */ {PORT}")) == 0
+    client.query("COMMIT")
+    client.query("BEGIN READ ONLY")
+    with pytest.raises(wire.ServerError):
+        client.query("/* weir: replica */ SELECT id FROM {unlogged}".format(**names))
+    client.query("ROLLBACK")
+
+
+def test_without_a_primary_it_waits_and_then_fails(start_weir, cluster, names):
+    """The transaction has failed then, and goes on no further, as after any error."""
+    weir = start_weir({"timeouts": {"query_wait": "1s", "server_retry": "100ms"}})
+    with weir.connect(**EVENTUAL) as client:
+        client.query("SELECT 1")
+        with cluster.killed(0):
+            client.query("BEGIN READ ONLY")
+            client.send(wire.query("SELECT pg_is_in_recovery()"))
+            with pytest.raises(wire.ServerError):
+                client.rows()
+            assert client.status == "E"
+            with pytest.raises(wire.ServerError) as failed:
+                client.query("SELECT 1")
+            assert failed.value.code == "25P02"
+            client.query("ROLLBACK")
+            assert client.status == "I"
+            client.query("BEGIN READ ONLY")
+            assert cluster.number_of(client.value(PORT)) != 0
+            client.query("COMMIT")
+    cluster.sql(0, "INSERT INTO {unlogged} VALUES (7)".format(**names))  # a crash has emptied it
+
+
+def test_sessions_that_only_read(weir, cluster, names):
+    """Without a transaction block there is nothing to move."""
+    with weir.connect(options="-c default_transaction_read_only=on", **EVENTUAL) as client:
+        assert cluster.number_of(client.value(PORT)) != 0
+        for sql, answer in ONLY_THE_PRIMARY.items():
+            assert client.query(sql.format(**names)) == [[answer]]
+            client.query("BEGIN")
+            assert client.query(sql.format(**names)) == [[answer]]
+            client.query("COMMIT")
+
+
+# --- strong ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", REPEATABLE])
+def test_strong_counts_from_the_first_statement(weir, cluster, table, begin):
+    """What others commit behind BEGIN is seen, as on the primary; where each statement sees what
+    is there then, by each."""
+    with steady_lag(cluster, 100), weir.connect(**{"weir.consistency": "strong"}) as client:
+        for n in range(1, 11):
+            client.query(begin)
+            cluster.sql(0, f"INSERT INTO {table} VALUES ({n})")
+            assert client.value(f"SELECT count(*) FROM {table}") == str(n)
+            if begin != REPEATABLE:
+                cluster.sql(0, f"UPDATE {table} SET v = '{n}' WHERE id = {n}")
+                assert client.value(f"SELECT v FROM {table} WHERE id = {n}") == str(n)
+            client.query("COMMIT")
+
+
+def test_strong_ones_with_a_snapshot_are_on_replicas(weir, cluster):
+    with weir.connect(**{"weir.consistency": "strong"}) as client:
+        def on_a_replica():
+            client.query(REPEATABLE)
+            host = cluster.number_of(client.value(PORT))
+            client.query("COMMIT")
+            return host != 0
+        wait_until(on_a_replica, "a replica is proven fresh", 10 * SLOW)
+
+
+# --- defaults that ALTER ROLE has set -------------------------------------------------------------
+
+
+@pytest.fixture
+def altered(start_weir, cluster):
+    """Gives the user a default, through a proxy of its own."""
+    proxy = start_weir()
+    reset = []
+
+    def alter(setting, value):
+        reset.append(setting)
+        with proxy.connect() as client:
+            client.query(f"ALTER ROLE app IN DATABASE app SET {setting} = '{value}'")
+        cluster.wait_replayed()
+        return proxy
+
+    yield alter
+    for setting in reset:
+        cluster.sql(0, f"ALTER ROLE app IN DATABASE app RESET {setting}")
+    cluster.wait_replayed()
+
+
+def retries(weir):
+    return sum(int(row["retries"]) for row in weir.show("ROUTE_TOTALS"))
+
+
+def test_serializable_by_default(altered, cluster):
+    """A standby refuses all of it: that is learned once by each worker, for each change of defaults
+    that is noted."""
+    weir = altered("default_transaction_isolation", "serializable")
+    clients = [weir.connect(**EVENTUAL) for _ in range(4)]
+    for client in clients:
+        for _ in range(10):
+            assert cluster.number_of(client.value(PORT)) == 0
+            client.query("BEGIN READ ONLY")
+            assert client.value("SHOW transaction_isolation") == "serializable"
+            assert cluster.number_of(client.value(PORT)) == 0
+            client.query("COMMIT")
+    assert 1 <= retries(weir) <= 8, "of 120 reads"
+    # What says otherwise goes to replicas.
+    clients[0].query(REPEATABLE)
+    assert cluster.number_of(clients[0].value(PORT)) != 0
+    clients[0].query("COMMIT")
+    clients[1].query("SET default_transaction_isolation = 'read committed'")
+    wait_until(lambda: cluster.number_of(clients[1].value(PORT)) != 0, "it reads on replicas")
+    for client in clients:
+        client.terminate()
+
+
+def test_read_only_by_default(altered, cluster, table):
+    weir = altered("default_transaction_read_only", "on")
+    with weir.connect() as client:
+        client.query("BEGIN")
+        assert cluster.number_of(client.value(PORT)) != 0
+        client.query("COMMIT")
+        with pytest.raises(wire.ServerError) as failed:
+            client.query(f"INSERT INTO {table} VALUES (1)")
+        assert failed.value.code == "25006"
+        client.query(f"BEGIN READ WRITE; INSERT INTO {table} VALUES (1); COMMIT")
+        assert client.value(f"SELECT count(*) FROM {table}") == "1"

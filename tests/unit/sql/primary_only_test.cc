@@ -1,0 +1,131 @@
+// What only the primary can answer, also in a READ ONLY transaction: what a hot standby refuses
+// (PostgreSQL's documentation, 27.4.1) or answers otherwise.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "expect.h"
+
+namespace sql {
+namespace {
+
+const Catalog& catalog() {
+  using Kind = CatalogObject::Kind;
+  using Trait = CatalogObject::Trait;
+  static const std::vector<CatalogObject> kObjects = {
+      {.kind = Kind::kRelation, .oid = 12000, .schema = "pg_catalog", .name = "pg_locks"},
+      {.kind = Kind::kRelation,
+       .oid = 12001,
+       .schema = "pg_catalog",
+       .name = "pg_stat_replication"},
+      {.kind = Kind::kRelation,
+       .oid = 20001,
+       .schema = "public",
+       .name = "scratch",
+       .trait = Trait::kUnlogged,
+       .on_default_path = true},
+      {.kind = Kind::kRelation,
+       .oid = 20002,
+       .schema = "public",
+       .name = "elsewhere",
+       .trait = Trait::kForeign,
+       .on_default_path = true},
+      {.kind = Kind::kFunction,
+       .oid = 20003,
+       .schema = "public",
+       .name = "reads_scratch",
+       .on_default_path = true,
+       .body = "SELECT count(*) FROM scratch"},
+      {.kind = Kind::kFunction,
+       .oid = 20004,
+       .schema = "public",
+       .name = "volatile_one",
+       .trait = Trait::kVolatile,
+       .on_default_path = true,
+       .body = "SELECT 1"},
+      {.kind = Kind::kFunction,
+       .oid = 20005,
+       .schema = "public",
+       .name = "volatile_scratch",
+       .trait = Trait::kVolatile,
+       .on_default_path = true,
+       .body = "SELECT count(*) FROM scratch"},
+      {.kind = Kind::kRelation,
+       .oid = 20006,
+       .schema = "public",
+       .name = "scratch_view",
+       .on_default_path = true,
+       .relations = {20001}},
+  };
+  static const Catalog kCatalog(kObjects);
+  return kCatalog;
+}
+
+bool primary_only(const std::string& text) {
+  CAPTURE(text);
+  const Analysis analysis = analyze_once(text, {}, &catalog(), Names::kDefaultPath);
+  CHECK(analysis.parsed);
+  return analysis.primary_only;
+}
+
+TEST_CASE("what only the primary can answer") {
+  for (const std::string text : {"SELECT pg_is_in_recovery()",
+                                 "SELECT * FROM pg_stat_replication",
+                                 "SELECT count(*) FROM pg_locks",
+                                 "SELECT pg_export_snapshot()",
+                                 "SELECT nextval('s')",
+                                 "SELECT pg_current_wal_lsn()",
+                                 "SELECT pg_advisory_lock(1)",
+                                 "SELECT txid_current()",
+                                 "SHOW in_hot_standby",
+                                 "SHOW ALL",
+                                 "LISTEN c",
+                                 "NOTIFY c",
+                                 "UNLISTEN *",
+                                 "CREATE TEMP TABLE t (a int)",
+                                 "CREATE TEMP TABLE t (a int) ON COMMIT DROP",
+                                 "SELECT 1 INTO TEMP t",
+                                 "PREPARE p AS SELECT 1",
+                                 "SET TRANSACTION SNAPSHOT '1-1'",
+                                 "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+                                 "SELECT * FROM scratch",
+                                 "SELECT * FROM scratch_view",
+                                 "SELECT reads_scratch()",
+                                 "SELECT volatile_scratch()",
+                                 "COPY scratch TO STDOUT",
+                                 "EXPLAIN SELECT * FROM scratch",
+                                 "DECLARE c CURSOR FOR SELECT * FROM scratch",
+                                 "SELECT 1; SELECT * FROM scratch"}) {
+    CAPTURE(text);
+    CHECK(primary_only(text));
+  }
+}
+
+TEST_CASE("what a READ ONLY transaction may ask of a replica") {
+  for (const std::string text : {"SELECT 1",
+                                 "SELECT * FROM items",
+                                 "SELECT * FROM elsewhere",
+                                 "SELECT volatile_one()",
+                                 "SELECT not_known()",
+                                 "SELECT set_config('a.b', 'c', true)",
+                                 "SELECT setseed(0.5)",
+                                 "SELECT random(), clock_timestamp(), pg_sleep(1)",
+                                 "SET work_mem = '1MB'",
+                                 "SHOW work_mem",
+                                 "BEGIN READ ONLY",
+                                 "COMMIT",
+                                 "SAVEPOINT a",
+                                 "DO 'BEGIN END'",
+                                 "INSERT INTO items VALUES (1)",
+                                 "DECLARE c CURSOR FOR SELECT 1",
+                                 "FETCH c",
+                                 "COPY items TO STDOUT",
+                                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                                 "WITH scratch AS (SELECT 1) SELECT * FROM scratch"}) {
+    CAPTURE(text);
+    CHECK_FALSE(primary_only(text));
+  }
+}
+
+}  // namespace
+}  // namespace sql
