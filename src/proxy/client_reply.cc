@@ -325,7 +325,7 @@ std::string Client::probe() {
   for (const auto& [name, value] : settings_.entries()) {
     if (session::is_custom(name)) custom.insert(name);
   }
-  if (const sql::Catalog* known = catalog()) {
+  if (const sql::CatalogPtr known = pools_->last_catalog()) {
     custom.insert(known->custom_settings().begin(), known->custom_settings().end());
   }
   std::string sql = kProbe;

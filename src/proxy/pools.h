@@ -66,6 +66,8 @@ class PoolSet {
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
   // The latest of the database; null = not known. Valid until the next call.
   const sql::Catalog* catalog() const;
+  // The same, though definitions may have changed since it was read.
+  sql::CatalogPtr last_catalog() const;
   SessionDefaults& defaults() const { return cluster->catalogs.defaults(); }
   const ServerParameters startup;                   // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
