@@ -9,14 +9,17 @@ from support.cluster import fresh_name
 
 
 @pytest.mark.parametrize("begin", [
-    "BEGIN ISOLATION LEVEL REPEATABLE READ",
-    "/* weir: primary */ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"])
+    ["BEGIN ISOLATION LEVEL REPEATABLE READ"],
+    ["BEGIN", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"],
+    ["/* weir: primary */ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]])
 def test_a_second_session_takes_the_snapshot(target, table, begin):
     with target.connect() as one, target.connect() as two, target.connect() as writer:
-        one.query(begin)
+        for text in begin:
+            one.query(text)
         snapshot = one.value("SELECT pg_export_snapshot()")
         writer.query(f"INSERT INTO {table} VALUES (1)")
-        two.query(begin)
+        for text in begin:
+            two.query(text)
         two.query(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         for client in (one, two):
             assert client.value(f"SELECT count(*) FROM {table}") == "0"

@@ -8,7 +8,7 @@ from support import wire
 from support.cluster import fresh_name
 from support.twin import SCHEMA, SHARED_SCHEMA, Difference, Script, Twin
 
-SESSIONS, STEPS = 8, 150
+SESSIONS, STEPS = 8, 120
 SUPERUSERS = 3  # of them, which may be anyone: SET SESSION AUTHORIZATION
 SEEDS = [int(os.environ["WEIR_TEST_SEED"])] if "WEIR_TEST_SEED" in os.environ else [1, 2, 3]
 
