@@ -209,6 +209,11 @@ sql::CatalogPtr CatalogFeed::get() const {
   return changes_ == read_changes_ ? catalog_ : nullptr;
 }
 
+sql::CatalogPtr CatalogFeed::last_read() const {
+  std::lock_guard lock(mutex_);
+  return catalog_;
+}
+
 void CatalogFeed::on_definitions_changed() {
   {
     std::lock_guard lock(mutex_);

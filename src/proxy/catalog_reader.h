@@ -39,6 +39,8 @@ class CatalogFeed {
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
   // nullptr: not read yet, or definitions have changed since.
   sql::CatalogPtr get() const;
+  // The latest that was read, though it may be outdated: for what had better be too much.
+  sql::CatalogPtr last_read() const;
 
   // A statement that changes definitions has ended: nothing is believed until it was read again.
   void on_definitions_changed();

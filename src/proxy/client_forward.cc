@@ -210,10 +210,13 @@ void Client::forward_frame(const protocol::Frame& frame) {
       return forward_named(frame);
     case protocol::frontend::kExecute:
       return forward_execute(frame);
-    case protocol::frontend::kSync:
+    case protocol::frontend::kSync: {
+      const bool unsettled = server->exchange.uncertain() && server->exchange.empty();
       expect({.what = Expect::kSync});
       server->relay(frame.raw);
+      if (unsettled) server->inject_query("", kNoteReset);
       return;
+    }
     case protocol::frontend::kFlush:
     case protocol::frontend::kCopyData:
       server->relay(frame.raw);

@@ -38,9 +38,6 @@ constexpr unsigned kProbedPins = [] {
   return joined;
 }();
 
-// pg_settings does not show what no library has defined: that is asked for by name.
-bool is_custom(std::string_view setting) { return setting.find('.') != std::string_view::npos; }
-
 // What current_setting('role') is when none was taken; no role can be called that.
 constexpr std::string_view kNoRole = "none";
 
@@ -240,6 +237,7 @@ void Client::note_end_of_transaction() {
 void Client::on_tracked_end(char status) {
   transaction_.on_ready(status);
   if (transaction_.has_committed()) {
+    const std::uint64_t before = settings_.hash();
     for (const auto& change : transaction_.take_committed()) {
       session::apply(change, base_, settings_);
       session::apply(change, {}, server->settings);
@@ -247,8 +245,10 @@ void Client::on_tracked_end(char status) {
       if (change.name == "datestyle" && change.kind == session::Change::Kind::kSet)
         note_datestyle();
     }
-    own_ = session::own_settings(settings_);
-    rules_of_ = 0;
+    if (settings_.hash() != before) {
+      own_ = session::own_settings(settings_);
+      rules_of_ = 0;
+    }
   }
   if (!server->exchange.empty()) return;
   in_flight_plain_ = true;
@@ -271,7 +271,9 @@ void Client::on_probe_row(protocol::Bytes body) {
   if (row->size() == 2) {
     const std::string_view name = (*row)[0].value_or(""), value = (*row)[1].value_or("");
     // What another session has set here once is empty for ever: for most, it is not there.
-    if (is_custom(name) && value.empty() && settings_.find(name) == nullptr) return;
+    const std::string* known = settings_.find(name);
+    const bool valueless = known == nullptr || *known == session::kNamedOnly;
+    if (session::is_custom(name) && value.empty() && valueless) return;
     if (name == "role" && value == kNoRole) return;
     if (name == "session_authorization" && value == pools_->server_user) return;
     probed_.set(name, session::quote_value(value));
@@ -300,7 +302,7 @@ void Client::on_probe_ended() {
   server->probing = false;
   opaque_by_ = {};
   for (const auto& [name, value] : settings_.entries()) {
-    if (is_custom(name) && probed_.find(name) == nullptr) probed_.set(name, value);
+    if (session::is_custom(name) && probed_.find(name) == nullptr) probed_.set(name, value);
   }
   server->settings = probed_;
   settings_ = std::exchange(probed_, {});
@@ -318,12 +320,13 @@ void Client::on_probe_failed() {
   pins.add(sql::kOpaque, worker_.loop().now(), std::exchange(opaque_by_, {}));
 }
 
+// pg_settings does not show what no library has defined: that is asked for by name.
 std::string Client::probe() {
   std::set<std::string, std::less<>> custom = std::exchange(custom_, {});
   for (const auto& [name, value] : settings_.entries()) {
-    if (is_custom(name)) custom.insert(name);
+    if (session::is_custom(name)) custom.insert(name);
   }
-  if (const sql::Catalog* known = catalog()) {
+  if (const sql::CatalogPtr known = pools_->last_catalog()) {
     custom.insert(known->custom_settings().begin(), known->custom_settings().end());
   }
   std::string sql = kProbe;

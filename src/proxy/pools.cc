@@ -94,6 +94,10 @@ const sql::Catalog* PoolSet::catalog() const {
   return catalog_.get();
 }
 
+sql::CatalogPtr PoolSet::last_catalog() const {
+  return catalog_feed ? catalog_feed->last_read() : nullptr;
+}
+
 std::span<const route::HostLoad> PoolSet::loads(base::Time now) {
   for (std::size_t i = 0; i < loads_.size(); ++i) {
     loads_[i] = cluster->counters[i].load(now);

@@ -66,6 +66,8 @@ class PoolSet {
   const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
   // The latest of the database; null = not known. Valid until the next call.
   const sql::Catalog* catalog() const;
+  // The same, though definitions may have changed since it was read.
+  sql::CatalogPtr last_catalog() const;
   SessionDefaults& defaults() const { return cluster->catalogs.defaults(); }
   // What a standby has refused for it: default_transaction_isolation is serializable for this user
   // in this database, by ALTER ROLE, ALTER DATABASE or the server's configuration.

@@ -124,7 +124,8 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     close("what the server owes cannot be known any more");
     return used;
   }
-  if (is_open() && exchange.empty() && exchange.uncertain()) {
+  // While it skips, only a Sync is sure to be read: that is the client's to send.
+  if (is_open() && exchange.empty() && exchange.uncertain() && !exchange.skipping()) {
     inject_query("", kNoteReset);  // settles whether one more ReadyForQuery comes
     push();
   }
@@ -233,6 +234,10 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   if (step.forward) {
     answer_.bytes += raw.size();
     if (type == protocol::backend::kDataRow) ++answer_.rows;
+  }
+  if (type == protocol::backend::kCopyIn && client == nullptr &&
+      (exchange.in_copy_in() || exchange.copy_in_unsaid())) {
+    return close("its client left before the COPY began");  // nobody will bring it to an end
   }
   const bool reports = step.ready && step.forward && client != nullptr && client->reports_commit();
   if (step.failed) {

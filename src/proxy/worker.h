@@ -128,6 +128,8 @@ class Worker {
   bool leave_if_fenced(HostPool& pool);
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
+  enum class Batch : std::uint8_t { kOpen, kFails };
+  void end_batch(Server& server, Batch batch);
   void give(Server& server);
   void open_for_waiters(HostPool& pool);
   void ask_for_permits();

@@ -140,6 +140,10 @@ void Worker::on_server_cleaned(Server& server) {
   CHECK(server.client == nullptr && server.exchange.empty());
   server.abandoned = false;
   if (server.close_when_free || server.pool().set.retired) return server.close("replaced");
+  if (server.exchange.batch_open()) {  // behind a COPY that took the client's Sync for its own
+    end_batch(server, server.exchange.skipping() ? Batch::kFails : Batch::kOpen);
+    return server.push();
+  }
   if (server.exchange.status() != 'I') {
     server.inject_query("ROLLBACK", kNoteReset);
     return server.push();
@@ -155,6 +159,14 @@ void Worker::on_server_cleaned(Server& server) {
   give(server);
 }
 
+// That which a client has left open. A Sync alone would commit what the client did not; in a failed
+// batch it is the only thing that is read.
+void Worker::end_batch(Server& server, Batch batch) {
+  if (batch == Batch::kOpen) server.inject_query("ROLLBACK", kNoteReset);
+  server.exchange.expect({.what = session::Expect::kSync, .fate = session::Fate::kSwallow});
+  protocol::write_sync(server.made());
+}
+
 // A client went away. What it has sent still runs, unless it went without a word; then the
 // server is cleaned and used again.
 void Worker::on_client_left(Server& server, Leaving how) {
@@ -164,17 +176,15 @@ void Worker::on_client_left(Server& server, Leaving how) {
   if (server.state() == Server::State::kClosed) return;
   if (how == Leaving::kMidway) return server.close("its client left in the middle of a message");
   auto& exchange = server.exchange;
+  if (exchange.copy_in_overrun()) return server.close("its client left in the middle of a COPY");
   const bool copying = exchange.in_copy_in();
   if (copying) {
     exchange.expect({.what = session::Expect::kCopyEnd});
     protocol::MessageWriter(server.made(), protocol::frontend::kCopyFail)
         .cstring("the client left");
   }
-  if (exchange.batch_open()) {
-    // A Sync alone would commit what the client did not. In a failed batch it is skipped.
-    if (!copying && !exchange.skipping()) server.inject_query("ROLLBACK", kNoteReset);
-    exchange.expect({.what = session::Expect::kSync, .fate = session::Fate::kSwallow});
-    protocol::write_sync(server.made());
+  if (exchange.batch_open() || exchange.copy_in_unsaid()) {
+    end_batch(server, copying || exchange.skipping() ? Batch::kFails : Batch::kOpen);
   }
   server.push();
   if (!server.is_open()) return;

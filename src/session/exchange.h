@@ -109,6 +109,13 @@ class Exchange {
   bool copy_in_ended() const {
     return phase_ == Phase::kCopyIn && !copy_in_ && at(0).what == Expect::kExecute;
   }
+  // The same, and nothing was sent behind it that would make the server say so.
+  bool copy_in_unsaid() const { return copy_in_ended() && count_ == 2 + copy_syncs(); }
+  // A client has sent more than Syncs behind an Execute whose COPY reads: the server takes none of
+  // it for what it is.
+  bool copy_in_overrun() const {
+    return copy_in_ && at(0).what == Expect::kExecute && count_ != 1 + copy_syncs();
+  }
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }  // bounded by the caller: it stops reading
   // What is owed, oldest first.

@@ -152,11 +152,13 @@ std::string difference_sql(const Settings& from, const Settings& to) {
   if (from == to) return {};
   // The level is said because a default of SERIALIZABLE cannot run on a hot standby, and
   // SERIALIZABLE DEFERRABLE waits for a safe snapshot.
-  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED;";
+  constexpr std::string_view kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED;";
+  std::string sql(kBegin);
   leave_identity(sql, from, kRole);
   leave_identity(sql, from, kAuthorization);
   for (const auto& [name, value] : from.entries()) {
-    if (!is_identity(name) && to.find(name) == nullptr) append(sql, reset_sql(name));
+    if (is_identity(name) || to.find(name) != nullptr || value == kNamedOnly) continue;
+    append(sql, reset_sql(name));
   }
   for (const auto& [name, value] : to.entries()) {
     if (is_identity(name)) continue;
@@ -165,6 +167,7 @@ std::string difference_sql(const Settings& from, const Settings& to) {
   }
   take_identity(sql, to, kAuthorization);
   take_identity(sql, to, kRole);
+  if (sql.size() == kBegin.size()) return {};
   sql += "COMMIT";
   return sql;
 }

@@ -36,6 +36,14 @@ class Settings {
 // Lower case, and the present name of what PostgreSQL knows under an old one (sort_mem).
 std::string canonical_name(std::string_view name);
 
+// With a dot in its name: PostgreSQL has one as soon as a session has named it, and for as long as
+// the session lasts, whatever becomes of the value (guc.c, add_placeholder_variable).
+inline bool is_custom(std::string_view name) { return name.find('.') != std::string_view::npos; }
+
+// value_sql of a custom setting that has been named and has no value of its own: mostly that is
+// the empty string, and not NULL any more to current_setting(name, true).
+inline constexpr std::string_view kNamedOnly = "TO DEFAULT";
+
 // A value_sql for a plain string: startup parameters and `options`. Lists (search_path,
 // DateStyle ...) are given as one string there, which SET would take for a single element; so it
 // is marked, and set_sql() makes a set_config() of it.
@@ -48,7 +56,7 @@ std::string plain_value(std::string_view value_sql);
 std::string set_sql(std::string_view name, std::string_view value_sql);
 std::string reset_sql(std::string_view name);
 
-// SQL that makes a connection with settings `from` have `to`, "" when they are equal. One simple
+// SQL that makes a connection with settings `from` have `to`, "" when it has them. One simple
 // query: "BEGIN ...;...;COMMIT", so that if any part fails the connection is left in a failed
 // transaction, and a request sent behind it cannot run with the wrong settings. Role and session
 // authorization are left first and taken last. What set_config() answers are rows: swallow them.

@@ -7,6 +7,8 @@
 namespace session {
 namespace {
 
+constexpr std::size_t kLookBack = 32;
+
 // They belong to one transaction, however they are set: each new one starts from the defaults.
 bool is_of_transaction(std::string_view name) {
   return name == "transaction_read_only" || name == "transaction_isolation" ||
@@ -24,6 +26,8 @@ bool is_true(std::string_view value) {
 void put_back(const Settings& base, std::string_view name, Settings& settings) {
   if (const std::string* value = base.find(name)) {
     settings.set(name, *value);
+  } else if (is_custom(name)) {
+    settings.set(name, kNamedOnly);
   } else {
     settings.erase(name);
   }
@@ -37,6 +41,7 @@ void reset_all(const Settings& base, Settings& settings) {
   for (const std::string_view name : {"role", "session_authorization"}) result.erase(name);
   for (const auto& [name, value] : settings.entries()) {
     if (is_kept(name)) result.set(name, value);
+    if (is_custom(name) && base.find(name) == nullptr) result.set(name, kNamedOnly);
   }
   settings = std::move(result);
 }
@@ -56,6 +61,9 @@ void apply(const Change& change, const Settings& base, Settings& settings) {
       return;
     case Change::Kind::kResetAll:
       reset_all(base, settings);
+      return;
+    case Change::Kind::kNamed:
+      if (settings.find(change.name) == nullptr) settings.set(change.name, kNamedOnly);
       return;
   }
 }
@@ -148,6 +156,7 @@ void Transaction::stage(const sql::Statement& statement) {
       if (set.name == "transaction_isolation" && set.value) isolation_ = *set.value;
       continue;
     }
+    if (is_custom(set.name)) note_named(set.name);
     if (set.local) continue;  // over with the transaction, whatever its end
     if (set.reset) {
       add({.kind = Change::Kind::kReset, .name = set.name});
@@ -160,10 +169,20 @@ void Transaction::stage(const sql::Statement& statement) {
   }
 }
 
+// It stays named although the transaction may be rolled back. As for add(), a few are remembered.
+void Transaction::note_named(const std::string& setting) {
+  const auto is_same = [&](const Change& change) {
+    return change.kind == Change::Kind::kNamed && change.name == setting;
+  };
+  const auto recent =
+      committed_.end() - static_cast<std::ptrdiff_t>(std::min(committed_.size(), kLookBack));
+  if (std::any_of(recent, committed_.end(), is_same)) return;
+  committed_.push_back({.kind = Change::Kind::kNamed, .name = setting});
+}
+
 // A change of the same name since the last savepoint is overtaken, so that a transaction that
 // sets a few things a million times holds a few changes. It does not look far back for it.
 void Transaction::add(Change change) {
-  constexpr std::size_t kLookBack = 32;
   std::size_t since = marks_.empty() ? 0 : marks_.back().staged;
   if (staged_.size() > kLookBack) since = std::max(since, staged_.size() - kLookBack);
   const auto begin = staged_.begin() + static_cast<std::ptrdiff_t>(since);

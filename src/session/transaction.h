@@ -20,14 +20,16 @@ namespace session {
 
 // One change of session state that became permanent, in order.
 struct Change {
-  enum class Kind : std::uint8_t { kSet, kReset, kResetAll } kind{};
-  std::string name, value_sql;       // kSet, kReset
+  // kNamed: a custom setting; that also comes of what is rolled back, or was for a transaction.
+  enum class Kind : std::uint8_t { kSet, kReset, kResetAll, kNamed } kind{};
+  std::string name, value_sql;       // kSet; of kReset and kNamed the name
   std::optional<std::string> value;  // kSet: one plain string when it is one constant
 };
 
 // Carries a change out on `settings`, as PostgreSQL does: RESET leads back to `base` (a client's
 // startup parameters; nothing for a server connection), RESET ALL leaves role and session
-// authorization alone, and a change of session authorization ends a SET ROLE.
+// authorization alone, and a change of session authorization ends a SET ROLE. What is custom stays
+// named.
 void apply(const Change& change, const Settings& base, Settings& settings);
 
 class Transaction {
@@ -62,6 +64,7 @@ class Transaction {
   void unanalysed(const sql::Statement& statement, std::string_view tag);
   void stage(const sql::Statement& statement);
   void add(Change change);
+  void note_named(const std::string& setting);
   void modes(const sql::Statement& statement);
   void commit(bool chain);
   void roll_back(bool chain);

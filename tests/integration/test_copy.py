@@ -170,6 +170,53 @@ def test_leaving_during_copy(target, table):
         assert other.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "0"
 
 
+@pytest.mark.parametrize("how", ["query", "some data", "batch"])
+@pytest.mark.parametrize("word", [wire.TERMINATE, b""])
+def test_leaving_before_the_server_asks_for_data(start_weir, table, how, word):
+    """The server connection would wait for it for ever, of no use to anyone."""
+    weir = start_weir({"pool": {"size": 1}})
+    text = f"COPY {table} (id) FROM STDIN"
+    sent = {"query": [query(text)], "some data": [query(text), copy_data(b"1\n")],
+            "batch": [parse("", text), bind("", ""), execute(), SYNC]}[how]
+    client = weir.connect()
+    client.query("BEGIN")
+    client.send(*sent, word)
+    client.drop()
+    with weir.connect() as other:
+        other.socket.settimeout(10 * SLOW)
+        assert other.query(f"INSERT INTO {table} VALUES (1) RETURNING id") == [["1"]]
+
+
+COPY_BATCH = [bind("", ""), execute(), SYNC]  # the server reads that Sync while it copies
+
+
+@pytest.mark.parametrize("data", [b"1\n", b"not a number\n"])
+@pytest.mark.parametrize("end", [[], [wire.FLUSH], [wire.TERMINATE]])
+def test_leaving_behind_a_copy_whose_sync_was_ignored(start_weir, table, data, end):
+    """Its batch is open, or has failed and ignores all up to a Sync: not for the next client."""
+    weir = start_weir({"pool": {"size": 1}})
+    client = weir.connect()
+    client.send(parse("", f"COPY {table} (id) FROM STDIN"), *COPY_BATCH)
+    assert types(client.read_noting() for _ in range(3)) == "12G"
+    client.send(copy_data(data), COPY_DONE, *end)
+    client.drop()
+    with weir.connect() as other:
+        other.socket.settimeout(10 * SLOW)
+        assert other.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "0"
+        assert other.query(f"INSERT INTO {table} VALUES (1) RETURNING id") == [["1"]]
+
+
+def test_going_on_behind_a_copy_that_failed_and_whose_sync_was_ignored(target, table):
+    with target.connect() as client:
+        client.send(parse("", f"COPY {table} (id) FROM STDIN"), *COPY_BATCH)
+        assert types(client.read_noting() for _ in range(3)) == "12G"
+        client.send(copy_data(b"not a number\n"), COPY_DONE)
+        assert client.read_noting().type == "E"
+        client.send(SYNC)
+        assert types(client.read_until_ready()) == "Z"
+        assert client.value("SELECT 7") == "7"
+
+
 def test_binary_copy_with_psycopg(target, table):
     with target.psycopg() as connection:
         with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:

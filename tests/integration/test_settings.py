@@ -4,7 +4,7 @@ import time
 import pytest
 
 from support import SLOW, wire
-from support.cluster import wait_until
+from support.cluster import fresh_name, wait_until
 
 
 def show(client, name, primary=True):
@@ -150,6 +150,24 @@ def test_set_through_the_extended_protocol(target):
         for _ in range(5):
             assert show(client, "work_mem") == "6MB"
             assert show(other, "work_mem") == "4MB"
+
+
+@pytest.mark.parametrize("leave", [
+    "SET {0} TO 'x'; RESET {0}", "RESET {0}", "SET {0} TO DEFAULT", "SET {0} TO 'x'; RESET ALL",
+    "BEGIN; SET {0} TO 'x'; ROLLBACK", "BEGIN; SET LOCAL {0} TO 'x'; COMMIT",
+    "BEGIN; SAVEPOINT s; SET {0} TO 'x'; ROLLBACK TO s; COMMIT",
+    "SELECT set_config('{0}', 'x', true)"])
+def test_a_custom_setting_that_was_named_is_there_from_then_on(target, leave):
+    """Empty, not NULL: for the session, wherever its next statement runs."""
+    name = fresh_name("named.by_one_session")
+    with target.connect() as client, target.connect() as other:
+        client.query(leave.format(name))
+        for where in ("replica", "primary", "replica"):
+            assert client.query(f"/* weir: {where} */ SELECT current_setting('{name}', true), "
+                                f"'{where}'") == [["", where]]
+            # Servers of the one are the other's.
+            other.query(f"/* weir: {where} */ BEGIN; SELECT 1; COMMIT")
+        assert client.value(f"SHOW {name}") == ""
 
 
 def test_custom_settings(target):

@@ -1,6 +1,7 @@
 #include "model_server.h"
 
 #include <charconv>
+#include <utility>
 
 namespace simulation {
 namespace {
@@ -34,6 +35,12 @@ bool ModelServer::clean() const {
 Messages ModelServer::feed(const Message& message) {
   out_.clear();
   if (closed_) return {};
+  const bool cancelled = std::exchange(cancelled_, false);
+  if (cancelled && !copy_ && !skipping_ && message.type == 'Q') {
+    extended_ = false;
+    fail("57014");
+    return out_;
+  }
   if (copy_) {
     copy_message(message);
     return out_;
@@ -185,6 +192,16 @@ void ModelServer::continue_query() {
   }
   in_query_ = false;
   if (finish_transaction()) ready();
+}
+
+Messages ModelServer::cancel() {
+  out_.clear();
+  if (copy_) {
+    fail("57014");
+  } else {
+    cancelled_ = true;
+  }
+  return out_;
 }
 
 bool ModelServer::run(const std::string& statement) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace simulation {
@@ -39,6 +40,16 @@ class ModelServer {
   char status() const { return status_; }
   // Could be given to another client.
   bool clean() const;
+
+  // A cancel request reaches it while it reads copy data, or else the next message finds it there:
+  // a Query fails. Returns what is answered at once.
+  Messages cancel();
+
+  // A session's prepared statements; those of another one take their place.
+  const std::map<std::string, std::string>& statements() const { return statements_; }
+  void set_statements(std::map<std::string, std::string> statements) {
+    statements_ = std::move(statements);
+  }
 
  private:
   struct Copy {
@@ -75,6 +86,7 @@ class ModelServer {
   std::optional<Copy> copy_;
   std::deque<std::string> rest_;  // of the Query being run
   bool in_query_ = false, extended_ = false;
+  bool cancelled_ = false;
   bool skipping_ = false, batch_open_ = false, deferred_ = false, closed_ = false;
   char status_ = 'I';
 };

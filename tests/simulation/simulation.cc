@@ -8,6 +8,7 @@
 #include <deque>
 #include <string>
 
+#include "ledger.h"
 #include "model_server.h"
 #include "script.h"
 #include "session/exchange.h"
@@ -24,42 +25,6 @@ constexpr std::uint32_t kOurs = ~std::uint32_t{0};  // Entry::note; else an inde
 struct Totals {
   std::size_t forwarded = 0, swallowed = 0, made_up = 0, dropped = 0, lost = 0, uncertain = 0;
 };
-
-std::string show(const Messages& messages) {
-  std::string out;
-  for (const Message& m : messages) {
-    out.append(1, m.type).append(m.text.empty() ? "" : "(" + m.text + ")").append(" ");
-  }
-  return out;
-}
-
-Expect expect_of(char type) {
-  switch (type) {
-    case 'P':
-      return Expect::kParse;
-    case 'B':
-      return Expect::kBind;
-    case 'D':
-      return Expect::kDescribe;
-    case 'E':
-      return Expect::kExecute;
-    case 'C':
-      return Expect::kClose;
-    case 'S':
-      return Expect::kSync;
-    case 'Q':
-      return Expect::kQuery;
-    case 'F':
-      return Expect::kFunctionCall;
-    default:
-      return Expect::kCopyEnd;
-  }
-}
-
-void prepare_known(ModelServer& server) {
-  server.feed({'P', "known=select 1"});
-  server.feed({'S', ""});
-}
 
 class Run {
  public:

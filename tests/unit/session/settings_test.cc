@@ -69,6 +69,17 @@ TEST_CASE("reset what is too much, set what is missing or other") {
         "RESET \"jit\";RESET \"work_mem\";COMMIT");
 }
 
+TEST_CASE("what was only named needs no RESET, and is named where it has not been") {
+  Settings from, to;
+  from.set("app.user", kNamedOnly);
+  CHECK(difference_sql(from, to).empty());
+  CHECK(difference_sql(to, from) ==
+        "BEGIN ISOLATION LEVEL READ COMMITTED;SET \"app\".\"user\" TO DEFAULT;COMMIT");
+  to.set("app.user", "TO 'x'");
+  CHECK(difference_sql(to, from) ==
+        "BEGIN ISOLATION LEVEL READ COMMITTED;SET \"app\".\"user\" TO DEFAULT;COMMIT");
+}
+
 TEST_CASE("role and session authorization are left first and taken last") {
   Settings from, to;
   from.set("role", "TO 'a'");

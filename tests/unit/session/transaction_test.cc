@@ -272,6 +272,43 @@ TEST_CASE("RESET leads a client back to its startup parameters") {
   }
 }
 
+TEST_CASE("a custom setting that was named stays named, whatever becomes of its value") {
+  Session s;
+  s.base.set("app.start", "TO 'b'");
+  s.settings = s.base;
+  SUBCASE("RESET") {
+    s.done(set("app.a", "1"));
+    s.ready('I');
+    CHECK(s.get("app.a") == "TO '1'");
+    s.done(reset("app.a"), "RESET");
+  }
+  SUBCASE("RESET of what was not there") { s.done(reset("app.a"), "RESET"); }
+  SUBCASE("RESET ALL") {
+    s.done(set("app.a", "1"));
+    s.done(set("app.start", "2"));
+    s.done(Verb::kResetAll, "RESET");
+  }
+  SUBCASE("DISCARD ALL") {
+    s.done(set("app.a", "1"));
+    s.ready('I');
+    s.done(Verb::kDiscardAll, "DISCARD ALL");
+  }
+  SUBCASE("SET LOCAL") { s.done(set("app.a", "1", true)); }
+  SUBCASE("ROLLBACK") {
+    s.done(Verb::kBegin, "BEGIN");
+    s.done(set("app.a", "1"));
+    s.done(Verb::kRollback, "ROLLBACK");
+  }
+  SUBCASE("an error") {
+    s.done(set("app.a", "1"));
+    s.transaction.on_error();
+  }
+  s.ready('I');
+  CHECK(s.get("app.a") == kNamedOnly);
+  CHECK(s.get("app.start") == "TO 'b'");
+  CHECK(s.settings.entries().size() == 2);
+}
+
 TEST_CASE("a change of session authorization ends SET ROLE") {
   Session s;
   s.done(set("role", "r"));
