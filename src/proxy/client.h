@@ -289,7 +289,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_loss(const Server& lost, const session::Loss& loss);
   void write_loss(const session::Exchange& exchange, const session::Reply& reply,
                   std::string_view why);
-  void write_end(const session::Exchange& exchange, const session::Reply& reply);
+  void write_done(const session::Exchange& exchange, const session::Reply& reply);
   std::size_t on_bytes_in_lost(protocol::Bytes in);
   void write_lost();
   void on_sync_in_lost();

@@ -80,9 +80,7 @@ void Client::count_loss(Server& lost, const session::Loss& loss) {
   const auto now = worker_.loop().now();
   const auto on_slow = [&](const auto& slow) { log_slow(slow, &lost); };
   for (const session::Reply& reply : loss.replies) {
-    const bool fails =
-        reply.outcome != session::Outcome::kTold && reply.outcome != session::Outcome::kEnded;
-    for (std::size_t i = reply.first; fails && i < reply.end; ++i) {
+    for (std::size_t i = reply.first; session::is_error(reply.outcome) && i < reply.end; ++i) {
       const auto counted = lost.exchange.owed(i).counted;
       if (counted == 0) continue;
       auto answer = lost.take_answer();

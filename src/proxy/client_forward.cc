@@ -553,7 +553,9 @@ void Client::forward_named(const protocol::Frame& frame) {
   const auto what = close_it ? Expect::kClose : Expect::kDescribe;
   const auto named = protocol::decode_describe(frame.body);
   if (!named || named->kind != 'S') {
-    if (expect({.what = what})) server->relay(frame.raw);
+    const bool described = named && !close_it && !portals_.empty();
+    auto analysis = described ? find_portal(named->name) : nullptr;
+    if (expect({.what = what, .analysis = std::move(analysis)})) server->relay(frame.raw);
     return;
   }
   if (close_it) {

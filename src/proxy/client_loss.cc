@@ -40,6 +40,7 @@ protocol::Error error_of(Outcome outcome, std::string_view why) {
     case Outcome::kSkipped:
     case Outcome::kTold:
     case Outcome::kEnded:
+    case Outcome::kBegun:
       break;
   }
   return {
@@ -55,6 +56,13 @@ bool any_owed(const session::Exchange& exchange,
     if (analysis && std::ranges::any_of(analysis->statements, is)) return true;
   }
   return false;
+}
+
+// Of a BEGIN or ROLLBACK that is answered without its server.
+std::string_view tag_of(const session::Entry& entry) {
+  const sql::Statement* single = entry.analysis ? entry.analysis->single() : nullptr;
+  if (single == nullptr || single->verb != sql::Verb::kBegin) return "ROLLBACK";
+  return single->start ? "START TRANSACTION" : "BEGIN";
 }
 
 bool ends_block(const sql::Analysis& text) {
@@ -178,17 +186,17 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
 
 void Client::write_loss(const session::Exchange& exchange, const session::Reply& reply,
                         std::string_view why) {
-  if (reply.outcome == Outcome::kEnded) {
-    write_end(exchange, reply);
-  } else if (reply.outcome != Outcome::kTold) {
+  if (session::is_error(reply.outcome)) {
     ++pools_->stats.errors;
     protocol::write_error(made(), error_of(reply.outcome, why));
+  } else if (reply.outcome != Outcome::kTold) {
+    write_done(exchange, reply);
   }
   if (reply.ready) protocol::write_ready_for_query(made(), reply.status);
 }
 
-// A ROLLBACK has what it asked for.
-void Client::write_end(const session::Exchange& exchange, const session::Reply& reply) {
+// A ROLLBACK has what it asked for, a BEGIN a transaction that cannot do anything.
+void Client::write_done(const session::Exchange& exchange, const session::Reply& reply) {
   for (std::size_t i = reply.first; i < reply.end; ++i) {
     const session::Entry& entry = exchange.owed(i);
     if (entry.fate == session::Fate::kSwallow) continue;
@@ -204,9 +212,11 @@ void Client::write_end(const session::Exchange& exchange, const session::Reply& 
         break;
       case session::Expect::kQuery:
       case session::Expect::kExecute:
-        protocol::write_command_complete(made(), "ROLLBACK");
+        protocol::write_command_complete(made(), tag_of(entry));
         break;
       case session::Expect::kDescribe:
+        protocol::write_no_data(made());
+        break;
       case session::Expect::kSync:
       case session::Expect::kFunctionCall:
       case session::Expect::kCopyEnd:

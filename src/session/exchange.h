@@ -50,9 +50,10 @@ struct Entry {
   Expect what{};
   Fate fate = Fate::kForward;
   std::uint64_t statement = 0;  // kParse, kClose: PreparedStatement::id; 0 = none of ours
-  sql::AnalysisPtr analysis;    // kQuery, kExecute: null when plain (nothing to track)
-  std::uint32_t note = 0;       // the caller's own mark
-  std::uint64_t counted = 0;    // likewise: what its answer counts for
+  // kQuery, kExecute, kDescribe of a portal: null when plain (nothing to track)
+  sql::AnalysisPtr analysis;
+  std::uint32_t note = 0;     // the caller's own mark
+  std::uint64_t counted = 0;  // likewise: what its answer counts for
   // kMakeUp of a kParse ... kClose: the reply will be an ErrorResponse, so that from here to the
   // next kSync everything is skipped. The server knows nothing of it: what was sent before it in
   // the same batch stays done, and a transaction does not fail. Where that matters, let the

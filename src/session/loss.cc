@@ -10,6 +10,12 @@ bool ends_request(Expect what) {
   return what == Expect::kSync || what == Expect::kQuery || what == Expect::kFunctionCall;
 }
 
+// Describe of it is answered with NoData.
+bool has_no_rows(const Entry& portal) {
+  const sql::Statement* single = portal.analysis ? portal.analysis->single() : nullptr;
+  return single != nullptr && (single->verb == sql::Verb::kBegin || ends_block(*single));
+}
+
 // What is in flight of one request.
 struct Request {
   std::size_t first = 0, end = 0;
@@ -22,7 +28,8 @@ struct Request {
   bool commits_alone = false;  // one that is not plain may commit without a Sync
   bool goes_back = false;      // to a savepoint
   bool only_end = false;  // it is one COMMIT or ROLLBACK that can be answered without a server,
-  bool only_rollback = false;  // the latter
+  bool only_rollback = false;  // the latter,
+  bool only_begin = false;     // or one BEGIN likewise
 };
 
 class Judge {
@@ -66,16 +73,18 @@ class Judge {
       request.whole = ends_request(entry.what);
       request.visible = request.visible || entry.fate != Fate::kSwallow;
       request.may_write = request.may_write || entry.may_write;
-      simple = simple && entry.what != Expect::kDescribe && entry.what != Expect::kFunctionCall;
-      if (entry.analysis) statements += follow(i, *entry.analysis, request);
-      if (!entry.analysis && (entry.what == Expect::kQuery || entry.what == Expect::kExecute)) {
-        ++statements;
+      if (entry.what == Expect::kQuery || entry.what == Expect::kExecute) {
+        statements += entry.analysis ? follow(i, *entry.analysis, request) : 1;
+      } else if (entry.what == Expect::kDescribe || entry.what == Expect::kFunctionCall) {
+        simple = simple && has_no_rows(entry);
       }
     }
     while (i < exchange_.size() && exchange_.owed(i).what == Expect::kCopyEnd) ++i;
     request.end = i;
     const bool untouched = first != 0 || exchange_.head_untouched();
-    request.only_end = request.only_end && request.whole && simple && statements == 1 && untouched;
+    const bool alone = request.whole && simple && statements == 1 && untouched;
+    request.only_end = request.only_end && alone;
+    request.only_begin = request.only_begin && alone;
     return request;
   }
 
@@ -87,7 +96,7 @@ class Judge {
       const sql::Statement& statement = analysis.statements[i];
       switch (statement.verb) {
         case sql::Verb::kBegin:
-          request.block = true;
+          request.block = request.only_begin = true;
           break;
         case sql::Verb::kCommit:
         case sql::Verb::kPrepareTransaction:
@@ -101,9 +110,11 @@ class Judge {
         case sql::Verb::kRollbackTo:
           request.goes_back = true;
           break;
-        default:
-          // CALL and DO may commit by themselves, VACUUM and its like do.
+        case sql::Verb::kCall:
+        case sql::Verb::kVacuumLike:
           request.commits_alone = true;
+          break;
+        default:
           break;
       }
     }
@@ -132,6 +143,7 @@ class Judge {
   }
 
   Outcome of_block(const Request& request) {
+    if (!block_ && request.only_begin) return Outcome::kBegun;
     if (failed_ && !request.goes_back) {
       if (request.only_end) return Outcome::kEnded;
       if (request.block) return Outcome::kSkipped;

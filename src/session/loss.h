@@ -15,13 +15,19 @@
 namespace session {
 
 enum class Outcome : std::uint8_t {
+  // Errors:
   kUnknown,     // it may have been carried out: 08007
   kNotDone,     // it changed nothing: 08006
   kRolledBack,  // it was in a transaction block, nothing of which is left: 40001
   kSkipped,     // behind that, or behind an earlier error, in the same block: 25P02
-  kTold,        // it has been answered, but for ReadyForQuery
-  kEnded,       // the block's end, which has come: answered as a ROLLBACK
+  // And not:
+  kTold,   // it has been answered, but for ReadyForQuery
+  kEnded,  // the block's end, which has come: answered as a ROLLBACK
+  // A lone BEGIN, answered as if it had been done and the loss had come just behind it: its client
+  // rolls back for an error of what runs in a transaction, but few do for one of BEGIN itself.
+  kBegun,
 };
+constexpr bool is_error(Outcome outcome) { return outcome < Outcome::kTold; }
 
 // To one request, which is owed(first) ... owed(end - 1).
 struct Reply {

@@ -165,6 +165,7 @@ std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_vi
     case sql::Verb::kLoad:
     case sql::Verb::kDdl:
     case sql::Verb::kVacuumLike:
+    case sql::Verb::kCall:
       return sql::kNoResidue;
   }
   return sql::kNoResidue;

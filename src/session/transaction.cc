@@ -108,6 +108,7 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
       add({.kind = Change::Kind::kResetAll});
       return;
     case sql::Verb::kOther:
+    case sql::Verb::kCall:
       return unanalysed(statement, tag);
     case sql::Verb::kSelect:  // set_config()
     case sql::Verb::kSet:

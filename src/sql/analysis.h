@@ -52,6 +52,7 @@ enum class Verb : std::uint8_t {  // of one statement; only what someone acts up
   kLoad,
   kDdl,         // CREATE, ALTER, DROP ...: catalogs change
   kVacuumLike,  // cannot run inside a transaction block (VACUUM, CREATE DATABASE, ...)
+  kCall,        // CALL, DO: the only others that may commit by themselves
 };
 
 // State that a statement may leave behind on its server connection beyond its transaction, and
@@ -95,6 +96,7 @@ struct Statement {
   std::optional<bool> read_only, deferrable;
   std::optional<std::string> isolation;  // lower case: "serializable" ...
   bool chain = false;                    // COMMIT AND CHAIN
+  bool start = false;                    // START TRANSACTION, which is a BEGIN of another tag
   bool sets_defaults = false;            // ALTER ROLE or ALTER DATABASE ... SET, RESET
   // Of one that leaves a residue, for people: the beginning of its text, "$" for literals.
   static constexpr std::size_t kShownMax = 120;

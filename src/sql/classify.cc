@@ -148,6 +148,7 @@ void Classifier::transaction(const PgQuery__TransactionStmt& s) {
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
       set(Verb::kBegin, Access::kNone);
+      statement().start = s.kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START;
       return read_transaction_modes(nodes(s.n_options, s.options), statement());
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
       return set(Verb::kCommit, Access::kNone);
@@ -190,7 +191,7 @@ bool Classifier::data(const PgQuery__Node* node) {
       return true;
     case PG_QUERY__NODE__NODE_CALL_STMT:
     case PG_QUERY__NODE__NODE_DO_STMT:
-      set(Verb::kOther, Access::kWrite, kOpaque);
+      set(Verb::kCall, Access::kWrite, kOpaque);
       return true;
     case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
       truncate(*node->truncate_stmt);

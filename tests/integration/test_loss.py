@@ -11,6 +11,7 @@ from support import BACKEND, SLOW, wire
 from support.cluster import frozen, running_cluster, wait_until
 from support.loss import (FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, cut_behind,
                           error, goes_on, in_block, kill, pid_of, query, shown, terminate)
+from support.relay import Relay
 from support.weir import Weir
 
 
@@ -185,6 +186,35 @@ def test_a_commit_in_flight_that_has_happened(start_weir, cluster, table):
             assert session.value(f"SELECT count(*) FROM {table}") == str(number)
         goes_on(session)
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "5"
+
+
+def test_a_begin_whose_answer_is_lost(start_weir, cluster, table):
+    """Few clients roll back for an error of BEGIN: the statement behind it is told."""
+    with cut_behind(start_weir, cluster, b"/* cut */\0") as session:
+        for text, tag in (("BEGIN /* cut */", "BEGIN"),
+                          ("START TRANSACTION READ WRITE /* cut */", "START TRANSACTION")):
+            assert query(session, text) == [("C", tag), ("Z", "T")]
+            assert query(session, f"INSERT INTO {table} VALUES (1)") == error(ROLLED_BACK, "E")
+            assert query(session, "ROLLBACK") == [ROLLBACK_TAG, ("Z", "I")]
+        session.send(wire.parse("", "BEGIN"), wire.bind("", ""), wire.execute(),
+                     wire.parse("", f"INSERT INTO {table} VALUES (1) /* cut */"),
+                     wire.bind("", ""), wire.execute(), wire.SYNC)
+        assert shown(session.read_until_ready())[-2:] == error(ROLLED_BACK, "E")
+        assert query(session, "ROLLBACK") == [ROLLBACK_TAG, ("Z", "I")]
+        goes_on(session)
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_psycopg_loses_a_begin(start_weir, cluster, table):
+    with Relay(cluster.ports[0], cut_behind=b"BEGIN\0") as relay:
+        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
+        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
+        with weir.psycopg(autocommit=True) as connection:
+            for _ in range(2):
+                with pytest.raises(psycopg.errors.SerializationFailure), connection.transaction():
+                    connection.execute(f"INSERT INTO {table} VALUES (1)")
+                connection.execute(f"INSERT INTO {table} VALUES (2) ON CONFLICT DO NOTHING")
+    assert cluster.sql(0, f"SELECT id FROM {table}") == [["2"]]
 
 
 def test_an_acknowledged_write_is_not_told_again(start_weir, cluster, table):

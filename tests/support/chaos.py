@@ -176,7 +176,7 @@ class Session:
         change = "UPDATE accounts SET balance = balance + $2 WHERE id = $1 RETURNING id"
 
         async def transfer():
-            await self.client.run("BEGIN")
+            await self.begin()
             await self.client.rows(change, first, -amount)
             for account, moved in ((first, -amount), (second, amount)):
                 await self.client.rows("INSERT INTO moves VALUES ($1, $2, $3) RETURNING id",
@@ -213,7 +213,13 @@ class Session:
         self.expect(got is None or tuple(got[0]) == (marker, ACCOUNTS), f"asked {marker}: {got}")
 
     async def begin(self):
-        await self.client.run("BEGIN")
+        """A BEGIN that fails has begun nothing: few clients would roll it back."""
+        try:
+            await self.client.run("BEGIN")
+        except FAILURES as failed:
+            code = getattr(failed, "sqlstate", None)
+            self.expect(code not in (loss.ROLLED_BACK, loss.FAILED), f"began, and was told {code}")
+            raise
         return True
 
     async def vanish(self):

@@ -53,8 +53,8 @@ struct Lost {
     const Loss loss = judge_loss(exchange, in_block);
     std::string out;
     for (const Reply& reply : loss.replies) {
-      constexpr const char* kNames[] = {"unknown", "not done", "rolled back",
-                                        "skipped", "told",     "ended"};
+      constexpr const char* kNames[] = {"unknown", "not done", "rolled back", "skipped",
+                                        "told",    "ended",    "begun"};
       out +=
           (out.empty() ? "" : ", ") + std::string(kNames[static_cast<std::size_t>(reply.outcome)]);
       if (reply.ready) out += std::string(" ") + reply.status;
@@ -116,6 +116,12 @@ TEST_CASE("without a Sync a batch has not committed, but for what commits by its
   CHECK(lost.told(true) == ": lost block, untold batch");
   lost.add(Expect::kExecute, true, Lost::text(sql::Verb::kVacuumLike));
   CHECK(lost.told(false) == "unknown: skips");
+  Lost call;
+  call.add(Expect::kExecute, true, Lost::text(sql::Verb::kCall));
+  CHECK(call.told(false) == "unknown: skips");
+  Lost insert;  // into a table that may have triggers
+  insert.add(Expect::kExecute, true, Lost::text(sql::Verb::kOther));
+  CHECK(insert.told(false) == "not done: skips");
 }
 
 TEST_CASE("an error that the client has is not told again") {
@@ -235,6 +241,13 @@ TEST_CASE("a ROLLBACK in flight has what it asked for") {
   batch.add(Expect::kExecute, true, Lost::text(sql::Verb::kRollback));
   batch.add(Expect::kSync);
   CHECK(batch.told(true) == "rolled back E, ended I:");
+  Lost described;
+  described.block();
+  described.add(Expect::kBind);
+  described.add(Expect::kDescribe, false, Lost::text(sql::Verb::kRollback));
+  described.add(Expect::kExecute, true, Lost::text(sql::Verb::kRollback));
+  described.add(Expect::kSync);
+  CHECK(described.told(true) == "ended I:");
 }
 
 TEST_CASE("a block that had failed") {
@@ -269,6 +282,43 @@ TEST_CASE("a block that begins in what is in flight") {
   whole.add(Expect::kExecute, true, Lost::text(sql::Verb::kCommit));
   whole.add(Expect::kSync);
   CHECK(whole.told(false) == "unknown I:");
+}
+
+TEST_CASE("a lone BEGIN has been done, and lost behind it") {
+  Lost query;
+  query.add(Expect::kQuery, false, Lost::text(sql::Verb::kBegin));
+  CHECK(query.told(false) == "begun T: lost block, untold");
+  query.add(Expect::kQuery);
+  CHECK(query.told(false) == "begun T, rolled back E: lost block");
+  query.add(Expect::kQuery, true, Lost::text(sql::Verb::kRollback));
+  CHECK(query.told(false) == "begun T, rolled back E, ended I:");
+  Lost batch;
+  batch.add(Expect::kParse, false);
+  batch.add(Expect::kBind, false);
+  batch.add(Expect::kExecute, false, Lost::text(sql::Verb::kBegin));
+  CHECK(batch.told(false) == "rolled back: lost block skips");
+  batch.add(Expect::kSync, false);
+  CHECK(batch.told(false) == "begun T: lost block, untold");
+  Lost described;
+  described.add(Expect::kBind, false);
+  Lost unlike = described;
+  described.add(Expect::kDescribe, false, Lost::text(sql::Verb::kBegin));
+  unlike.add(Expect::kDescribe, false, Lost::text(sql::Verb::kSelect));
+  for (Lost* lost : {&described, &unlike}) {
+    lost->add(Expect::kExecute, false, Lost::text(sql::Verb::kBegin));
+    lost->add(Expect::kSync, false);
+  }
+  CHECK(described.told(false) == "begun T: lost block, untold");
+  CHECK(unlike.told(false) == "rolled back E: lost block");
+  Lost in_block;  // a warning there
+  in_block.block();
+  in_block.add(Expect::kQuery, false, Lost::text(sql::Verb::kBegin));
+  CHECK(in_block.told(true) == "rolled back E: lost block");
+  Lost committed;
+  committed.add(Expect::kQuery, false, Lost::text(sql::Verb::kBegin));
+  committed.add(Expect::kQuery);
+  committed.add(Expect::kQuery, true, Lost::text(sql::Verb::kCommit));
+  CHECK(committed.told(false) == "begun T, unknown E, unknown I:");
 }
 
 TEST_CASE("a COPY whose data has not ended is undone") {

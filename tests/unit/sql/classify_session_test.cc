@@ -128,9 +128,9 @@ TEST_CASE("prepared statements, cursors, notifications") {
       {"UNLISTEN *", N, Verb::kUnlistenAll},
       {"NOTIFY c", W, Verb::kNotify},
       {"NOTIFY c, 'payload'", W, Verb::kNotify},
-      {"CALL p(1)", W, O, kOpaque},
-      {"DO $$ BEGIN PERFORM 1; END $$", W, O, kOpaque},
-      {"DO LANGUAGE plpgsql 'BEGIN END'", W, O, kOpaque},
+      {"CALL p(1)", W, Verb::kCall, kOpaque},
+      {"DO $$ BEGIN PERFORM 1; END $$", W, Verb::kCall, kOpaque},
+      {"DO LANGUAGE plpgsql 'BEGIN END'", W, Verb::kCall, kOpaque},
   });
 }
 
