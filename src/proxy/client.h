@@ -331,6 +331,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void ask_position();
   std::size_t forward(protocol::Bytes in);
   std::size_t forward_large(protocol::Bytes in, const protocol::Header& header);
+  std::size_t wait_for_whole(const protocol::Header& header);
   bool expect(session::Entry&& entry);
   void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
@@ -341,6 +342,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool may_not_pin(const sql::Analysis& analysis);
   void forward_parse(const protocol::Frame& frame);
   void forward_bind(const protocol::Frame& frame);
+  bool forward_parse_start(protocol::Bytes in, std::size_t total);
+  void on_parse_bytes(protocol::Bytes piece);
   void forward_bind_start(protocol::Bytes in, std::size_t total);
   void forward_named(const protocol::Frame& frame);
   void forward_execute(const protocol::Frame& frame);
@@ -431,17 +434,22 @@ class Client final : public net::Connection, public pool::Waiter {
   Gathered gathered_;
   std::size_t stream_left_ = 0;  // bytes of a large message still to pass
   bool stream_discard_ = false;
-  bool discard_message_ = false;   // the ledger refused the latest message
-  bool force_forward_ = false;     // the next message goes to the server at hand
-  bool counted_held_ = false;      // in Shared::held
-  bool held_ = false;              // input waits for what is in flight
-  bool prepares_only_ = false;     // a batch is open, in which nothing has run
-  bool refused_ = false;           // the rest of a refused request is to be skipped
-  bool terminated_ = false;        // said goodbye
-  protocol::Buffer again_;         // to be run again: input from the next round on
-  std::uint8_t reruns_ = 0;        // since something was answered
-  Where next_ = Where::kAnywhere;  // the next request must run
-  bool misrouted_ = false;         // on the primary, since a replica has refused it
+  struct LargeParse {
+    std::string name;
+    std::shared_ptr<session::PreparedStatement> statement;
+  };
+  std::unique_ptr<LargeParse> large_parse_;  // is passing
+  bool discard_message_ = false;             // the ledger refused the latest message
+  bool force_forward_ = false;               // the next message goes to the server at hand
+  bool counted_held_ = false;                // in Shared::held
+  bool held_ = false;                        // input waits for what is in flight
+  bool prepares_only_ = false;               // a batch is open, in which nothing has run
+  bool refused_ = false;                     // the rest of a refused request is to be skipped
+  bool terminated_ = false;                  // said goodbye
+  protocol::Buffer again_;                   // to be run again: input from the next round on
+  std::uint8_t reruns_ = 0;                  // since something was answered
+  Where next_ = Where::kAnywhere;            // the next request must run
+  bool misrouted_ = false;                   // on the primary, since a replica has refused it
   bool was_first_ = false;
   bool asked_for_new_ = false;              // once in a session, after an error of its own
   std::optional<protocol::Error> refusal_;  // to be answered to the request

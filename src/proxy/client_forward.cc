@@ -17,9 +17,6 @@ namespace {
 using session::Expect;
 using session::Fate;
 
-// Larger messages are passed on as they come; these two types need nothing of their bodies.
-constexpr std::size_t kWholeUpTo = 64u << 10;
-
 // To ask a replica for its position is worth it for a hundredth of the reads.
 constexpr std::uint32_t kManyReads = 128;
 constexpr base::milliseconds kShortStay{10};
@@ -123,55 +120,6 @@ std::size_t Client::forward(protocol::Bytes in) {
   may_write_ = server->on_primary();
   forward_frame(frame);
   return frame.raw.size();
-}
-
-// Not whole yet. Query, Bind, CopyData and FunctionCall may be so large that they never should
-// be; everything else is waited for.
-std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& header) {
-  const bool copy = header.type == protocol::frontend::kCopyData;
-  if (!copy && header.total <= worker_.config().limits.gather_bytes) return 0;
-  discard_message_ = false;
-  may_write_ = server->on_primary();
-  switch (header.type) {
-    case protocol::frontend::kCopyData:
-      server->relay(in);
-      break;
-    case protocol::frontend::kQuery:
-      note_unread_statement();
-      count_as(*worker_.unread_analysis(), {});
-      drop_unnamed();
-      if (expect({.what = Expect::kQuery, .analysis = worker_.unread_analysis()})) {
-        server->relay(in);
-      }
-      break;
-    case protocol::frontend::kFunctionCall:
-      note_unread_statement();
-      if (expect({.what = Expect::kFunctionCall})) server->relay(in);
-      break;
-    case protocol::frontend::kBind:
-      if (in.size() < kWholeUpTo) return 0;  // both names are in front
-      forward_bind_start(in, header.total);
-      break;
-    default:
-      // A Parse of more than gather_bytes must be kept for other servers: it is gathered.
-      if (header.total > worker_.config().limits.client_prepared_bytes) {
-        fail({.severity = protocol::Severity::kFatal,
-              .code = protocol::sqlstate::kProgramLimitExceeded,
-              .message = "message is longer than limits.client_prepared_bytes"});
-      }
-      return 0;
-  }
-  force_forward_ = false;
-  stream_left_ = header.total - in.size();
-  stream_discard_ = discard_message_;
-  return in.size();
-}
-
-std::size_t Client::on_stream_bytes(protocol::Bytes in) {
-  const auto piece = in.first(std::min(stream_left_, in.size()));
-  if (!stream_discard_ && server != nullptr) server->relay(piece);
-  stream_left_ -= piece.size();
-  return piece.size();
 }
 
 // Enters the ledger. False: the server will skip the message, so it is not sent.
@@ -461,6 +409,10 @@ std::string_view Client::server_name_of(std::string_view statement,
     return (*known)->server_name;
   }
   if (server->unnamed_statement != (*known)->id) {
+    if (!(*known)->kept) {
+      statements_.erase("");
+      return server_name_of("", nullptr);
+    }
     ++pools_->stats.server_parse_count;
     expect({.what = Expect::kParse,
             .fate = Fate::kSwallow,
@@ -514,37 +466,6 @@ void Client::forward_bind(const protocol::Frame& frame) {
   } else {
     protocol::write_bind(server->made(), bind->portal, name, bind->rest);
   }
-}
-
-// The front of a Bind that is passed on in pieces: its length changes with the name.
-void Client::forward_bind_start(protocol::Bytes in, std::size_t total) {
-  if (server->exchange.skipping()) {
-    discard_message_ = true;
-    return;
-  }
-  protocol::Reader reader(in.subspan(protocol::kHeaderBytes));
-  const std::string_view portal = reader.cstring();
-  const std::string_view statement = reader.cstring();
-  if (!reader.ok()) {
-    return fail({.severity = protocol::Severity::kFatal,
-                 .code = protocol::sqlstate::kProtocolViolation,
-                 .message = "invalid string in message"});
-  }
-  const session::StatementPtr* known = statements_.find(statement);
-  note_portal(portal, known);
-  const std::string name(server_name_of(statement, known));
-  expect({.what = Expect::kBind});
-  auto& out = server->made();
-  const std::size_t length = total - 1 - statement.size() + name.size();
-  out.push_back(protocol::frontend::kBind);
-  std::array<std::uint8_t, 4> word;
-  protocol::store32(word.data(), static_cast<std::uint32_t>(length));
-  out.append(protocol::Bytes(word));
-  out.append(portal);
-  out.push_back(0);
-  out.append(name);
-  out.push_back(0);
-  server->relay(reader.rest());
 }
 
 void Client::forward_named(const protocol::Frame& frame) {

@@ -413,7 +413,7 @@ const sql::AnalysisPtr& Client::analysis_of(const session::PreparedStatement& st
   const bool is_ours = single != nullptr && names_prepared(*single);  // may be renamed
   const bool by_same = statement.analysis->catalog == (by != nullptr ? by->key(names) : 0) &&
                        statement.analysis->patterns_of == worker_.analyzer().patterns_id();
-  if (!by_same && !is_ours) {
+  if (!by_same && !is_ours && statement.kept) {
     statement.analysis = worker_.analyzer().analyze(statement.query, by, names);
   }
   return statement.analysis;

@@ -25,6 +25,14 @@ struct StatementStore::Impl {
   using Table = absl::flat_hash_map<Content, std::weak_ptr<const PreparedStatement>>;
   std::shared_ptr<Table> table = std::make_shared<Table>();
   std::uint64_t last_id = 0;
+
+  PreparedStatement next(const void* database, const sql::AnalysisPtr& analysis) {
+    const std::uint64_t id = ++last_id;
+    return {.id = id,
+            .server_name = "weir_" + std::to_string(id),
+            .database = database,
+            .analysis = analysis};
+  }
 };
 
 StatementStore::StatementStore() : impl_(std::make_unique<Impl>()) {}
@@ -37,14 +45,9 @@ StatementPtr StatementStore::intern(const void* database, std::string_view query
       it != table.end()) {
     return it->second.lock();  // never null: the last holder takes the entry away
   }
-  const std::uint64_t id = ++impl_->last_id;
-  auto statement = std::make_unique<PreparedStatement>(
-      PreparedStatement{.id = id,
-                        .server_name = "weir_" + std::to_string(id),
-                        .query = std::string(query),
-                        .types = std::string(protocol::as_text(types)),
-                        .database = database,
-                        .analysis = analysis});
+  auto statement = std::make_unique<PreparedStatement>(impl_->next(database, analysis));
+  statement->query = query;
+  statement->types = protocol::as_text(types);
   const auto release = [owner = impl_->table](const PreparedStatement* released) {
     owner->erase(content_of(*released));
     delete released;
@@ -52,6 +55,11 @@ StatementPtr StatementStore::intern(const void* database, std::string_view query
   StatementPtr shared(statement.release(), release);
   table.emplace(content_of(*shared), shared);
   return shared;
+}
+
+std::shared_ptr<PreparedStatement> StatementStore::make(const void* database,
+                                                        const sql::AnalysisPtr& analysis) {
+  return std::make_shared<PreparedStatement>(impl_->next(database, analysis));
 }
 
 std::size_t StatementStore::size() const { return impl_->table->size(); }

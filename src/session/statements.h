@@ -21,6 +21,8 @@ struct PreparedStatement {
   std::string query;
   std::string types;  // raw, as in protocol::Parse::types
   const void* database = nullptr;
+  // Its text is. Otherwise it can only be used on the connection that it was sent to.
+  bool kept = true;
   mutable sql::AnalysisPtr analysis;  // made again when the catalog that it goes by has changed
 };
 using StatementPtr = std::shared_ptr<const PreparedStatement>;
@@ -34,7 +36,9 @@ class StatementStore {
   // for one: the same text may be something else in another.
   StatementPtr intern(const void* database, std::string_view query, protocol::Bytes types,
                       const sql::AnalysisPtr& analysis);
-  std::size_t size() const;
+  // One that is never compared with others.
+  std::shared_ptr<PreparedStatement> make(const void* database, const sql::AnalysisPtr& analysis);
+  std::size_t size() const;  // of what is interned
 
  private:
   struct Impl;

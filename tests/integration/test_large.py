@@ -4,7 +4,7 @@ import time
 import pytest
 
 from support import SLOW
-from support.wire import SYNC, bind, describe, execute, parse, query
+from support.wire import SYNC, ServerError, bind, close, describe, execute, parse, query
 
 MB = 1 << 20
 SMALL_KIB = 20_000 * SLOW  # sanitizers keep for a while what was freed
@@ -31,6 +31,91 @@ def test_large_statement_text_in_parse(target):
         for n in range(3):
             client.send(bind("", "s", [n]), execute(), SYNC)
             assert client.rows() == [[str(size), str(n)]]
+
+
+def end_servers(cluster):
+    cluster.sql(0, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' "
+                   "AND datname = 'app'")
+    time.sleep(0.2 * SLOW)
+
+
+@pytest.mark.parametrize("name", ["", "s"])
+@pytest.mark.parametrize("size", [MB, 5 * MB])
+def test_a_large_statement_moves_to_another_server(target, cluster, name, size):
+    """As lib/pq does it: the statement is prepared in a batch of its own."""
+    with target.connect() as client:
+        client.send(parse(name, f"SELECT length('{'a' * size}'), $1", (23,)), describe("S", name),
+                    SYNC)
+        answers = client.read_until_ready()
+        assert [m.type for m in answers if m.type != "S"] == list("1tTZ")
+        for n in range(3):
+            client.send(bind("", name, [n]), execute(), SYNC)
+            assert client.rows() == [[str(size), str(n)]]
+            end_servers(cluster)
+        client.send(bind("", name, [7]), execute(), SYNC)
+        assert client.rows() == [[str(size), "7"]]
+
+
+@pytest.mark.parametrize("name", ["", "s"])
+def test_a_large_statement_that_fails(target, name):
+    with target.connect() as client:
+        for text, code in ((f"SELECT length('{'a' * MB}'", "42601"),
+                           (f"SELECT length('{'a' * MB}'), nothing", "42703")):
+            client.send(parse(name, text), bind("", name), execute(), SYNC)
+            assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == [code]
+            client.send(bind("", name), execute(), SYNC)  # there is none
+            assert [m.fields()["C"] for m in client.read_until_ready()
+                    if m.type == "E"] == ["26000"]
+            assert client.extended(f"SELECT length('{'a' * MB}')", name=name) == [[str(MB)]]
+            client.send(close("S", name), SYNC)
+            client.read_until_ready()
+
+
+def test_large_statements_among_others(target):
+    """In one pipeline, behind an error, in a failed transaction, under a name that is taken."""
+    big = f"SELECT length('{'a' * (2 * MB)}')"
+    size = str(2 * MB)
+    with target.connect() as client:
+        batch = [parse("", big), bind("", ""), execute()]
+        client.send(parse("", "SELECT 1"), bind("", ""), execute(), *batch,
+                    parse("one", big), bind("", "one"), execute(),
+                    parse("", "SELECT 2"), bind("", ""), execute(), SYNC)
+        assert client.rows() == [["1"], [size], [size], ["2"]]
+        client.send(parse("", "SELECT 1/0"), bind("", ""), execute(), *batch,
+                    parse("two", big), SYNC)
+        assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["22012"]
+        client.send(bind("", "two"), execute(), SYNC)
+        assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["26000"]
+        client.send(parse("one", big), SYNC)
+        assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["42P05"]
+        client.query("BEGIN")
+        with pytest.raises(ServerError):
+            client.query("SELECT 1/0")
+        for name in ("", "three"):
+            client.send(parse(name, big), SYNC)
+            assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["25P02"]
+        client.query("ROLLBACK")
+        client.send(bind("", "one"), execute(), SYNC)
+        assert client.rows() == [[size]]
+
+
+def test_a_statement_larger_than_what_is_kept(start_weir, cluster):
+    """It can be used where it was prepared."""
+    weir = start_weir({"limits": {"client_prepared_bytes": 2 * MB}})
+    with weir.connect() as client:
+        client.query("SELECT 1")
+        before = weir.memory_kib()
+        text = f"SELECT length('{'a' * (100 * MB)}')"
+        assert client.extended(text) == [[str(100 * MB)]]
+        assert weir.memory_kib() - before < SMALL_KIB
+        client.send(parse("", text), SYNC)
+        client.read_until_ready()
+        end_servers(cluster)
+        client.send(bind("", ""), execute(), SYNC)
+        failed, _ = client.read_until_ready()
+        assert (failed.fields()["C"], failed.fields()["M"]) == \
+            ("26000", "unnamed prepared statement does not exist")
+        assert client.extended("SELECT 1") == [["1"]]
 
 
 def test_large_row(target):
