@@ -152,7 +152,8 @@ class Server final : public net::Connection, public pool::Server {
   // server_relay.cc
   std::size_t on_session_bytes(protocol::Bytes in);
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
-  void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body);
+  void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body,
+                  bool whole);
   bool ends_with(protocol::Bytes error);
   bool on_error_frame(protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);

@@ -241,7 +241,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   }
   const bool reports = step.ready && step.forward && client != nullptr && client->reports_commit();
   if (step.failed) {
-    on_failure(step, note, raw, body);
+    on_failure(step, note, raw, body, whole);
     if (!is_open()) return;
   } else if (reports) {
     relay_held();
@@ -287,7 +287,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
 }
 
 void Server::on_failure(const session::Step& step, Note note, protocol::Bytes raw,
-                        protocol::Bytes body) {
+                        protocol::Bytes body, bool whole) {
   const session::Entry* entry = step.entry;
   const bool parse = entry != nullptr && entry->what == session::Expect::kParse;
   for (const auto& dropped : exchange.dropped()) on_dropped(dropped);
@@ -297,11 +297,13 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
   if (client != nullptr && (step.forward || hidden_parse)) {
     if (run_again(body)) return;
     const auto instead = client->error_instead(note);
+    stream_forward_ = false;
     if (instead) {
       relay_held();
       protocol::write_error(client->made(), *instead);
     } else if (!relay_renamed(body)) {
-      relay_to_client(protocol::backend::kError, raw);
+      relay_to_client(whole ? protocol::backend::kError : kInPieces, raw);
+      stream_forward_ = true;
     }
     client->on_error();
     if (entry != nullptr) {

@@ -71,6 +71,36 @@ def test_a_large_statement_that_fails(target, name):
             client.read_until_ready()
 
 
+@pytest.mark.parametrize("size", [1000, 20_000, 100_000, 3 * MB])
+def test_a_large_error(target, size):
+    text = f"SELECT '{'a' * size}'::int"
+    wanted = f'invalid input syntax for type integer: "{"a" * size}"'
+    with target.connect() as client:
+        for run in (client.query, client.extended, lambda t: client.extended(t, name="named")):
+            for _ in range(2):
+                with pytest.raises(ServerError) as failed:
+                    run(text)
+                assert failed.value.message == wanted
+                assert client.value("SELECT 1") == "1"
+
+
+@pytest.mark.parametrize("size", [1000, 100_000, 3 * MB])
+def test_a_statement_that_fails_elsewhere_with_a_large_error(target, cluster, size):
+    cluster.sql(0, "CREATE DOMAIN public.kind AS text")
+    try:
+        with target.connect() as client:
+            client.send(parse("s", f"/* weir: primary */ SELECT '{'a' * size}'::kind"), SYNC)
+            client.read_until_ready()
+            cluster.sql(0, "DROP DOMAIN public.kind; CREATE TYPE public.kind AS ENUM ('b')")
+            end_servers(cluster)
+            client.send(bind("", "s"), execute(), SYNC)
+            (failed,) = [m.fields() for m in client.read_until_ready() if m.type == "E"]
+            assert failed["C"] == "22P02" and "a" * size in failed["M"]
+            assert client.value("SELECT 1") == "1"
+    finally:
+        cluster.sql(0, "DROP TYPE public.kind")
+
+
 def test_large_statements_among_others(target):
     """In one pipeline, behind an error, in a failed transaction, under a name that is taken."""
     big = f"SELECT length('{'a' * (2 * MB)}')"
