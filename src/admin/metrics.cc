@@ -242,6 +242,10 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   out.counter("weir_logins_failed_total", "Logins of clients that failed.", {},
               number(in.logins_failed));
   out.counter("weir_cancels_total", "Cancel requests received.", {}, number(in.cancels));
+  out.counter("weir_cancels_passed_on_total", "Cancel requests passed on to peers.", {},
+              number(in.cancels_passed_on));
+  out.counter("weir_cancels_lost_total", "Of these, requests that did not arrive.", {},
+              number(in.cancels_lost));
   std::size_t index = 0;
   for (const proxy::WorkerRow& row : in.workers) {
     const Labels worker = {{"worker", std::to_string(index++)}};

@@ -102,6 +102,18 @@ struct Host {
   bool operator==(const Host&) const = default;
 };
 
+// Another Weir behind the same load balancer: what it gave the key of is cancelled there.
+struct Peer {
+  static constexpr std::uint32_t kNumberMax = 127;  // what the keys have room for
+
+  std::string name;            // its number, its own peer_id
+  Host address{.port = 6432};  // only host and port
+  Tls tls;                     // towards it; from [tls.server] it takes nothing
+
+  std::uint32_t number() const;  // 0 = its name is none
+  bool operator==(const Peer&) const = default;
+};
+
 struct Routing {
   bool split_reads = true;                  // false: everything goes to the primary
   milliseconds lag_max{1000};               // a replica further behind gets no reads; 0 = no limit
@@ -294,10 +306,12 @@ struct Admin {
 
 struct Config {
   std::uint32_t workers = 0;        // event loops; 0 = one per core
+  std::uint32_t peer_id = 0;        // the number of this one among the peers; 0 = it has none
   std::vector<Listener> listeners;  // at least one
   std::vector<Cluster> clusters;    // at least one
   std::vector<Database> databases;
   std::vector<User> users;
+  std::vector<Peer> peers;  // this one may be among them
   std::vector<Rule> rules;  // in order: the first that says something counts
   PoolMode pool_mode = PoolMode::kTransaction;
   PoolSizes pool;
@@ -326,6 +340,7 @@ using ConfigPtr = std::shared_ptr<const Config>;
 const Database* find_database(const Config& config, std::string_view name);  // falls back to "*"
 const User* find_user(const Config& config, std::string_view name);
 const Cluster* find_cluster(const Config& config, std::string_view name);
+const Peer* find_peer(const Config& config, std::uint32_t number);
 PoolMode pool_mode(const Config& config, const Database& database, const User* user);
 Consistency consistency(const Cluster& cluster, const Database& database, const User* user);
 PoolSizes pool_sizes(const Config& config, const Database& database, const User* user);

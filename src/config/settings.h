@@ -137,6 +137,13 @@ void visit_cluster(Visitor& v, T& cluster) {
 }
 
 template <class Visitor, class T>
+void visit_peer(Visitor& v, T& peer) {
+  v.host("host", peer.address);
+  v.whole("port", peer.address.port, WholeRange{1, 65535});
+  v.section("tls", [&](auto& inner) { visit_tls(inner, peer.tls); });
+}
+
+template <class Visitor, class T>
 void visit_database(Visitor& v, T& database, const PoolSizes& pool) {
   v.text("cluster", database.cluster, TextKind::kName);
   v.text("dbname", database.dbname, TextKind::kName);
@@ -259,6 +266,7 @@ template <class Visitor, class T>
 void visit_config(Visitor& v, T& config) {
   v.listeners("listen", config.listeners);
   v.whole("workers", config.workers, WholeRange{0, 256});
+  v.whole("peer_id", config.peer_id, WholeRange{0, Peer::kNumberMax});
   v.word("pool_mode", config.pool_mode);
   v.section("pool", [&](auto& inner) { visit_pool(inner, config.pool); });
   v.section("routing", [&](auto& inner) { visit_routing(inner, config.routing); });
@@ -279,6 +287,8 @@ void visit_config(Visitor& v, T& config) {
           [&](auto& inner, auto& element) { visit_database(inner, element, config.pool); });
   v.named("users", config.users, User{}, kNamesMax,
           [&](auto& inner, auto& element) { visit_user(inner, element, config.pool); });
+  v.named("peers", config.peers, Peer{}, Peer::kNumberMax,
+          [](auto& inner, auto& element) { visit_peer(inner, element); });
   v.listed("rules", config.rules, kRulesMax,
            [](auto& inner, auto& element) { visit_rule(inner, element); });
   v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
@@ -290,6 +300,6 @@ void visit_config(Visitor& v, T& config) {
 }
 
 // Settings that a reload cannot apply; all others it can.
-inline constexpr std::string_view kRestartKeys[] = {"listen", "workers", "admin.http"};
+inline constexpr std::string_view kRestartKeys[] = {"listen", "workers", "peer_id", "admin.http"};
 
 }  // namespace config

@@ -60,9 +60,11 @@ std::size_t Client::on_startup_bytes(protocol::Bytes in) {
       push();
     }
   } else if (const auto* request = std::get_if<protocol::CancelRequest>(&result.packet)) {
-    worker_.shared().cancels++;
-    worker_.shared().cancel(*request);
-    close("cancel request");
+    if (worker_.take_cancel(*request, *this)) {
+      set_state(State::kClosing);  // its end says that the request has arrived
+    } else {
+      close("cancel request");
+    }
   } else {
     on_startup(std::get<protocol::StartupMessage>(result.packet));
   }

@@ -44,6 +44,12 @@ absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topolo
       read_tls(net::TlsContext::for_clients, config->client_tls, *config, "tls.client");
   if (!client_tls.ok()) return client_tls.status();
   topology->client_tls = *client_tls;
+  for (const auto& peer : config->peers) {
+    auto tls = read_tls(net::TlsContext::for_servers, peer.tls, *config,
+                        config::key_below("peers", peer.name) + ".tls");
+    if (!tls.ok()) return tls.status();
+    topology->peer_tls.push_back(*std::move(tls));
+  }
   std::vector<Tls> server_tls;
   for (const auto& cluster : config->clusters) {
     auto tls = read_tls(net::TlsContext::for_servers, cluster.tls, *config,
@@ -134,6 +140,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog
   };
   std::uint32_t count = topology_->config->workers;
   if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  shared_.numbers = SessionNumbers(topology_->config->peer_id, count);
   for (std::uint32_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, topology_, shared_));
   }

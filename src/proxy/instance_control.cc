@@ -103,6 +103,8 @@ void Instance::finish(Collection& collection) const {
   to.clients_refused = shared_.clients_refused.load();
   to.logins_failed = shared_.logins_failed.load();
   to.cancels = shared_.cancels.load();
+  to.cancels_passed_on = shared_.cancels_passed_on.load();
+  to.cancels_lost = shared_.cancels_lost.load();
 }
 
 absl::Status Instance::known_database(std::string_view database) const {

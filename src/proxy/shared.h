@@ -23,6 +23,7 @@
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
 #include "proxy/scram_keys.h"
+#include "proxy/session_number.h"
 #include "route/balance.h"
 #include "sql/analyzer.h"
 
@@ -74,6 +75,7 @@ struct Topology {
   config::ConfigPtr config;
   std::vector<ClusterPtr> clusters;                   // index as config->clusters
   std::shared_ptr<const net::TlsContext> client_tls;  // null = TLS is not offered
+  std::vector<ClusterRuntime::Tls> peer_tls;          // index as config->peers; null = without
   const ClusterPtr* find(std::string_view cluster) const;
 };
 using TopologyPtr = std::shared_ptr<const Topology>;
@@ -129,11 +131,13 @@ struct Shared {
   std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
+  std::atomic<std::uint64_t> cancels_passed_on{0}, cancels_lost{0};  // to peers; of these
+  SessionNumbers numbers;                                            // fixed after the start
   std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
   ScramKeyBook scram_keys;
   std::shared_ptr<FaultLog> faults = std::make_shared<FaultLog>();
   ConsoleFactory console;
-  std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
+  std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread; of this Weir
   std::function<void()> wake_workers;  // from any thread: permits were given back
 
   // By which a client proves to know this password: of one salt for each user, as a stored

@@ -1,8 +1,8 @@
 #include "proxy/worker.h"
 
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -16,8 +16,6 @@ namespace {
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
 constexpr std::size_t kScratchBytes = 64u << 10;
-constexpr std::uint32_t kSlotBits = 22;  // of a cancel key's pid; above: the worker
-constexpr base::seconds kCancelTimeout{10};
 
 sql::AnalysisPtr make_unread() {
   auto analysis = std::make_shared<sql::Analysis>();
@@ -105,6 +103,11 @@ void Worker::adopt(int fd) {
   client_count_.fetch_add(1, std::memory_order_relaxed);
   loop_.post([this, fd] {
     std::uint32_t slot;
+    if (free_slots_.empty() && slots_.size() == shared_.numbers.slots()) {
+      client_count_.fetch_sub(1, std::memory_order_relaxed);
+      ::close(fd);  // its number would be another's: some millions are there already
+      return;
+    }
     if (free_slots_.empty()) {
       slot = static_cast<std::uint32_t>(slots_.size());
       slots_.push_back(0);
@@ -119,25 +122,6 @@ void Worker::adopt(int fd) {
     clients_.emplace(client->id, std::move(client));
     if (stopping_) return started.close("the proxy stops");
     started.start();
-  });
-}
-
-std::uint32_t Worker::cancel_pid(const Client& client) const {
-  return (index_ + 1) << kSlotBits | client.slot;
-}
-
-void Worker::cancel(const protocol::CancelRequest& request) {
-  if (request.pid >> kSlotBits != index_ + 1) return;
-  const std::uint32_t slot = request.pid & ((1u << kSlotBits) - 1);
-  loop_.post([this, slot, key = request.key] {
-    if (slot >= slots_.size() || slots_[slot] == 0) return;
-    Client* client = find_client(slots_[slot]);
-    if (client == nullptr || client->cancel_key.empty() ||
-        client->cancel_key.size() != key.size() ||
-        CRYPTO_memcmp(client->cancel_key.data(), key.data(), key.size()) != 0) {
-      return;
-    }
-    client->cancel();
   });
 }
 
@@ -209,31 +193,6 @@ void Worker::on_client_closed(Client& client) {
   client_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// One at a time: the next may come when it is known whether the first one hit.
-void Worker::send_cancel(Server& server) {
-  if (server.cancels > 0) {
-    server.cancel_again = true;
-    return;
-  }
-  auto cancel = std::make_unique<CancelConnection>(*this, server);
-  if (!cancel->start()) return;
-  ++server.cancels;
-  cancels_.push_back(std::move(cancel));
-}
-
-void Worker::on_cancel_ended(CancelConnection& cancel) {
-  const auto it = std::ranges::find(cancels_, &cancel, &std::unique_ptr<CancelConnection>::get);
-  CHECK(it != cancels_.end());
-  buried_cancels_.push_back(std::move(*it));
-  cancels_.erase(it);
-  Server* server = find_server(cancel.server_id());
-  if (server == nullptr) return;
-  // What it owes is still of the client that asked: it was not given to another one meanwhile.
-  const bool again = std::exchange(server->cancel_again, false) && !server->exchange.empty();
-  server->cancel_finished();
-  if (again) send_cancel(*server);
-}
-
 void Worker::hold(Client& client) { held_.insert(client.id); }
 void Worker::unhold(Client& client) { held_.erase(client.id); }
 
@@ -263,11 +222,7 @@ void Worker::tick() {
     }
   }
   sweep_servers(now);
-  for (std::size_t i = cancels_.size(); i > 0; --i) {
-    if (i <= cancels_.size() && now - cancels_[i - 1]->started() > kCancelTimeout) {
-      cancels_[i - 1]->close();
-    }
-  }
+  sweep_cancels(now);
   // Workers that rest look at others' needs when they are woken only.
   if (starves([](const HostPool&) { return true; }) && shared_.wake_workers) {
     shared_.wake_workers();

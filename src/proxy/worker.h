@@ -36,7 +36,7 @@ class Worker {
   void start();
   void stop();         // closes everything and joins
   void adopt(int fd);  // an accepted connection
-  void cancel(const protocol::CancelRequest& request);
+  void cancel(const protocol::CancelRequest& request);  // if the session is of this worker
   net::Loop& loop() { return loop_; }
   std::uint32_t index() const { return index_; }
   std::uint32_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
@@ -111,11 +111,18 @@ class Worker {
 
   // Reads that one connection may take in a row before all others have their turn.
   static constexpr int kReadsInARow = 8;
+  // worker_cancel.cc. One that a client sent. True: it goes to a peer, and the asker is closed when
+  // it has arrived there.
+  bool take_cancel(const protocol::CancelRequest& request, Client& asker);
   void send_cancel(Server& server);
   void on_cancel_ended(CancelConnection& cancel);
 
  private:
   void tick();
+  void pass_on(const protocol::CancelRequest& request, const config::Peer& peer,
+               std::uint64_t asker);
+  void on_passed_on(const CancelConnection::Target& target, const std::string& why);
+  void sweep_cancels(base::Time now);
   void add_clients(Inspection& into, const InspectParts& parts,
                    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
   void add_pool_rows(Inspection& into, const InspectParts& parts) const;
@@ -160,10 +167,11 @@ class Worker {
   absl::flat_hash_map<std::string, std::unique_ptr<PoolSet>> pool_sets_;  // "database\0user"
   std::vector<std::unique_ptr<PoolSet>> retired_;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Client>> clients_;
-  std::vector<std::uint64_t> slots_;  // client id by slot, 0 = free
+  std::vector<std::uint64_t> slots_ = {0};  // client id by slot, 0 = free; the first is nobody's
   std::vector<std::uint32_t> free_slots_;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<CancelConnection>> cancels_;
+  std::uint32_t passed_on_ = 0;  // on their way to peers
   absl::flat_hash_set<std::uint64_t> held_;
   std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed

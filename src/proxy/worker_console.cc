@@ -81,6 +81,9 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
       into.databases.push_back({.name = name, .stats = *stats});
     }
   }
+  for (const auto& cancel : cancels_) {
+    if (cancel->target().peer != 0) ++into.passing_on[cancel->target().peer];
+  }
   const auto& analyzed = analyzer_->stats();
   into.workers.push_back({.clients = static_cast<std::uint32_t>(clients_.size()),
                           .servers = static_cast<std::uint32_t>(servers_.size()),
