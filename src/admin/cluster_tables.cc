@@ -30,6 +30,7 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"weight", Type::kFloat8},
     {"banned", Type::kBool},
     {"banned_until", Type::kTimestamp},
+    {"paused", Type::kBool},
     {"why"},
 });
 
@@ -83,6 +84,7 @@ void fill_hosts(const Source& source, Emit emit) {
             weight,
             std::int64_t{host.banned},
             until,
+            std::int64_t{host.paused},
             host.why});
     }
   }

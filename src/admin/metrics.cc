@@ -197,6 +197,8 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
             is(host.state == cluster::HostState::kFenced));
   out.gauge("weir_host_banned", "1 for a host that an operator wants no reads on.", labels,
             is(host.banned));
+  out.gauge("weir_host_paused", "1 for a host that an operator wants no requests on.", labels,
+            is(host.paused));
   if (host.lag_ms >= 0) {
     out.gauge("weir_host_lag_seconds", "Age of what the host has replayed.", labels,
               static_cast<double>(host.lag_ms) / 1e3);

@@ -50,6 +50,7 @@ struct Host {
   // An operator's words.
   bool banned = false;               // no new reads; as the primary none in place of a replica
   std::optional<Time> banned_until;  // nullopt = not banned, or without an end
+  bool paused = false;  // no new requests at all; as the primary it is as if there were none
   double weight = 0;                 // counts in place of the configured one; 0 = none was set
 };
 

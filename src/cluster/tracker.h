@@ -103,6 +103,8 @@ class Tracker {
   bool choose_by_rules();  // false: nothing was chosen
   void ban(std::size_t host, Ban ban);
   bool unban(std::size_t host);                      // false: it was not banned
+  bool pause(std::size_t host, std::string by);      // false: it was paused already
+  bool resume(std::size_t host);                     // false: it was not paused
   void set_weight(std::size_t host, double weight);  // 0 = as configured
   bool forget_weights();                             // false: none was set
 
@@ -118,6 +120,7 @@ class Tracker {
     std::optional<Time> reads_until;  // when it was last found unfit; nullopt = never was fit
     std::optional<Time> returned;     // when its slow start began
     std::optional<Ban> ban;
+    std::optional<std::string> paused_by;
     double weight = 0;  // 0 = as configured
   };
   struct Choice {

@@ -41,6 +41,11 @@ constexpr unsigned kProbedPins = [] {
 // pg_settings does not show what no library has defined: that is asked for by name.
 bool is_custom(std::string_view setting) { return setting.find('.') != std::string_view::npos; }
 
+const char* awaited_primary(const cluster::Snapshot& snapshot) {
+  const auto host = static_cast<std::size_t>(snapshot.primary);
+  return snapshot.primary >= 0 && snapshot.hosts[host].paused ? "RESUME HOST" : "a primary";
+}
+
 // What current_setting('role') is when none was taken; no role can be called that.
 constexpr std::string_view kNoRole = "none";
 
@@ -393,7 +398,7 @@ Client::Wait Client::wait() const {
     return wait;
   }
   wait.what = worker_.is_paused(database_)      ? "RESUME"
-              : counted_held_                   ? "a primary"
+              : counted_held_                   ? awaited_primary(pools_->snapshot())
               : awaiting_since_ != base::Time{} ? "a replica that is known to be fresh enough"
               : !again_.empty()                 ? "its turn to run again"
                                                 : "another try of a host that has failed";

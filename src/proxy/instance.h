@@ -61,8 +61,10 @@ class Instance final : public Control {
   struct Collection;
   // A command that waits for all workers.
   struct Awaited {
-    std::string database;
-    bool (Worker::*has_come)(const std::string& database) const = nullptr;
+    enum class What : std::uint8_t { kPause, kHostPause, kClose };
+    What what = What::kPause;
+    std::string name;                             // of a database, or cluster/host
+    std::function<bool(const Worker&)> has_come;  // in this worker
     std::function<bool()> given_up;  // null: that is no reason to end
     absl::AnyInvocable<void(absl::Status)> done;
   };
@@ -84,6 +86,8 @@ class Instance final : public Control {
   void finish(Collection& collection) const;
   static void forget_weights(const Topology& topology);
   void check_awaited();
+  void end_awaited(absl::FunctionRef<bool(const Awaited&)> which);
+  void end_pause(const HostOrder& order);
   config::LoadResult load(const std::vector<Kept>& kept, config::TextPtr text) const;
   absl::StatusOr<Loaded> load_again();
   absl::StatusOr<Loaded> change(const config::Change& change);

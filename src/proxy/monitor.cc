@@ -22,7 +22,8 @@ constexpr base::Duration kBackoffMax = base::seconds(1);
 constexpr base::Duration kFlushSpacing = base::seconds(1);
 
 bool same(const cluster::Host& a, const cluster::Host& b) {
-  return a.role == b.role && a.state == b.state && a.reads == b.reads && a.banned == b.banned;
+  return a.role == b.role && a.state == b.state && a.reads == b.reads && a.banned == b.banned &&
+         a.paused == b.paused;
 }
 
 bool same_roles(const Snapshot& a, const Snapshot& b) {
@@ -36,6 +37,7 @@ std::string change_text(const cluster::Host& was, const cluster::Host& is) {
   text.append("; ").append(cluster::role_name(is.role));
   if (is.reads) text += " that serves reads";
   if (was.banned && !is.banned) text += " and banned no more";
+  if (was.paused && !is.paused) text += " and paused no more";
   if (!is.why.empty()) text.append(": ").append(is.why);
   return text;
 }

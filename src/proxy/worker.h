@@ -53,6 +53,7 @@ class Worker {
   void kill_client(std::uint64_t id);
   bool is_quiet(const std::string& database) const;    // no server is in use
   bool has_closed(const std::string& database) const;  // what was to be closed
+  bool is_host_quiet(std::string_view cluster, std::string_view host) const;  // no server there
   void drain();             // clients are let go as soon as they are quiet
   void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same

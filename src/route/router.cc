@@ -10,7 +10,10 @@ using cluster::Lsn;
 using cluster::Snapshot;
 
 Decision primary(const char* why, const Snapshot& snapshot) {
-  if (snapshot.primary < 0) return {.target = Target::kNoPrimary, .reason = why};
+  const auto host = static_cast<std::size_t>(snapshot.primary);
+  if (snapshot.primary < 0 || snapshot.hosts[host].paused) {
+    return {.target = Target::kNoPrimary, .reason = why};
+  }
   return {.target = Target::kPrimary, .host = snapshot.primary, .reason = why};
 }
 
