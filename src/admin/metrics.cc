@@ -244,6 +244,8 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   out.counter("weir_logins_failed_total", "Logins of clients that failed.", {},
               number(in.logins_failed));
   out.counter("weir_cancels_total", "Cancel requests received.", {}, number(in.cancels));
+  out.counter("weir_requests_shed_total", "Requests refused since too many clients waited.", {},
+              number(in.shed));
   out.counter("weir_cancels_passed_on_total", "Cancel requests passed on to peers.", {},
               number(in.cancels_passed_on));
   out.counter("weir_cancels_lost_total", "Of these, requests that did not arrive.", {},

@@ -154,6 +154,7 @@ struct PoolSizes {
   std::uint32_t size = 20;    // 0 = no limit
   std::uint32_t min = 0;      // kept open once the pool has been used
   std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
+  std::uint32_t waiting = 0;  // clients in line at once, 53300 beyond; 0 = no limit
 
   bool operator==(const PoolSizes&) const = default;
 };
@@ -234,6 +235,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds login{60'000};         // client: from accept to its first ReadyForQuery
   milliseconds connect{15'000};       // server: from connect() to its first ReadyForQuery; not 0
   milliseconds query_wait{120'000};   // client waiting for a server connection
+  milliseconds wait_notice{5'000};    // such a client is told that it waits
   milliseconds reserve{5'000};        // wait after which PoolSizes::reserve may be used
   milliseconds server_idle{600'000};  // idle server connection is closed
   milliseconds server_lifetime{3'600'000};
@@ -252,6 +254,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
 struct Limits {
   std::uint32_t clients = 10'000;  // 53300 beyond
   std::uint32_t held = 0;  // requests that wait for a primary at once, 53300 beyond; 0 = no limit
+  std::uint32_t waiting = 0;  // clients that wait for a server connection at once; likewise
   std::uint32_t message_bytes = 1u << 30;   // one message of a client or a server, at most 1 GiB
   std::uint32_t startup_bytes = 10'000;     // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
   std::uint32_t gather_bytes = 1u << 20;    // of a request kept until its Sync; beyond: primary

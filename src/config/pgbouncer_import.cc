@@ -238,6 +238,7 @@ class Import {
     duration("client_login_timeout", "login", kNone, kDay);
     duration("server_connect_timeout", "connect", milliseconds(1), std::chrono::hours(1));
     duration("query_wait_timeout", "query_wait", kNone, kDay);
+    duration("query_wait_notify", "wait_notice", kNone, kDay);
     duration("reserve_pool_timeout", "reserve", kNone, kDay);
     duration("server_idle_timeout", "server_idle", kNone, kYear);
     if (source_.says("server_lifetime")) {

@@ -71,7 +71,7 @@ constexpr PgBouncerSetting kSettings[] = {
     {"pool_idle_timeout", kSeconds, "0", "", "not needed: idle pools cost next to nothing"},
     {"pool_mode", kPoolMode, "session", "pool_mode", ""},
     {"query_timeout", kSeconds, "0", "timeouts.query", ""},
-    {"query_wait_notify", kWhole, "5", "", "does not exist: see SHOW POOLS and the metrics"},
+    {"query_wait_notify", kSeconds, "5", "timeouts.wait_notice", ""},
     {"query_wait_timeout", kSeconds, "120", "timeouts.query_wait", ""},
     {"reserve_pool_size", kWhole, "0", "pool.reserve", ""},
     {"reserve_pool_timeout", kSeconds, "5", "timeouts.reserve", ""},

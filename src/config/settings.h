@@ -69,6 +69,7 @@ void visit_pool(Visitor& v, T& pool) {
   v.whole("size", pool.size, WholeRange{0, kConnectionsMax});
   v.whole("min", pool.min, WholeRange{0, kConnectionsMax});
   v.whole("reserve", pool.reserve, WholeRange{0, kConnectionsMax});
+  v.whole("waiting", pool.waiting, WholeRange{0, kClientsMax});
 }
 
 template <class Visitor, class T>
@@ -204,6 +205,7 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.duration("login", timeouts.login, day);
   v.duration("connect", timeouts.connect, DurationRange{milliseconds(1), std::chrono::hours(1)});
   v.duration("query_wait", timeouts.query_wait, day);
+  v.duration("wait_notice", timeouts.wait_notice, day);
   v.duration("reserve", timeouts.reserve, day);
   v.duration("server_idle", timeouts.server_idle, year);
   v.duration("server_lifetime", timeouts.server_lifetime, year);
@@ -222,6 +224,7 @@ template <class Visitor, class T>
 void visit_limits(Visitor& v, T& limits) {
   v.whole("clients", limits.clients, WholeRange{1, kClientsMax});
   v.whole("held", limits.held, WholeRange{0, kClientsMax});
+  v.whole("waiting", limits.waiting, WholeRange{0, kClientsMax});
   v.size("message_bytes", limits.message_bytes, SizeRange{64 * kKiB, kGiB});
   v.size("startup_bytes", limits.startup_bytes, SizeRange{kKiB, kMiB});
   v.size("gather_bytes", limits.gather_bytes, SizeRange{8 * kKiB, kGiB});

@@ -196,6 +196,7 @@ void Client::close(std::string_view why) {
   }
   if (waiting()) worker_.cancel_wait(*this);
   leave_held();
+  leave_line();
   // What was relayed and not written yet is a view of the input that goes now.
   if (server != nullptr && server->unsent() != 0) server->made();
   close_stream();
@@ -278,7 +279,8 @@ void Client::sweep(base::Time now) {
       return;
     case State::kWelcome:
     case State::kWaiting:
-      if (is_over(now - request_since_, timeouts.query_wait)) on_wait_expired();
+      if (is_over(now - request_since_, timeouts.query_wait)) return on_wait_expired();
+      if (is_over(now - request_since_, timeouts.wait_notice)) tell_of_wait(now);
       return;
     case State::kIdle:
       if (is_over(now - since_, timeouts.client_idle)) {

@@ -244,6 +244,7 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Rerun::Request rerun_kind() const;
   bool can_be_rerun() const;
   void on_wait_expired();
+  void tell_of_wait(base::Time now);
   std::size_t write_refusal(protocol::Bytes in);
   std::size_t skip_refused(protocol::Bytes in);
 
@@ -258,6 +259,10 @@ class Client final : public net::Connection, public pool::Waiter {
   bool adopt_new_pools();
   void wait_held();
   void wait_for_primary();
+  enum class MayRefuse : std::uint8_t { kNo, kYes };
+  bool enter_line(MayRefuse may_refuse);
+  void leave_line();
+  void refuse_to_wait(const char* limit);
   void refuse_route(protocol::Error&& error);
   void leave_held();
   void wait_in(HostPool& pool);
@@ -360,6 +365,7 @@ class Client final : public net::Connection, public pool::Waiter {
   State state_ = State::kStartup;
   base::Time since_{};          // of the state
   base::Time request_since_{};  // when the request was complete
+  base::Time told_of_wait_{};   // request_since_ of the request whose wait was told last
   base::Time idle_since_{};     // when the server last owed nothing
   base::Time transaction_since_{};
   base::Time stalled_since_{};  // it has taken nothing since of what is to be written

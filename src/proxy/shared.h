@@ -129,6 +129,8 @@ struct Shared {
   AuthLookup lookup;
   std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
   std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
+  std::atomic<std::uint32_t> waiting{0};  // those that wait for a server connection
+  std::atomic<std::uint64_t> shed{0};     // requests refused since too many waited
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
   std::atomic<std::uint64_t> cancels_passed_on{0}, cancels_lost{0};  // to peers; of these

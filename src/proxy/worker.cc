@@ -193,6 +193,18 @@ void Worker::on_client_closed(Client& client) {
   client_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
+// In a storm once a second, of one of them.
+void Worker::note_shed(const Client& client, const char* limit) {
+  shared_.shed++;
+  if (loop_.now() - shed_told_ < base::seconds(1)) return;
+  shed_told_ = loop_.now();
+  spdlog::warn("{}: its request was refused: too many clients wait limit={}", client.who(), limit);
+  shared_.faults->add(Fault::Severity::kWarning, "overload",
+                      client.pools()->database + "/" + client.pools()->user,
+                      std::string("requests were refused: too many clients wait for a server "
+                                  "connection, ") + limit);
+}
+
 void Worker::hold(Client& client) { held_.insert(client.id); }
 void Worker::unhold(Client& client) { held_.erase(client.id); }
 

@@ -89,6 +89,7 @@ class Worker {
   void open_server(HostPool& pool);  // permits are taken
   void on_starving();  // a pool waits for a permit that another worker may have to spare
   void cancel_wait(Client& client);
+  void note_shed(const Client& client, const char* limit);  // its request was refused for that
   void hold(Client& client);  // nowhere to go now: asked again when hosts change
   void unhold(Client& client);
   std::string last_error(const Client& client) const;
@@ -178,6 +179,7 @@ class Worker {
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
+  base::Time shed_told_{};
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;
   bool all_paused_ = false, draining_ = false, stopping_ = false;
