@@ -31,6 +31,7 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"banned", Type::kBool},
     {"banned_until", Type::kTimestamp},
     {"paused", Type::kBool},
+    {"breaker"},
     {"why"},
 });
 
@@ -85,6 +86,7 @@ void fill_hosts(const Source& source, Emit emit) {
             std::int64_t{host.banned},
             until,
             std::int64_t{host.paused},
+            std::string(cluster::breaker_name(host.breaker)),
             host.why});
     }
   }

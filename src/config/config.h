@@ -127,6 +127,12 @@ struct Routing {
   Consistency consistency = Consistency::kSession;
   milliseconds consistency_wait{50};  // that a read may wait for a replica to be fresh enough
   NoReplica no_replica = NoReplica::kPrimary;
+  std::uint32_t breaker_failures = 5;  // failed requests in a row that keep reads away from a
+                                       // replica; 0 = never, nor does a refused connection
+  double breaker_error_rate = 0.5;     // 0..1: share of the last 10 s' requests; 0 = never
+  milliseconds breaker_pause{500};     // for at most so long at first; grows to
+  milliseconds breaker_pause_max{30'000};
+  double retry_share = 0.2;  // 0..1: of reads, that may be run again after a failure
   std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
                                                 // lower case, "schema.name" or "name"
 

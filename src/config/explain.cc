@@ -17,8 +17,8 @@
 namespace config {
 namespace {
 
-// A visitor that makes a row of each setting. In the tables of clusters, databases, users, peers and rules
-// it knows the default, the prototype's; elsewhere it leaves that open.
+// A visitor that makes a row of each setting. In the tables of clusters, databases, users, peers
+// and rules it knows the default, the prototype's; elsewhere it leaves that open.
 class RowLister {
  public:
   explicit RowLister(std::string prefix) : prefix_(std::move(prefix)) {}

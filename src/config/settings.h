@@ -104,6 +104,13 @@ void visit_routing(Visitor& v, T& routing) {
   v.duration("consistency_wait", routing.consistency_wait,
              DurationRange{milliseconds(0), std::chrono::minutes(1)});
   v.word("no_replica", routing.no_replica);
+  v.whole("breaker_failures", routing.breaker_failures, WholeRange{0, kConnectionsMax});
+  v.ratio("breaker_error_rate", routing.breaker_error_rate, RatioRange{1, Zero::kAllowed});
+  v.duration("breaker_pause", routing.breaker_pause,
+             DurationRange{milliseconds(100), std::chrono::hours(1)});
+  v.duration("breaker_pause_max", routing.breaker_pause_max,
+             DurationRange{milliseconds(100), std::chrono::hours(1)});
+  v.ratio("retry_share", routing.retry_share, RatioRange{1, Zero::kAllowed});
   v.functions("harmless_functions", routing.harmless_functions);
 }
 

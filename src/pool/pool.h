@@ -2,11 +2,12 @@
 // them. Pure bookkeeping: the caller opens and closes sockets.
 //
 // Flow: acquire() answers Lease (take this idle server), Open (queued, and you may open one),
-// Wait (queued), or Refuse (too many are queued). Whoever opens calls opening(), then ready() when it is logged in or closed() when
-// it failed. ready() is also how a server comes back; it hands it to the longest waiter or says
-// what else becomes of it. After closed(), after a wake-up from another worker and in each sweep:
-// `while (pool.may_open(now)) ...` and `while (auto* s = pool.surplus(now, idle_max)) ...`.
-// Being in a state is being on its list; invariants() checks the counts.
+// Wait (queued), or Refuse (too many are queued). Whoever opens calls opening(), then ready() when
+// it is logged in or closed() when it failed. ready() is also how a server comes back; it hands it
+// to the longest waiter or says what else becomes of it. After closed(), after a wake-up from
+// another worker and in each sweep: `while (pool.may_open(now)) ...` and `while (auto* s =
+// pool.surplus(now, idle_max)) ...`. Being in a state is being on its list; invariants() checks the
+// counts.
 #pragma once
 
 #include <cstdint>
@@ -96,7 +97,8 @@ class Pool {
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
   // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
-  // and `waiting` are used here; without permits `waiting` does not count. reserve_after: 0 = the reserve is never used.
+  // and `waiting` are used here; without permits `waiting` does not count. reserve_after: 0 = the
+  // reserve is never used.
   Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits);
   ~Pool();  // everything must be closed
   Pool(const Pool&) = delete;

@@ -426,6 +426,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool refused_ = false;           // the rest of a refused request is to be skipped
   bool terminated_ = false;        // said goodbye
   protocol::Buffer again_;         // to be run again: input from the next round on
+  base::Time again_at_{};          // not before
   std::uint8_t reruns_ = 0;        // since something was answered
   Where next_ = Where::kAnywhere;  // the next request must run
   bool misrouted_ = false;         // on the primary, since a replica has refused it

@@ -195,6 +195,11 @@ void Client::on_ready_for_query(char status) {
     stats.query_time_us += took;
     (server->on_primary() ? stats.on_primary : stats.on_replica).add(took);
     server->pool().counters().note_reply(static_cast<double>(took), now);
+    if (std::exchange(server->failed_by_host, false)) {
+      server->pool().counters().note_failed();
+    } else {
+      server->pool().counters().note_answered();
+    }
     server->busy_since = {};
     idle_since_ = now;
   }

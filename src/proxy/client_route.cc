@@ -114,6 +114,7 @@ void Client::route_request() {
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kReplica:
       ++set.stats.reads_on_replica;
+      worker_.note_read(set.cluster->config.routing.retry_share);
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kNoPrimary:
       return wait_for_primary();
@@ -264,7 +265,7 @@ void Client::attach(Server& with) {
   const auto now = worker_.loop().now();
   with.request_time = request_time_ = now;
   with.busy_since = {};
-  with.asked_to_write = false;
+  with.asked_to_write = with.failed_by_host = false;
   with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
   ++pools_->stats.server_assignment_count;
   const auto waited =

@@ -65,7 +65,7 @@ class Instance final : public Control {
     What what = What::kPause;
     std::string name;                             // of a database, or cluster/host
     std::function<bool(const Worker&)> has_come;  // in this worker
-    std::function<bool()> given_up;  // null: that is no reason to end
+    std::function<bool()> given_up;               // null: that is no reason to end
     absl::AnyInvocable<void(absl::Status)> done;
   };
   // A setting as SET has it.

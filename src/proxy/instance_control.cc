@@ -104,6 +104,7 @@ void Instance::finish(Collection& collection) const {
   to.logins_failed = shared_.logins_failed.load();
   to.cancels = shared_.cancels.load();
   to.cancels_passed_on = shared_.cancels_passed_on.load();
+  to.retries_denied = shared_.retries_denied.load();
   to.shed = shared_.shed.load();
   to.cancels_lost = shared_.cancels_lost.load();
 }

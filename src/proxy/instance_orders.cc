@@ -123,8 +123,7 @@ absl::StatusOr<std::string> pause(const Target& target, const std::string& by) {
     return tracker.pause(target.host, by) ? "" : "already paused";
   });
   if (!why.empty()) return absl::FailedPreconditionError(why);
-  const bool primary =
-      target.cluster->monitor.snapshot()->primary == static_cast<int>(target.host);
+  const bool primary = target.cluster->monitor.snapshot()->primary == static_cast<int>(target.host);
   return absl::StrCat("until RESUME HOST, or a restart",
                       primary ? "; it is the primary: writes wait" : "");
 }
@@ -216,18 +215,17 @@ void Instance::order(HostOrder order, ConsoleLogin by,
                         absl::StrCat(to_text(order), " by ", by.who, ": ", result));
     if (note.ok() && order.what == What::kResume) end_pause(order);
     if (!note.ok() || order.what != What::kPause) return done(std::move(note));
-    awaited_.push_back({.what = Awaited::What::kHostPause,
-                        .name = order.cluster + "/" + order.host,
-                        .has_come = [host = order.host, cluster = order.cluster](
-                                        const Worker& worker) {
-                          return worker.is_host_quiet(cluster, host);
-                        },
-                        .given_up = nullptr,
-                        .done = [note = *std::move(note), done = std::move(done)](
-                                    absl::Status status) mutable {
-                          if (status.ok()) return done(std::move(note));
-                          done(std::move(status));
-                        }});
+    awaited_.push_back(
+        {.what = Awaited::What::kHostPause,
+         .name = order.cluster + "/" + order.host,
+         .has_come = [host = order.host, cluster = order.cluster](
+                         const Worker& worker) { return worker.is_host_quiet(cluster, host); },
+         .given_up = nullptr,
+         .done =
+             [note = *std::move(note), done = std::move(done)](absl::Status status) mutable {
+               if (status.ok()) return done(std::move(note));
+               done(std::move(status));
+             }});
   });
 }
 

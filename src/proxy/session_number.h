@@ -1,9 +1,11 @@
-// The number that a client gets at log-in in place of a process id, and sends with a cancel request.
+// The number that a client gets at log-in in place of a process id, and sends with a cancel
+// request.
 //
 // It tells where the session is: bits 30..24 are the peer_id of its Weir, 23..0 the worker and the
-// slot in the worker's table. Bit 31 is never given to a client. A Weir that passes a cancel request
-// on to a peer sets it, and one that has come so is not passed on again: there is no circle, whatever
-// the configurations of the peers say. The rest of the key is random, and proves the right to cancel.
+// slot in the worker's table. Bit 31 is never given to a client. A Weir that passes a cancel
+// request on to a peer sets it, and one that has come so is not passed on again: there is no
+// circle, whatever the configurations of the peers say. The rest of the key is random, and proves
+// the right to cancel.
 #pragma once
 
 #include <algorithm>

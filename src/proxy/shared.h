@@ -36,6 +36,13 @@ struct ClusterRuntime {
     // Of replies. Workers may overwrite each other's: one reply more or less is no matter.
     std::atomic<double> peak_us{0}, typical_us{0};
     std::atomic<base::Time> replied{};
+    // For its breaker: as cluster::Traffic.
+    std::atomic<std::uint64_t> answered{0}, failed{0};
+    std::atomic<std::uint32_t> failed_in_row{0};
+
+    void note_answered();
+    void note_failed();
+    cluster::Traffic traffic() const;
 
     void note_reply(double took_us, base::Time now);
     route::HostLoad load(base::Time now) const;
@@ -130,6 +137,7 @@ struct Shared {
   std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
   std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
   std::atomic<std::uint32_t> waiting{0};  // those that wait for a server connection
+  std::atomic<std::uint64_t> retries_denied{0};
   std::atomic<std::uint64_t> shed{0};     // requests refused since too many waited
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};

@@ -162,7 +162,26 @@ PoolSet* Worker::replication_pools(const config::Database& database, const std::
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
 void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
+void Worker::run_at(Client& client, base::Time when) {
+  later_.emplace_back(when, client.id);
+  loop_.wake_at(when);
+}
+
+bool Worker::may_retry() {
+  if (retries_.take()) return true;
+  shared_.retries_denied++;
+  return false;
+}
+
 void Worker::end_of_round() {
+  std::erase_if(later_, [this](const auto& one) {
+    if (one.first > loop_.now()) {
+      loop_.wake_at(one.first);
+      return false;
+    }
+    soon_.push_back(one.second);
+    return true;
+  });
   // What runs here may ask for more: that runs after the sockets had their turn.
   soon_.swap(running_);
   soon_servers_.swap(running_servers_);
@@ -202,7 +221,8 @@ void Worker::note_shed(const Client& client, const char* limit) {
   shared_.faults->add(Fault::Severity::kWarning, "overload",
                       client.pools()->database + "/" + client.pools()->user,
                       std::string("requests were refused: too many clients wait for a server "
-                                  "connection, ") + limit);
+                                  "connection, ") +
+                          limit);
 }
 
 void Worker::hold(Client& client) { held_.insert(client.id); }
@@ -235,6 +255,7 @@ void Worker::tick() {
   }
   sweep_servers(now);
   sweep_cancels(now);
+  retries_.on_tick();
   // Workers that rest look at others' needs when they are woken only.
   if (starves([](const HostPool&) { return true; }) && shared_.wake_workers) {
     shared_.wake_workers();

@@ -21,6 +21,7 @@
 #include "proxy/server.h"
 #include "proxy/shared.h"
 #include "proxy/statement_stats.h"
+#include "route/retry_budget.h"
 #include "session/statements.h"
 #include "sql/analyzer.h"
 
@@ -34,8 +35,8 @@ class Worker {
 
   // From any thread.
   void start();
-  void stop();         // closes everything and joins
-  void adopt(int fd);  // an accepted connection
+  void stop();                                          // closes everything and joins
+  void adopt(int fd);                                   // an accepted connection
   void cancel(const protocol::CancelRequest& request);  // if the session is of this worker
   net::Loop& loop() { return loop_; }
   std::uint32_t index() const { return index_; }
@@ -89,6 +90,10 @@ class Worker {
   void open_server(HostPool& pool);  // permits are taken
   void on_starving();  // a pool waits for a permit that another worker may have to spare
   void cancel_wait(Client& client);
+  // One more read that its host has failed may be run again.
+  bool may_retry();
+  void note_read(double retry_share) { retries_.on_read(retry_share); }
+  void run_at(Client& client, base::Time when);             // resume() then
   void note_shed(const Client& client, const char* limit);  // its request was refused for that
   void hold(Client& client);  // nowhere to go now: asked again when hosts change
   void unhold(Client& client);
@@ -179,6 +184,8 @@ class Worker {
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
+  route::RetryBudget retries_;
+  std::vector<std::pair<base::Time, std::uint64_t>> later_;  // clients to be resumed, and when
   base::Time shed_told_{};
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;

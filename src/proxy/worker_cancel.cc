@@ -45,9 +45,10 @@ bool Worker::take_cancel(const protocol::CancelRequest& request, Client& asker) 
     return false;
   }
   if (passed_on && number != 0) {
-    spdlog::warn("{}: a cancel request for peer {} was passed on to this one, peer {}: one of the "
-                 "peers has a wrong address",
-                 asker.peer.text(), number, shared_.numbers.peer());
+    spdlog::warn(
+        "{}: a cancel request for peer {} was passed on to this one, peer {}: one of the "
+        "peers has a wrong address",
+        asker.peer.text(), number, shared_.numbers.peer());
     return false;
   }
   const config::Peer* peer = config::find_peer(config(), number);
@@ -78,8 +79,8 @@ void Worker::pass_on(const protocol::CancelRequest& request, const config::Peer&
   // The answer may come on the resolver's thread.
   shared_.resolver.resolve(
       peer.address.host, peer.address.port,
-      [this, alive = std::weak_ptr<bool>(alive_), target = std::move(target)](
-          absl::StatusOr<std::vector<net::Address>> found) mutable {
+      [this, alive = std::weak_ptr<bool>(alive_),
+       target = std::move(target)](absl::StatusOr<std::vector<net::Address>> found) mutable {
         const auto guard = alive.lock();
         if (!guard) return;
         loop_.post([this, target = std::move(target), found = std::move(found)]() mutable {

@@ -12,7 +12,7 @@ namespace proxy {
 namespace {
 
 constexpr std::uint32_t kRetryGrowth = 15;
-constexpr double kRetryJitter = 0.5;  // all pools of all workers find out at once that a host died
+constexpr double kRetryJitter = 1;  // all pools of all workers find out at once that a host died
 
 // Log-in errors that pass by themselves: whoever waits goes on waiting.
 bool is_passing(std::string_view sqlstate) {
@@ -97,7 +97,8 @@ void Worker::on_server_failed(Server& server, const std::string& why,
   pool.last_error = why;
   ++pool.failures;
   const auto& timeouts = config().timeouts;
-  const base::Duration pause = timeouts.server_retry * std::min(pool.failures, kRetryGrowth);
+  const std::uint32_t doubled = 1u << std::min(pool.failures - 1, 10u);
+  const base::Duration pause = timeouts.server_retry * std::min(doubled, kRetryGrowth);
   pool.retry_at = loop_.now() + base::jittered(pause, kRetryJitter, server.id);
   if (error == nullptr) pool.set.cluster->monitor.report_connect_failure(pool.host, why);
   // Its fields may be views of what the server's buffers hold.

@@ -22,7 +22,8 @@ TEST_CASE("diff: nothing") {
 }
 
 TEST_CASE("diff: what needs a restart") {
-  const Diff found = changed({"listen=*:7000", "workers=2", "peer_id=3", "admin.http=127.0.0.1:9127"});
+  const Diff found =
+      changed({"listen=*:7000", "workers=2", "peer_id=3", "admin.http=127.0.0.1:9127"});
   CHECK(found.needs_restart == Names{"admin.http", "listen", "peer_id", "workers"});
   CHECK(found.settings.empty());
   CHECK_FALSE(found.empty());
