@@ -1,5 +1,6 @@
 #include "admin/engine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -104,11 +105,31 @@ void set(proxy::Control& control, const Statement& statement, Done done) {
   });
 }
 
+void kill_client(proxy::Control& control, const Statement& statement, Done done) {
+  const auto id = parse_number<std::uint64_t>(statement.argument);
+  if (!id) {
+    return done(failure(sqlstate::kInvalidParameterValue,
+                        concat("invalid client id \"", statement.argument, "\""),
+                        "SHOW CLIENTS has the ids."));
+  }
+  control.inspect(
+      [&control, id = *id, tag = statement.tag,
+       done = std::move(done)](const proxy::Inspection& all) mutable {
+        const auto& clients = all.clients;
+        const bool known =
+            std::ranges::find(clients, id, &proxy::ConnectionRow::id) != clients.end();
+        done(result_of(known ? control.kill_client(id)
+                             : absl::NotFoundError(concat("there is no client ", id)),
+                       tag, false));
+      },
+      {.clients = true});
+}
+
 void run_command(proxy::Control& control, const Statement& statement, Engine::Asking asking,
                  Done done) {
   const std::string& database = statement.argument;
   const auto answer = [&](const absl::Status& status) {
-    done(result_of(status, statement.tag, statement.action != Action::kKillClient));
+    done(result_of(status, statement.tag, true));
   };
   switch (statement.action) {
     case Action::kSet:
@@ -136,15 +157,8 @@ void run_command(proxy::Control& control, const Statement& statement, Engine::As
       return answer(control.enable(database));
     case Action::kKill:
       return answer(control.kill(database));
-    case Action::kKillClient: {
-      const auto id = parse_number<std::uint64_t>(database);
-      if (!id) {
-        return done(failure(sqlstate::kInvalidParameterValue,
-                            concat("invalid client id \"", database, "\""),
-                            "SHOW CLIENTS has the ids."));
-      }
-      return answer(control.kill_client(*id));
-    }
+    case Action::kKillClient:
+      return kill_client(control, statement, std::move(done));
     case Action::kResetStatements:
       control.reset_statements();
       return answer(absl::OkStatus());

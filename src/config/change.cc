@@ -10,8 +10,10 @@
 
 #include "absl/strings/str_join.h"
 #include "config/concat.h"
+#include "config/document.h"
 #include "config/load.h"
 #include "config/pgbouncer_settings.h"
+#include "config/problems.h"
 #include "config/settings.h"
 #include "config/suggest.h"
 
@@ -25,12 +27,6 @@ constexpr auto kNotExact = std::to_array<std::string_view>(
     {"auth_dbname", "log_connections", "log_disconnections", "server_login_retry", "syslog",
      "tcp_keepalive", "tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_user_timeout",
      "verbose"});
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return out;
-}
 
 bool names_things(std::string_view section) {
   return section == "clusters" || section == "databases" || section == "users" ||
@@ -107,26 +103,10 @@ Meant single_name(const std::string& name) {
   return slip_or_session(name, candidates);
 }
 
-bool is_bare(std::string_view part) {
-  return !part.empty() && std::ranges::all_of(part, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-';
-  });
-}
-
-std::string toml_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + '"';
-}
-
 // What SHOW CONFIG has, and --set takes: a key in quotes may hold no escapes there.
 std::string key_of(const std::vector<std::string>& path) {
   return absl::StrJoin(path, ".", [](std::string* out, const std::string& part) {
-    if (is_bare(part)) {
+    if (is_bare_key(part)) {
       *out += part;
     } else if (part.find_first_of("\"\\") == std::string::npos) {
       *out += '"' + part + '"';
@@ -174,7 +154,7 @@ Change change_of(const Meant& meant, std::string_view value, bool quoted) {
     change.overrides = {concat(change.key, "=", *ms)};
     return change;
   }
-  change.overrides = {concat(change.key, "=", value), concat(change.key, "=", toml_text(value))};
+  change.overrides = {concat(change.key, "=", value), concat(change.key, "=", toml_string(value))};
   if (quoted) std::ranges::reverse(change.overrides);
   return change;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "config/concat.h"
+#include "config/document.h"
 #include "config/load_table.h"
 #include "config/problems.h"
 
@@ -15,16 +16,6 @@ namespace {
 
 absl::Status usage(std::string message) {
   return absl::InvalidArgumentError(concat(message, "; see weir --help"));
-}
-
-// A TOML string, for an override that we write ourselves.
-std::string toml_quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
 }
 
 class Parser {
@@ -116,7 +107,7 @@ class Parser {
       return usage(concat("--listen needs an address such as 127.0.0.1:6432, *:6432 or ",
                           "unix:/run/weir, not ", quoted(value)));
     }
-    append(listen_, listen_.empty() ? "" : ", ", toml_quoted(value));
+    append(listen_, listen_.empty() ? "" : ", ", toml_string(value));
     return absl::OkStatus();
   }
   absl::Status statement(std::string_view sql) {

@@ -134,15 +134,6 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-std::string toml_string(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
-
 // databases.*.cluster, as a shell user writes it: what TOML wants in quotes gets them.
 std::string toml_key(std::string_view key) {
   if (key.find_first_of("\"'") != std::string_view::npos) return std::string(key);
@@ -163,6 +154,15 @@ bool has_control_characters(std::string_view text) {
 }
 
 }  // namespace
+
+std::string toml_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
 
 std::optional<toml::table> parse_document(std::string_view text, Problems& problems) {
   if (text.size() > kFileBytesMax) {

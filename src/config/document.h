@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "config/problems.h"
@@ -16,6 +17,9 @@ std::optional<toml::table> parse_document(std::string_view text, Problems& probl
 
 // Sets what "section.key=value" says. A value that is not TOML is taken as a string.
 void apply_override(toml::table& root, std::string_view text, Problems& problems);
+
+// A TOML string for an override, which may hold no control characters.
+std::string toml_string(std::string_view text);
 
 // A problem at the place of a node or key; the source says whether it came from an override.
 void add_at(Problems& problems, const toml::source_region& source, std::string key,

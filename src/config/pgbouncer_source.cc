@@ -23,13 +23,6 @@ constexpr std::size_t kSourceBytesMax = 16u << 20;  // of all files that are rea
 
 using Entry = PgBouncerSource::Entry;
 
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 bool is_one_of(const std::string& text, std::initializer_list<std::string_view> words) {
   return std::ranges::find(words, std::string_view(text)) != words.end();
 }

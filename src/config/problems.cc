@@ -37,8 +37,19 @@ std::vector<Problem> Problems::take() {
 std::string key_below(std::string_view prefix, std::string_view segment) {
   std::string key(prefix);
   if (!key.empty()) key += '.';
-  const bool bare = !segment.empty() && std::all_of(segment.begin(), segment.end(), is_bare_char);
-  return key + (bare ? std::string(segment) : quoted(segment));
+  return key + (is_bare_key(segment) ? std::string(segment) : quoted(segment));
+}
+
+bool is_bare_key(std::string_view segment) {
+  return !segment.empty() && std::all_of(segment.begin(), segment.end(), is_bare_char);
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return result;
 }
 
 std::string quoted(std::string_view text) {

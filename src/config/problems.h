@@ -38,6 +38,10 @@ class Problems {
 // "pool" and "size" make "pool.size"; segments that TOML would quote are quoted.
 std::string key_below(std::string_view prefix, std::string_view segment);
 
+bool is_bare_key(std::string_view segment);  // TOML takes it without quotes
+
+std::string lower(std::string_view text);  // ASCII only
+
 // The text in quotes, shortened to some 60 bytes, control characters replaced.
 std::string quoted(std::string_view text);
 

@@ -97,33 +97,39 @@ bool Connection::send(protocol::Bytes bytes) {
     out_.append(bytes);
     return flush();
   }
-  while (!bytes.empty()) {
-    const Io io = stream_.write(bytes);
-    if (io.status == IoStatus::kBlocked) {
-      append_to(out_, bytes);
-      ask_for_write();
-      return true;
-    }
-    if (io.status != IoStatus::kOk) return false;
-    written_ += io.count;
-    bytes = bytes.subspan(io.count);
-  }
-  return true;
+  const auto taken = write_turn(bytes);
+  if (taken) append_to(out_, bytes.subspan(*taken));
+  return taken.has_value();
 }
 
 bool Connection::flush() {
-  while (!out_.empty()) {
-    const Io io = stream_.write(out_.view());
+  const auto taken = write_turn(out_.view());
+  if (!taken) return false;
+  out_.consume(*taken);
+  if (out_.empty() && out_.capacity() > kept_bytes_) loop_.give(out_);
+  return true;
+}
+
+// A large message is not written at once, whatever the socket takes: others wait.
+std::optional<std::size_t> Connection::write_turn(protocol::Bytes bytes) {
+  std::size_t taken = 0;
+  while (taken < bytes.size()) {
+    if (taken >= kWriteTurn) {
+      loop_.want_write(stream_.fd(), *this);  // tells at once that it can be written
+      asked_for_write_ = true;
+      break;
+    }
+    const auto rest = bytes.subspan(taken);
+    const Io io = stream_.write(rest.first(std::min(rest.size(), kWriteTurn)));
     if (io.status == IoStatus::kBlocked) {
       ask_for_write();
-      return true;
+      break;
     }
-    if (io.status != IoStatus::kOk) return false;
+    if (io.status != IoStatus::kOk) return std::nullopt;
     written_ += io.count;
-    out_.consume(io.count);
+    taken += io.count;
   }
-  if (out_.capacity() > kept_bytes_) loop_.give(out_);
-  return true;
+  return taken;
 }
 
 }  // namespace net

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "net/loop.h"
@@ -51,7 +52,8 @@ class Connection : public Loop::Handler {
   // These were input once and shall be so again, before all that is kept.
   void put_back(protocol::Bytes bytes);
 
-  // Writes now what the socket takes, keeps the rest. False: the connection is broken.
+  // Writes now what the socket takes, up to a turn's bytes; keeps the rest. False: the connection
+  // is broken.
   bool send(protocol::Bytes bytes);
   bool flush();         // writes out_
   bool send_relayed();  // writes out_ and what was relayed behind it
@@ -62,7 +64,10 @@ class Connection : public Loop::Handler {
   std::size_t kept_bytes_ = 0;  // an empty out_ of up to this capacity is not given back
 
  private:
+  static constexpr std::size_t kWriteTurn = 512u << 10;
+
   void append_to(protocol::Buffer& buffer, protocol::Bytes bytes);
+  std::optional<std::size_t> write_turn(protocol::Bytes bytes);  // nullopt: broken
 
   protocol::Bytes run_;    // relayed, not written yet
   protocol::Bytes input_;  // a view of scratch or of in_

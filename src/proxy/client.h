@@ -193,6 +193,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_sasl(protocol::Bytes body);
   void auth_failed(std::string_view detail_for_log);
   void auth_ok();
+  void fail_unknown_database();
   void log_in();
   void enter_console();
   void send_welcome(const ServerParameters& parameters);

@@ -57,6 +57,7 @@ void Client::find_secret() {
 
 void Client::on_secret(absl::StatusOr<std::optional<std::string>> found) {
   if (state_ != State::kLookup) return;
+  if (absl::IsNotFound(found.status())) return fail_unknown_database();
   if (!found.ok()) {
     spdlog::error("client {} {}: auth_query failed: {}", id, peer.text(),
                   std::string(found.status().message()));

@@ -343,6 +343,7 @@ std::optional<std::string> Client::renamed_sql(std::string_view text,
   // In a transaction that has failed it fails whatever it names.
   if (single == nullptr || server->exchange.skipping() || status_ == 'E') return std::nullopt;
   if (asks_lsn(*single)) return std::string(lsn_query());
+  if (single->verb == sql::Verb::kShow) return session::own_query(single->name);
   if (!names_prepared(*single)) return std::nullopt;
   const session::StatementPtr* known = statements_.find(single->name);
   if (single->name.empty() || known == nullptr) return std::nullopt;

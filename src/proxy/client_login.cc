@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint8_t kTlsClientHello = 0x16;  // the first byte of a TLS record: direct TLS
 constexpr std::size_t kMaxWelcomes = 1000;      // kept by (database, user)
+constexpr std::uint32_t kConsoleReserve = 3;    // clients of the console beyond limits.clients
 
 bool is_console(std::string_view database) { return database == "weir" || database == "pgbouncer"; }
 
@@ -133,7 +134,9 @@ void Client::on_startup(const protocol::StartupMessage& message) {
     protocol::write_negotiate_protocol_version(made(), message.spoken(), message.protocol_options);
   }
   if (!take_replication(message)) return;
-  if (worker_.shared().clients.load() > config.limits.clients) {
+  // An operator must get in just then.
+  const std::uint32_t reserved = is_console(database_) ? kConsoleReserve : 0;
+  if (worker_.shared().clients.load() > config.limits.clients + reserved) {
     worker_.shared().clients_refused++;
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kTooManyConnections,
@@ -188,6 +191,12 @@ bool Client::take_parameters(const protocol::StartupMessage& message) {
   return bad_value.empty();
 }
 
+void Client::fail_unknown_database() {
+  fail({.severity = protocol::Severity::kFatal,
+        .code = protocol::sqlstate::kInvalidCatalogName,
+        .message = "database \"" + database_ + "\" does not exist"});
+}
+
 void Client::log_in() {
   if (worker_.config().logging.connections) {
     spdlog::info("{}: logged in{}{}", who(), stream_.is_tls() ? " " : "",
@@ -197,11 +206,7 @@ void Client::log_in() {
   const bool replicates = replication_ != Replication::kNone;
   const auto* database =
       replicates ? replicated_database() : config::find_database(worker_.config(), database_);
-  if (database == nullptr) {
-    return fail({.severity = protocol::Severity::kFatal,
-                 .code = protocol::sqlstate::kInvalidCatalogName,
-                 .message = "database \"" + database_ + "\" does not exist"});
-  }
+  if (database == nullptr) return fail_unknown_database();
   if (worker_.is_disabled(database_)) {
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kCannotConnectNow,

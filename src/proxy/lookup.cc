@@ -43,7 +43,15 @@ std::string login_key(const LookupRequest& r) {
 }
 
 bool is_unreachable(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsNotFound(status);
+}
+
+// libpq gives no SQLSTATE for a log-in that failed.
+absl::Status opened_status(const absl::Status& status, std::string_view dbname) {
+  const std::string missing = "database \"" + std::string(dbname) + "\" does not exist";
+  if (status.message().find(missing) == absl::string_view::npos) return status;
+  return absl::NotFoundError(missing);
 }
 
 }  // namespace
@@ -154,7 +162,7 @@ absl::StatusOr<AuthLookup::Secret> AuthLookup::ask(const LookupRequest& request)
   // One that was idle may have been closed by the server since.
   if (!was_idle || absl::IsUnavailable(answer.status())) {
     auto opened = LibpqConnection::open(login, read_clock() + request.timeout, stop_);
-    if (!opened.ok()) return opened.status();
+    if (!opened.ok()) return opened_status(opened.status(), request.dbname);
     connection = *std::move(opened);
     answer = ask_on(*connection, request);
   }

@@ -38,7 +38,8 @@ struct LookupRequest {
 class AuthLookup {
  public:
   // nullopt: no such user, or one without a secret (NULL). An error's message is for the log, not
-  // for the client: kUnavailable and kDeadlineExceeded when the server cannot be asked,
+  // for the client: kUnavailable and kDeadlineExceeded when the server cannot be asked, kNotFound
+  // when it has no such database (as far as its language tells),
   // kFailedPrecondition when it does not like the query or we its answer, kResourceExhausted,
   // kCancelled at the end.
   using Secret = std::optional<std::string>;

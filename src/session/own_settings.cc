@@ -1,5 +1,6 @@
 #include "session/own_settings.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -9,15 +10,15 @@ namespace session {
 namespace {
 
 struct Known {
-  std::string_view name, values;
+  std::string_view name, unset, values;
 };
 
 constexpr std::array<Known, 5> kKnown = {{
-    {"weir.route", "Available values: default, primary, replica."},
-    {"weir.consistency", "Available values: default, eventual, session, strong."},
-    {"weir.min_lsn", "A position in the WAL as SHOW weir.lsn gives it, like 0/16B3748."},
-    {"weir.explain", "Available values: on, off."},
-    {"weir.report_lsn", "Available values: on, off."},
+    {"weir.route", "default", "Available values: default, primary, replica."},
+    {"weir.consistency", "default", "Available values: default, eventual, session, strong."},
+    {"weir.min_lsn", "default", "A position in the WAL as SHOW weir.lsn gives it, like 0/16B3748."},
+    {"weir.explain", "off", "Available values: on, off."},
+    {"weir.report_lsn", "off", "Available values: on, off."},
 }};
 
 template <typename Enum>
@@ -61,6 +62,14 @@ OwnSettings own_settings(const Settings& settings) {
     if (const auto* value = settings.find(known.name)) own.set(known.name, plain_value(*value));
   }
   return own;
+}
+
+std::optional<std::string> own_query(std::string_view name) {
+  const auto known = std::ranges::find(kKnown, name, &Known::name);
+  if (known == kKnown.end()) return std::nullopt;
+  const std::string shown(name);
+  return "SELECT COALESCE(NULLIF(pg_catalog.current_setting('" + shown + "', true), ''), '" +
+         std::string(known->unset) + "') AS \"" + shown + "\"";
 }
 
 std::string_view own_values(std::string_view name) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "config/config.h"
@@ -32,6 +33,9 @@ inline bool is_own(std::string_view name) { return name.starts_with("weir."); }
 
 // As they are among a session's settings.
 OwnSettings own_settings(const Settings& settings);
+
+// In place of SHOW, which fails while nothing has set the setting; nullopt: none of the proxy's.
+std::optional<std::string> own_query(std::string_view name);
 
 // What one of them can be, for the hint of an error.
 std::string_view own_values(std::string_view name);

@@ -134,7 +134,8 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
 
 // A text too long to be parsed: one pass over it, or over as much as a worker has time for.
 Analysis scan_only(std::string_view text, Shaper& shaper, const Catalog* catalog) {
-  const Shape& shape = shaper.shape(text, {.state_words = true});
+  constexpr std::size_t kWork = std::size_t{1} << 20;  // some 5 ms
+  const Shape& shape = shaper.shape(text, {.state_words = true, .work_max = kWork});
   Analysis analysis =
       unreadable("too long to be analysed", shape.mentions_state || !shape.complete, catalog);
   analysis.shape = shape.hash;

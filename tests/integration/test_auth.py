@@ -207,6 +207,12 @@ def test_auth_query(start_weir, role):
     assert login_fails(weir, "nobody_at_all").code == "28P01"
 
 
+def test_auth_query_in_a_database_that_does_not_exist(start_weir, role):
+    weir = start_weir(merged(LOOK_UP, {"databases": {"*": {"cluster": "main"}}}))
+    failed = login_fails(weir, role, role, database="nowhere")
+    assert (failed.code, failed.message) == ("3D000", 'database "nowhere" does not exist')
+
+
 def test_auth_query_honours_valid_until(start_weir, cluster, role):
     weir = start_weir(LOOK_UP)
     cluster.sql(0, f"ALTER ROLE {role} VALID UNTIL '2001-01-01'")

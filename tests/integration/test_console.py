@@ -276,8 +276,11 @@ def test_kill_client(start_weir):
                   if row["application_name"] == "victim"][0]
         with weir.console() as console:
             console.query(f"KILL_CLIENT {number}")
-        assert [got.fields()["S"] for got in victim.expect_closed() if got.type == "E"] in \
-            (["FATAL"], [])
+            assert [got.fields()["S"] for got in victim.expect_closed() if got.type == "E"] in \
+                (["FATAL"], [])
+            with pytest.raises(wire.ServerError) as failed:
+                console.query(f"KILL_CLIENT {number}")
+            assert failed.value.code == "42704"
         assert other.value("SELECT 1") == "1"
 
 

@@ -41,32 +41,26 @@ def answer(client, sql, extended=False):
         return failed.code, failed.message[:200]
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
-def test_answered_as_postgresql_does(target, cluster, name):
+@pytest.mark.parametrize("name, extended", [(name, False) for name in STATEMENTS] + [
+    (name, True) for name in ("100,000 terms", "100,000 parentheses", "1,000,000 in a list")])
+def test_answered_as_postgresql_does(target, cluster, name, extended):
     sql = STATEMENTS[name]()
     with cluster.connect(0, "app", "app") as direct:
-        wanted = answer(direct, sql)
+        wanted = answer(direct, sql, extended)
     with target.connect() as client:
         client.socket.settimeout(60 * SLOW)
         beside = Neighbour("127.0.0.1", cluster.ports[0])
         through = Neighbour(target.host, target.port)
         try:
-            assert answer(client, sql) == wanted
+            assert answer(client, sql, extended) == wanted
             assert client.value("SELECT 1") == "1"
         finally:
             (unavoidable, _), (waited, count) = beside.stop(), through.stop()
     # PostgreSQL's own backends share the processors: what they lose there is not the proxy's.
     assert count > 0
-    assert waited < 0.05 * SLOW + unavoidable, f"a neighbour waited {waited:.3f} s"
-
-
-@pytest.mark.parametrize("name", ["100,000 terms", "100,000 parentheses", "1,000,000 in a list"])
-def test_in_the_extended_protocol(target, cluster, name):
-    sql = STATEMENTS[name]()
-    with cluster.connect(0, "app", "app") as direct, target.connect() as client:
-        client.socket.settimeout(60 * SLOW)
-        assert answer(client, sql, True) == answer(direct, sql, True)
-        assert client.value("SELECT 1") == "1"
+    # A Parse is kept, for other servers: one of many megabytes is copied.
+    allowed = 0.15 if extended and name == "1,000,000 in a list" else 0.05
+    assert waited < allowed * SLOW + unavoidable, f"a neighbour waited {waited:.3f} s"
 
 
 def test_memory_stays_bounded(start_weir):

@@ -94,6 +94,7 @@ def test_too_many_clients(start_weir):
     with pytest.raises(wire.ServerError) as failed:
         weir.connect()
     assert (failed.value.fields["S"], failed.value.code) == ("FATAL", "53300")
+    assert len(weir.show("CLIENTS")) >= 5  # the console is open just then
     clients.pop().terminate()
     wait_until(lambda: try_connect(weir), "a place is free", 5 * SLOW)
     for client in clients:

@@ -309,6 +309,8 @@ def test_text_that_looks_like_a_hint_is_none(client, cluster):
 
 
 def test_set_route(client, cluster):
+    assert client.value("SHOW weir.route") == "default"
+    assert client.extended("SHOW weir.explain")[0][0] == "off"
     client.query("SET weir.route TO 'primary'")
     assert hosts_of(cluster, client) == {0}
     assert client.value("SHOW weir.route") == "primary"

@@ -212,14 +212,16 @@ class Session:
             "SELECT $1::int, count(*) FROM accounts", marker))
         self.expect(got is None or tuple(got[0]) == (marker, ACCOUNTS), f"asked {marker}: {got}")
 
+    async def begin(self):
+        await self.client.run("BEGIN")
+        return True
+
     async def vanish(self):
         """In the middle of a request, maybe of a transaction. What was asked for may happen."""
         number = next(self.run.numbers)
-        if self.rng.random() < 0.5:
-            await self.tolerant(lambda: self.client.run("BEGIN"))
+        self.run.lines[number] = UNKNOWN
+        if self.rng.random() < 0.5 and await self.tolerant(self.begin):
             self.run.lines[number] = UNDONE
-        else:
-            self.run.lines[number] = UNKNOWN
         asked = asyncio.create_task(self.client.rows("INSERT INTO lines VALUES ($1, $2) "
                                                      "RETURNING id", number, self.number))
         await asyncio.sleep(self.rng.choice((0, 0.001, 0.01)))

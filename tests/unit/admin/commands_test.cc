@@ -6,23 +6,15 @@
 #include <sstream>
 #include <utility>
 
-#include "admin/console.h"
 #include "admin/statement.h"
-#include "client.h"
-#include "fake_control.h"
+#include "two_logins.h"
 
 namespace {
 
 using admin_test::Client;
+using admin_test::Console;
 using admin_test::FakeControl;
 using admin_test::Reply;
-
-struct Console {
-  FakeControl control;
-  proxy::ConsoleFactory factory = admin::make_console(control);
-  Client admin{factory({.user = "root", .who = "client 1 weir/root here", .may_command = true})};
-  Client stats{factory({.user = "eye", .who = "client 2 weir/eye there", .may_command = false})};
-};
 
 // What SHOW HELP lists besides SHOW and SELECT, with arguments filled in.
 std::vector<std::string> all_commands() {

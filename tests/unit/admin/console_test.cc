@@ -5,22 +5,15 @@
 #include <algorithm>
 #include <map>
 
-#include "client.h"
-#include "fake_control.h"
+#include "two_logins.h"
 
 namespace {
 
 using admin_test::Client;
+using admin_test::Console;
 using admin_test::FakeControl;
 using admin_test::Reply;
 using admin_test::Row;
-
-struct Console {
-  FakeControl control;
-  proxy::ConsoleFactory factory = admin::make_console(control);
-  Client admin{factory({.user = "root", .who = "client 1 weir/root here", .may_command = true})};
-  Client stats{factory({.user = "eye", .who = "client 2 weir/eye there", .may_command = false})};
-};
 
 std::vector<std::string> words(std::string_view text) {
   std::vector<std::string> list;
@@ -298,6 +291,8 @@ TEST_CASE("commands reach Control") {
     CHECK(calls.back() == call);
   }
   CHECK(console.admin.query("KILL_CLIENT 12").tag() == "KILL_CLIENT");
+  CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
+  CHECK(console.control.calls().back() == "kill_client 12");
 }
 
 TEST_CASE("what Control refuses becomes a PostgreSQL error") {
@@ -311,7 +306,7 @@ TEST_CASE("what Control refuses becomes a PostgreSQL error") {
     CHECK(reply.code() == "3D000");
     CHECK(reply.message() == "database \"x\" does not exist");
     CHECK(console.admin.query("RESUME x").code() == "3D000");
-    CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
+    CHECK(console.admin.query("KILL_CLIENT 12").code() == "42704");
   }
   console.control.set(
       [&](auto& a) { a.status = absl::FailedPreconditionError("database \"x\" is not paused"); });

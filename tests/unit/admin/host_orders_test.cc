@@ -2,26 +2,18 @@
 
 #include <doctest/doctest.h>
 
-#include "admin/console.h"
 #include "admin/statement.h"
-#include "client.h"
-#include "fake_control.h"
+#include "two_logins.h"
 
 namespace {
 
 using admin::Action;
 using admin::parse;
 using admin_test::Client;
+using admin_test::Console;
 using admin_test::FakeControl;
 using admin_test::Reply;
 using What = proxy::HostOrder::What;
-
-struct Console {
-  FakeControl control;
-  proxy::ConsoleFactory factory = admin::make_console(control);
-  Client admin{factory({.user = "root", .who = "client 1 weir/root unix", .may_command = true})};
-  Client stats{factory({.user = "eye", .who = "client 2 weir/eye unix", .may_command = false})};
-};
 
 TEST_CASE("host orders: what they say reaches Control, with who says it") {
   Console console;
