@@ -375,8 +375,8 @@ TEST_CASE("balance: a host that is half-open gets one read at a time") {
     std::vector<HostLoad> load(3);
     load[1].active = 1;
     CHECK(spread(scene, 100, load) == std::vector<int>{0, 0, 100});
-    // One that has not answered for long is no probe: a session keeps it. The other one has as many,
-    // or having none would be a reason to ask that.
+    // One that has not answered for long is no probe: a session keeps it. The other one has as
+    // many, or having none would be a reason to ask that.
     load[1].unconfirmed = base::seconds(2);
     load[2].active = 1;
     if (balancing != Balancing::kClientAddressHash) CHECK(spread(scene, 100, load)[1] > 0);
