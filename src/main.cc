@@ -31,13 +31,14 @@ int serve(const config::CommandLine& command_line, const config::LoadResult& loa
   (*instance)->set_console(admin::make_console(**instance));
   std::unique_ptr<admin::HttpServer> http;
   if (config->admin.http_port != 0) {
-    auto started =
-        admin::HttpServer::start(config->admin.http_host, config->admin.http_port, **instance);
+    auto started = admin::HttpServer::start(config->admin.http_host, config->admin.http_port,
+                                            **instance, {}, (*instance)->http_socket());
     if (!started.ok()) {
       std::cerr << "weir: " << started.status().message() << '\n';
       return config::kExitCannotStart;
     }
     http = std::move(*started);
+    (*instance)->set_http(http->listening(), [&http] { http.reset(); });
   }
   (*instance)->run();
   return config::kExitOk;
@@ -47,7 +48,7 @@ int run(const config::CommandLine& command_line, const config::LoadResult& loade
   // Signals are events of the control loop; threads inherit the mask.
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  for (const int signal : proxy::Instance::kSignals) sigaddset(&set, signal);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   proxy::configure_log(loaded.config->logging);

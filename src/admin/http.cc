@@ -228,11 +228,13 @@ HttpServer::~HttpServer() {
 }
 
 std::uint16_t HttpServer::port() const { return core_->port; }
+int HttpServer::listening() const { return core_->acceptor.native_handle(); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& host,
                                                               std::uint16_t port,
                                                               proxy::Control& control,
-                                                              const HttpLimits& limits) {
+                                                              const HttpLimits& limits,
+                                                              int inherited) {
   const auto failed = [&](const error_code& error) {
     return absl::UnavailableError(concat("http ", host, ":", port, ": ", error.message()));
   };
@@ -242,10 +244,14 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::start(const std::string&
     const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
     if (error) return failed(error);
     const tcp::endpoint endpoint(address, port);
-    core->acceptor.open(endpoint.protocol(), error);
-    if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) core->acceptor.bind(endpoint, error);
-    if (!error) core->acceptor.listen(asio::socket_base::max_listen_connections, error);
+    if (inherited >= 0) {
+      core->acceptor.assign(endpoint.protocol(), inherited, error);
+    } else {
+      core->acceptor.open(endpoint.protocol(), error);
+      if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) core->acceptor.bind(endpoint, error);
+      if (!error) core->acceptor.listen(asio::socket_base::max_listen_connections, error);
+    }
     if (error) return failed(error);
     core->port = core->acceptor.local_endpoint(error).port();
     if (error) return failed(error);

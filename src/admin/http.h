@@ -22,16 +22,19 @@ struct HttpLimits {
 // Runs on a thread of its own.
 class HttpServer {
  public:
-  // port 0: any. `control` must outlive the server. The error is the system's, with the address.
+  // port 0: any. inherited: a file that listens there, the server's from now on; -1 = it listens
+  // itself. `control` must outlive the server. The error is the system's, with the address.
   static absl::StatusOr<std::unique_ptr<HttpServer>> start(const std::string& host,
                                                            std::uint16_t port,
                                                            proxy::Control& control,
-                                                           const HttpLimits& limits = {});
+                                                           const HttpLimits& limits = {},
+                                                           int inherited = -1);
   ~HttpServer();  // stops and joins
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   std::uint16_t port() const;
+  int listening() const;  // the file
 
  private:
   struct Core;

@@ -25,6 +25,8 @@ class Acceptor final : public Loop::Handler {
   ~Acceptor() override;
   void on_events(std::uint32_t events) override;
   const config::Listener& where() const { return where_; }
+  int fd() const { return fd_; }
+  void leave_path() { unix_path_.clear(); }  // another process listens there
 
  private:
   Acceptor(Loop& loop, int fd, config::Listener where, OnAccept accepted);

@@ -76,7 +76,7 @@ class Instance::Signals final : public net::Loop::Handler {
   explicit Signals(Instance& instance) : instance_(instance) {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+    for (const int signal : kSignals) sigaddset(&set, signal);
     fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     CHECK(fd_ >= 0);
     instance_.loop_.watch_level(fd_, *this);
@@ -115,17 +115,21 @@ absl::Status Instance::check(config::ConfigPtr config) {
 Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
-      supervisor_({
-          .has_primaries = [this] { return has_primaries(*topology_); },
-          .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
-          .workers = [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
-      }),
+      supervisor_(
+          Supervisor::Asks{
+              .has_primaries = [this] { return has_primaries(*topology_); },
+              .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
+              .workers =
+                  [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
+          },
+          predecessor_),
       started_(std::chrono::system_clock::now()) {
   shared_.faults = std::move(faults);
   derive_keys(*topology_->config);
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
   shared_.cancel = [this](const protocol::CancelRequest& request) {
     for (const auto& worker : workers_) worker->cancel(request);
+    predecessor_.pass_on(request);
   };
   shared_.wake_workers = [this] {
     for (const auto& worker : workers_) {
@@ -185,6 +189,9 @@ absl::Status Instance::listen() {
     if (!acceptor.ok()) return acceptor.status();
     acceptors_.push_back(std::move(*acceptor));
   }
+  const auto& admin = topology_->config->admin;
+  const auto http = net::literal_address(admin.http_host, admin.http_port);
+  if (admin.http_port != 0 && http) http_socket_ = inherited.take(*http);
   return absl::OkStatus();
 }
 
@@ -224,6 +231,8 @@ void Instance::on_signal(int signal) {
     case SIGTERM:
       // A second one says that it was not meant to last.
       return shutdown(draining_ ? Shutdown::kNow : Shutdown::kDrain);
+    case SIGUSR2:
+      return start_successor();
     default:
       return shutdown(Shutdown::kNow);
   }
@@ -245,6 +254,40 @@ void Instance::begin_drain() {
   on_all_workers([](Worker& worker) { worker.drain(); });
 }
 
+void Instance::start_successor() {
+  if (successor_ || draining_) {
+    spdlog::warn("weir: no online restart: {}",
+                 draining_ ? "this process is draining" : "another process was started already");
+    return;
+  }
+  const auto failed = [this](const std::string& why) {
+    spdlog::error("weir: no online restart, this process goes on: {}", why);
+    shared_.faults->add(Fault::Severity::kError, "restart", "weir", why);
+    loop_.post([this] { successor_.reset(); });
+  };
+  std::vector<int> listening;
+  for (const auto& acceptor : acceptors_) listening.push_back(acceptor->fd());
+  if (http_socket_ >= 0) listening.push_back(http_socket_);
+  auto started =
+      Successor::start(loop_, listening,
+                       {.ready = [this](pid_t by) { loop_.post([this, by] { on_replaced(by); }); },
+                        .failed = failed,
+                        .cancel = shared_.cancel});
+  if (!started.ok()) return failed(std::string(started.status().message()));
+  successor_ = std::move(*started);
+  spdlog::info("weir: online restart: another process is started");
+}
+
+void Instance::on_replaced(pid_t by) {
+  spdlog::info("weir: process {} accepts clients from now on; {} stay here", by,
+               shared_.clients.load());
+  replaced_at_ = loop_.now();
+  supervisor_.on_replaced(by);
+  for (const auto& acceptor : acceptors_) acceptor->leave_path();
+  acceptors_.clear();
+  if (end_http_) end_http_();
+}
+
 void Instance::tick() {
   check_awaited();
   std::erase_if(retired_clusters_, [](const ClusterPtr& cluster) {
@@ -253,9 +296,17 @@ void Instance::tick() {
     return true;
   });
   const base::Duration until_told = supervisor_.tick(loop_.now());
+  if (successor_) successor_->check(loop_.now());
+  if (replaced_at_ != base::Time{} && drain_until_ == base::Time{}) {
+    const auto limit = topology_->config->timeouts.upgrade;
+    if (shared_.clients.load() == 0) return loop_.stop();
+    if (limit.count() != 0 && loop_.now() - replaced_at_ >= limit) shutdown(Shutdown::kDrain);
+    return;
+  }
   if (drain_until_ == base::Time{}) {
     // All else that needs a tick begins with an event.
-    if (awaited_.empty() && retired_clusters_.empty() && until_told > base::Duration()) {
+    if (!successor_ && awaited_.empty() && retired_clusters_.empty() &&
+        until_told > base::Duration()) {
       loop_.rest(std::min<base::Duration>(kRest, until_told));
     }
     return;

@@ -64,20 +64,23 @@ std::string status_line(std::uint32_t clients, const Topology& topology, bool dr
   return line;
 }
 
-Supervisor::Supervisor(Asks asks)
-    : asks_(std::move(asks)), socket_(net::NotifySocket::from_environment()) {
+Supervisor::Supervisor(Asks asks, Predecessor& predecessor)
+    : asks_(std::move(asks)),
+      predecessor_(predecessor),
+      socket_(net::NotifySocket::from_environment()) {
   if (socket_.is_open()) watchdog_ = watchdog_interval();
 }
 
 void Supervisor::on_start(base::Time now) { ready_at_latest_ = now + kStartup; }
 
 base::Duration Supervisor::tick(base::Time now) {
-  if (!socket_.is_open()) return base::Duration::max();
+  if (!socket_.is_open() && !predecessor_.waits()) return base::Duration::max();
   flush();
   if (now >= status_due_) tell_status(now);
   if (!ready_ && !stopping_) {
     if (!asks_.has_primaries() && now < ready_at_latest_) return {};
     ready_ = true;
+    predecessor_.tell_ready();
     tell("READY=1");
     tell_status(now);
   }
@@ -106,6 +109,13 @@ void Supervisor::on_stopping() {
   if (std::exchange(stopping_, true)) return;
   status_due_ = {};
   tell("STOPPING=1");
+}
+
+void Supervisor::on_replaced(pid_t by) {
+  stopping_ = true;
+  tell("MAINPID=" + std::to_string(by));
+  watchdog_ = {};
+  if (unsent_.empty()) socket_ = net::NotifySocket();
 }
 
 void Supervisor::tell(std::string state) {

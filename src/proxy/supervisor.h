@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "net/systemd.h"
 #include "proxy/shared.h"
+#include "proxy/succession.h"
 
 namespace proxy {
 
@@ -24,13 +25,14 @@ class Supervisor {
   };
   static constexpr base::Duration kStartup = base::seconds(10);
 
-  explicit Supervisor(Asks asks);
+  Supervisor(Asks asks, Predecessor& predecessor);  // who is told, too, when all is ready
 
   void on_start(base::Time now);
   base::Duration tick(base::Time now);  // answers when to be called again, at the latest
   void on_reload_begun(base::Time now);
   void on_reload_ended(bool refused);
   void on_stopping();
+  void on_replaced(pid_t by);  // nothing more is told
 
  private:
   void tell(std::string state);
@@ -42,6 +44,7 @@ class Supervisor {
   static constexpr std::size_t kUnsentMax = 16;
 
   const Asks asks_;
+  Predecessor& predecessor_;
   net::NotifySocket socket_;
   std::deque<std::string> unsent_;  // while the receiver's queue is full
   bool ready_ = false, stopping_ = false, reload_refused_ = false;

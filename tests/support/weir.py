@@ -1,5 +1,7 @@
 """The proxy under test: started with a generated configuration, its log read at the end."""
+import contextlib
 import copy
+import ctypes
 import os
 import pathlib
 import re
@@ -104,6 +106,35 @@ class Target:
         """Fails when it has died or complained."""
 
 
+class Successor:
+    """A process that an online restart has started: our child once the old one has ended."""
+
+    def __init__(self, pid):
+        self.pid, self.code = pid, None
+
+    def poll(self):
+        if self.code is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self.code = os.waitstatus_to_exitcode(status)
+        return self.code
+
+    def wait(self, timeout=60):
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("weir", timeout)
+            time.sleep(0.01)
+        return self.code
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Direct(Target):
     """The primary itself: shows that a test asks for nothing that PostgreSQL does not do."""
 
@@ -177,6 +208,21 @@ class Weir(Target):
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def upgrade(self, seconds=30.0):
+        """Online restart. Answers the process that was replaced; stop() is for the new one."""
+        # PR_SET_CHILD_SUBREAPER: the new process becomes ours when its parent has ended.
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+        old, before = self.process, len(self.log())
+        self.signal(signal.SIGUSR2)
+        deadline = time.monotonic() + seconds * SLOW
+        while True:
+            found = re.search(r"process (\d+) accepts clients from now on", self.log()[before:])
+            if found:
+                self.process = Successor(int(found[1]))
+                return old
+            assert time.monotonic() < deadline, self.log()[before:]
+            time.sleep(0.01)
 
     def wait_exit(self, seconds=10.0):
         self.exit_code = self.process.wait(seconds * SLOW)
