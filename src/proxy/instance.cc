@@ -98,11 +98,13 @@ class Instance::Signals final : public net::Loop::Handler {
 };
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config, Loader loader,
+                                                           Predecessor& predecessor,
                                                            config::TextPtr text) {
   auto faults = std::make_shared<FaultLog>();
   auto topology = make_topology(std::move(config), nullptr, faults);
   if (!topology.ok()) return topology.status();
-  std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader), std::move(faults)));
+  std::unique_ptr<Instance> instance(
+      new Instance(*topology, std::move(loader), predecessor, std::move(faults)));
   instance->text_ = std::move(text);
   if (auto status = instance->listen(); !status.ok()) return status;
   return instance;
@@ -112,17 +114,18 @@ absl::Status Instance::check(config::ConfigPtr config) {
   return make_topology(std::move(config), nullptr, std::make_shared<FaultLog>()).status();
 }
 
-Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults)
+Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor,
+                   std::shared_ptr<FaultLog> faults)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
-      supervisor_(
-          Supervisor::Asks{
-              .has_primaries = [this] { return has_primaries(*topology_); },
-              .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
-              .workers =
-                  [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
-          },
-          predecessor_),
+      predecessor_(predecessor),
+      supervisor_({
+          .has_primaries = [this] { return has_primaries(*topology_); },
+          .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
+          .workers = [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
+          .on_ready = [this] { take_over(); },
+          .is_main = [this] { return predecessor_.has_left(); },
+      }),
       started_(std::chrono::system_clock::now()) {
   shared_.faults = std::move(faults);
   derive_keys(*topology_->config);
@@ -182,6 +185,7 @@ absl::Status Instance::listen() {
     if (fd == net::InheritedSockets::kServed) continue;
     if (fd != net::InheritedSockets::kNone) {
       acceptors_.push_back(net::Acceptor::take_over(loop_, fd, where, accepted));
+      if (inherited.name_of(fd) == Handed::kWithPath) with_path_.push_back(acceptors_.back().get());
       spdlog::info("weir: inherited the socket of {}", config::format_listener(where));
       continue;
     }
@@ -208,9 +212,11 @@ void Instance::run() {
   }
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
+  if (!predecessor_.exists()) begin_accepting();
   supervisor_.on_start(net::read_clock());
   loop_.run();
   supervisor_.on_stopping();
+  if (successor_) successor_->call_off();
   acceptors_.clear();
   for (const auto& worker : workers_) worker->stop();
   for (auto& one : awaited_) one.done(absl::CancelledError("the proxy stops"));
@@ -250,42 +256,9 @@ void Instance::begin_drain() {
   spdlog::info("weir: draining for at most {} ms", limit.count());
   drain_until_ = loop_.now() + limit;
   supervisor_.on_stopping();
+  if (successor_) successor_->call_off();
   acceptors_.clear();
   on_all_workers([](Worker& worker) { worker.drain(); });
-}
-
-void Instance::start_successor() {
-  if (successor_ || draining_) {
-    spdlog::warn("weir: no online restart: {}",
-                 draining_ ? "this process is draining" : "another process was started already");
-    return;
-  }
-  const auto failed = [this](const std::string& why) {
-    spdlog::error("weir: no online restart, this process goes on: {}", why);
-    shared_.faults->add(Fault::Severity::kError, "restart", "weir", why);
-    loop_.post([this] { successor_.reset(); });
-  };
-  std::vector<int> listening;
-  for (const auto& acceptor : acceptors_) listening.push_back(acceptor->fd());
-  if (http_socket_ >= 0) listening.push_back(http_socket_);
-  auto started =
-      Successor::start(loop_, listening,
-                       {.ready = [this](pid_t by) { loop_.post([this, by] { on_replaced(by); }); },
-                        .failed = failed,
-                        .cancel = shared_.cancel});
-  if (!started.ok()) return failed(std::string(started.status().message()));
-  successor_ = std::move(*started);
-  spdlog::info("weir: online restart: another process is started");
-}
-
-void Instance::on_replaced(pid_t by) {
-  spdlog::info("weir: process {} accepts clients from now on; {} stay here", by,
-               shared_.clients.load());
-  replaced_at_ = loop_.now();
-  supervisor_.on_replaced(by);
-  for (const auto& acceptor : acceptors_) acceptor->leave_path();
-  acceptors_.clear();
-  if (end_http_) end_http_();
 }
 
 void Instance::tick() {
@@ -297,13 +270,8 @@ void Instance::tick() {
   });
   const base::Duration until_told = supervisor_.tick(loop_.now());
   if (successor_) successor_->check(loop_.now());
-  if (replaced_at_ != base::Time{} && drain_until_ == base::Time{}) {
-    const auto limit = topology_->config->timeouts.upgrade;
-    if (shared_.clients.load() == 0) return loop_.stop();
-    if (limit.count() != 0 && loop_.now() - replaced_at_ >= limit) shutdown(Shutdown::kDrain);
-    return;
-  }
   if (drain_until_ == base::Time{}) {
+    if (replaced_at_ != base::Time{}) return check_stay();
     // All else that needs a tick begins with an event.
     if (!successor_ && awaited_.empty() && retired_clusters_.empty() &&
         until_told > base::Duration()) {

@@ -30,8 +30,10 @@ class Instance final : public Control {
   using Loader = std::function<config::LoadResult(const config::Again&)>;
 
   // Listens, but serves only from run() on. The error is a certificate or an address.
-  // text: that the configuration was read from, if it is a file's.
+  // predecessor: which this process is to replace, if any; outlives it. text: that the
+  // configuration was read from, if it is a file's.
   static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader,
+                                                          Predecessor& predecessor,
                                                           config::TextPtr text = nullptr);
   ~Instance() override;
   // What create() would say of the files that the configuration names; nothing is started.
@@ -39,11 +41,12 @@ class Instance final : public Control {
 
   // The file that listens on the HTTP port: inherited, the caller's from now on; -1 = none was.
   int http_socket() { return std::exchange(http_socket_, -1); }
-  // What listens there, and how that ends when another process has taken over.
-  void set_http(int fd, std::function<void()> end) {
-    http_socket_ = fd;
-    end_http_ = std::move(end);
-  }
+  struct Http {
+    int fd = -1;                   // what listens there
+    std::function<void()> begin;   // accepts
+    std::function<void()> retire;  // accepts nobody any more: another process does
+  };
+  void set_http(Http http) { http_ = std::move(http); }
   void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
   void run();  // until a signal or a shutdown ends it
 
@@ -83,7 +86,8 @@ class Instance final : public Control {
     std::string override;
   };
 
-  Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults);
+  Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor,
+           std::shared_ptr<FaultLog> faults);
   absl::Status listen();
   void derive_keys(const config::Config& config);
   std::function<void()> wake_waiters();   // of all workers, from any thread
@@ -100,8 +104,13 @@ class Instance final : public Control {
   absl::StatusOr<Loaded> change(const config::Change& change);
   absl::StatusOr<Loaded> take(config::LoadResult loaded, std::vector<Kept> kept, const char* how);
   void begin_drain();
+  void begin_accepting();
+  void take_over();
   void start_successor();
+  void on_successor_failed(const std::string& why);
   void on_replaced(pid_t by);
+  void check_stay();
+  std::uint32_t staying() const;
   absl::Status known_database(std::string_view database) const;
   void on_all_workers(std::function<void(Worker&)> task);
   void ask_workers(std::function<void()> answered);  // by all of them
@@ -116,10 +125,11 @@ class Instance final : public Control {
   std::vector<ClusterPtr> retired_clusters_;  // until no worker uses them: their threads end here
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
-  int http_socket_ = -1;
-  std::function<void()> end_http_;
+  std::vector<net::Acceptor*> with_path_;  // of these the predecessor owns the path until it leaves
+  int http_socket_ = -1;                   // inherited, and not taken yet
+  Http http_;
   std::unique_ptr<Signals> signals_;
-  Predecessor predecessor_;
+  Predecessor& predecessor_;
   std::unique_ptr<Successor> successor_;
   Supervisor supervisor_;
   std::vector<Awaited> awaited_;

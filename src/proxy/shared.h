@@ -125,9 +125,10 @@ struct Shared {
   ClientCounts client_counts;
   net::Resolver resolver;
   AuthLookup lookup;
-  std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
-  std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
-  std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
+  std::atomic<std::uint32_t> clients{0};   // all, also those that are logging in
+  std::atomic<std::uint32_t> consoles{0};  // of those, on the console
+  std::atomic<std::uint32_t> held{0};      // those that wait since their cluster has no primary
+  std::atomic<std::uint64_t> next_id{1};   // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
   std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
   ScramKeyBook scram_keys;

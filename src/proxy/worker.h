@@ -54,6 +54,7 @@ class Worker {
   bool is_quiet(const std::string& database) const;    // no server is in use
   bool has_closed(const std::string& database) const;  // what was to be closed
   void drain();             // clients are let go as soon as they are quiet
+  void leave_consoles();    // likewise those on the console, once
   void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same
 
