@@ -252,6 +252,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds query{0};
   milliseconds client_stall{0};  // client that reads nothing of what it has a server for
   milliseconds client_idle{0};
+  milliseconds upgrade{0};     // a replaced process serves its clients so long, then it drains
   milliseconds drain{30'000};  // SIGTERM: transactions may finish for so long; 0 = none may
 
   bool operator==(const Timeouts&) const = default;

@@ -103,7 +103,7 @@ constexpr PgBouncerSetting kSettings[] = {
     {"so_reuseport", kWhole, "0", "", "not needed: one process uses all cores, see workers"},
     {"stats_period", kWhole, "60", "", "does not exist"},
     {"stats_users", kText, "", "users.NAME.stats", ""},
-    {"suspend_timeout", kSeconds, "10", "", "not needed: there is no online restart by SUSPEND"},
+    {"suspend_timeout", kSeconds, "10", "", "not needed: an online restart suspends nobody"},
     {"syslog", kWhole, "0", "log.output", "not together with a file"},
     {"syslog_facility", kText, "daemon", "log.facility", ""},
     {"syslog_ident", kText, "pgbouncer", "log.ident", ""},

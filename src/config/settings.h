@@ -224,6 +224,7 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.duration("query", timeouts.query, year);
   v.duration("client_stall", timeouts.client_stall, year);
   v.duration("client_idle", timeouts.client_idle, year);
+  v.duration("upgrade", timeouts.upgrade, year);
   v.duration("drain", timeouts.drain, day);
 }
 

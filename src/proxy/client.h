@@ -135,6 +135,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint64_t waited_us(base::Time now) const;  // 0: it does not wait
   // Its transaction is over and it has no request: may be closed by a drain.
   bool quiet() const;
+  bool has_console() const { return console_ != nullptr; }
 
  private:
   friend class Worker;

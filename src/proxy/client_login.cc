@@ -308,6 +308,7 @@ void Client::enter_console() {
                  .hint = "Set admin = true or stats = true for the user in the configuration."});
   }
   console_ = worker_.shared().console({.user = user_, .who = who(), .may_command = user->admin});
+  worker_.shared().consoles.fetch_add(1);
   auto& out = made();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
            {"server_version", kConsoleServerVersion},

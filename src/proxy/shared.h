@@ -134,9 +134,10 @@ struct Shared {
   ClientCounts client_counts;
   net::Resolver resolver;
   AuthLookup lookup;
-  std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
-  std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
-  std::atomic<std::uint32_t> waiting{0};  // those that wait for a server connection
+  std::atomic<std::uint32_t> clients{0};   // all, also those that are logging in
+  std::atomic<std::uint32_t> consoles{0};  // of those, on the console
+  std::atomic<std::uint32_t> held{0};      // those that wait since their cluster has no primary
+  std::atomic<std::uint32_t> waiting{0};   // those that wait for a server connection
   std::atomic<std::uint64_t> retries_denied{0};
   std::atomic<std::uint64_t> shed{0};     // requests refused since too many waited
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console

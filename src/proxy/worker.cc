@@ -32,6 +32,12 @@ sql::AnalysisPtr make_explain() {
   return analysis;
 }
 
+void let_go(Client& client) {
+  client.fail({.severity = protocol::Severity::kFatal,
+               .code = protocol::sqlstate::kAdminShutdown,
+               .message = "terminating connection due to administrator command"});
+}
+
 }  // namespace
 
 Worker::Worker(std::uint32_t index, TopologyPtr topology, Shared& shared)
@@ -84,9 +90,7 @@ void Worker::close_all() {
     for (const auto id : ids) {
       Client* client = find_client(id);
       if (client == nullptr) continue;
-      client->fail({.severity = protocol::Severity::kFatal,
-                    .code = protocol::sqlstate::kAdminShutdown,
-                    .message = "terminating connection due to administrator command"});
+      let_go(*client);
       if (find_client(id) != nullptr) client->close("the proxy stops");
     }
   }
@@ -208,6 +212,8 @@ void Worker::on_client_closed(Client& client) {
   free_slots_.push_back(client.slot);
   buried_clients_.push_back(std::move(it->second));
   clients_.erase(it);
+  // In this order, for Instance::staying().
+  if (buried_clients_.back()->has_console()) shared_.consoles.fetch_sub(1);
   shared_.clients.fetch_sub(1);
   client_count_.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -247,11 +253,7 @@ void Worker::tick() {
     Client* client = find_client(id);
     if (client == nullptr) continue;
     client->sweep(now);
-    if (draining_ && find_client(id) != nullptr && client->quiet()) {
-      client->fail({.severity = protocol::Severity::kFatal,
-                    .code = protocol::sqlstate::kAdminShutdown,
-                    .message = "terminating connection due to administrator command"});
-    }
+    if (draining_ && find_client(id) != nullptr && client->quiet()) let_go(*client);
   }
   sweep_servers(now);
   sweep_cancels(now);
@@ -292,5 +294,13 @@ void Worker::on_permits_freed() {
 }
 
 void Worker::drain() { draining_ = true; }
+
+void Worker::leave_consoles() {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, client] : clients_) {
+    if (client->has_console() && client->quiet()) ids.push_back(id);
+  }
+  for (const auto id : ids) let_go(*find_client(id));
+}
 
 }  // namespace proxy

@@ -56,6 +56,7 @@ class Worker {
   bool has_closed(const std::string& database) const;  // what was to be closed
   bool is_host_quiet(std::string_view cluster, std::string_view host) const;  // no server there
   void drain();             // clients are let go as soon as they are quiet
+  void leave_consoles();    // likewise those on the console, once
   void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same
 
