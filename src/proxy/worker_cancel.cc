@@ -40,10 +40,9 @@ bool Worker::take_cancel(const protocol::CancelRequest& request, Client& asker) 
   shared_.cancels++;
   const std::uint32_t number = SessionNumbers::peer_of(request.pid);
   const bool passed_on = SessionNumbers::is_passed_on(request.pid);
-  if (number == shared_.numbers.peer()) {
-    shared_.cancel(request);
-    return false;
-  }
+  // Whatever the number: those before us in an online restart may have had another peer_id.
+  shared_.cancel(request);
+  if (number == shared_.numbers.peer()) return false;
   if (passed_on && number != 0) {
     spdlog::warn(
         "{}: a cancel request for peer {} was passed on to this one, peer {}: one of the "
