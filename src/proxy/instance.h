@@ -113,6 +113,7 @@ class Instance final : public Control {
   void start_successor();
   void on_successor_failed(const std::string& why);
   void on_replaced(pid_t by);
+  void forget_pauses();
   void check_stay();
   std::uint32_t staying() const;
   absl::Status known_database(std::string_view database) const;

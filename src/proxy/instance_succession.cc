@@ -1,6 +1,8 @@
 // Instance: how it replaces a process, and is replaced.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "proxy/instance.h"
 
 namespace proxy {
@@ -64,9 +66,25 @@ void Instance::on_replaced(pid_t by) {
   for (const auto& acceptor : acceptors_) acceptor->hand_over();
   acceptors_.clear();
   if (http_.retire) http_.retire();
+  forget_pauses();
   on_all_workers([](Worker& worker) { worker.leave_consoles(); });
   supervisor_.on_replaced(by);
   successor_->tell_left();
+}
+
+// The new process knows nothing of them, and nobody can reach this one any more to take them back.
+void Instance::forget_pauses() {
+  paused_.clear();
+  end_awaited([](const Awaited& one) { return one.what != Awaited::What::kClose; });
+  on_all_workers([](Worker& worker) { worker.set_paused("", false); });
+  const auto resume = [](const ClusterPtr& cluster) {
+    cluster->monitor.order([&](cluster::Tracker& tracker, base::Time) {
+      for (std::size_t i = 0; i < cluster->config.hosts.size(); ++i) tracker.resume(i);
+      return "";
+    });
+  };
+  std::ranges::for_each(topology_->clusters, resume);
+  std::ranges::for_each(retired_clusters_, resume);
 }
 
 void Instance::check_stay() {
