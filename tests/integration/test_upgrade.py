@@ -16,6 +16,7 @@ import pytest
 from support import SLOW, wire
 from support.cluster import wait_until
 from support.loss import pid_of
+from support.orders import name, order
 from support.weir import BINARY, free_port
 
 
@@ -97,6 +98,81 @@ def test_cancel_requests_reach_the_old_process(start_weir, cluster):
         answer = client.read_until_ready()
         assert [got.fields()["C"] for got in answer if got.type == "E"] == ["57014"]
     assert [ended(process) for process in replaced] == [0, 0]
+
+
+def cancelled(cluster, client, asked):
+    """Whether a cancel request that `asked` gets ends what the client runs."""
+    client.send(wire.query("/* weir: primary */ SELECT pg_sleep(60)"))
+    pid_of(cluster, "pg_sleep")
+    wire.cancel(asked.host, asked.port, client.pid, client.secret)
+    answer = client.read_until_ready()
+    return [got.fields()["C"] for got in answer if got.type == "E"] == ["57014"]
+
+
+def test_cancel_requests_that_come_to_a_peer(start_weir, cluster):
+    """It passes them on to the new process, and that to the old one."""
+    weir, other = start_weir({"peer_id": 1}), start_weir({"peer_id": 2})
+    other.write_config({"peers": {"1": {"host": weir.host, "port": weir.port}}})
+    with other.console() as console:
+        console.query("RELOAD")
+    with weir.connect() as client:
+        old = weir.upgrade()
+        assert cancelled(cluster, client, other)
+        assert cancelled(cluster, client, weir)
+    assert ended(old) == 0
+
+
+@pytest.mark.parametrize("before, after", [({}, {"peer_id": 3}), ({"peer_id": 3}, {"peer_id": 4})])
+def test_cancel_requests_of_another_number(start_weir, cluster, before, after):
+    """The new process has another peer_id than the one that gave the session its number."""
+    weir = start_weir(before)
+    with weir.connect() as client:
+        weir.write_config(after)
+        old = weir.upgrade()
+        assert cancelled(cluster, client, weir)
+        with weir.connect() as fresh:
+            assert fresh.pid >> 24 == after["peer_id"] and cancelled(cluster, fresh, weir)
+    assert ended(old) == 0
+
+
+@pytest.mark.parametrize("what", ["PAUSE", "PAUSE HOST"])
+def test_nobody_waits_for_a_resume_that_cannot_come(start_weir, cluster, table, what):
+    weir = start_weir({"timeouts": {"query_wait": "60s"}})
+    with weir.connect() as writer:
+        writer.socket.settimeout(30 * SLOW)
+        order(weir, what if what == "PAUSE" else f"{what} {name(cluster, 0)}")
+        writer.send(wire.query(f"INSERT INTO {table} VALUES (1)"))
+        wait_until(lambda: [row["waits_for"] for row in weir.show("WAITS")] ==
+                   [what.replace("PAUSE", "RESUME")], "it waits", 10 * SLOW)
+        old = weir.upgrade()
+        assert writer.rows() == []
+        with weir.connect() as fresh:
+            assert fresh.value(f"SELECT count(*) FROM {table}") == "1"
+            fresh.query(f"INSERT INTO {table} VALUES (2)")
+    assert ended(old) == 0
+
+
+def test_each_has_a_line_of_its_own(start_weir):
+    """Who waits in the old process is in nobody's way in the new one, and is served."""
+    weir = start_weir({"pool": {"size": 1}, "limits": {"waiting": 1},
+                       "routing": {"split_reads": False}})
+
+    def line():
+        holder, waiter = weir.connect(), weir.connect()
+        for client in (holder, waiter):
+            client.socket.settimeout(30 * SLOW)
+        holder.query("BEGIN; SELECT 1")
+        waiter.send(wire.query("SELECT 7"))
+        wait_until(lambda: len(weir.show("WAITS")) == 1, "one waits", 10 * SLOW)
+        return holder, waiter
+    first = line()
+    old = weir.upgrade()
+    for holder, waiter in (line(), first):
+        holder.query("COMMIT")
+        assert waiter.rows() == [["7"]]
+        for client in (holder, waiter):
+            client.drop()
+    assert ended(old) == 0
 
 
 def refused(weir, why):
