@@ -26,12 +26,13 @@ inline constexpr std::string_view kSuccess = "00000", kProtocolViolation = "08P0
                                   kInsufficientPrivilege = "42501", kUndefinedObject = "42704",
                                   kInvalidName = "42602", kDuplicatePreparedStatement = "42P05",
                                   kUndefinedTable = "42P01", kTooManyConnections = "53300",
-                                  kOutOfMemory = "53200", kProgramLimitExceeded = "54000",
-                                  kStatementTooComplex = "54001", kObjectNotInState = "55000",
-                                  kCantChangeNow = "55P02", kQueryCanceled = "57014",
-                                  kAdminShutdown = "57P01", kCrashShutdown = "57P02",
-                                  kCannotConnectNow = "57P03", kIdleSessionTimeout = "57P05",
-                                  kInternalError = "XX000";
+                                  kDiskFull = "53100", kOutOfMemory = "53200", kIoError = "58030",
+                                  kDataCorrupted = "XX001", kIndexCorrupted = "XX002",
+                                  kProgramLimitExceeded = "54000", kStatementTooComplex = "54001",
+                                  kObjectNotInState = "55000", kCantChangeNow = "55P02",
+                                  kQueryCanceled = "57014", kAdminShutdown = "57P01",
+                                  kCrashShutdown = "57P02", kCannotConnectNow = "57P03",
+                                  kIdleSessionTimeout = "57P05", kInternalError = "XX000";
 }  // namespace sqlstate
 
 enum class Severity : unsigned char { kError, kFatal, kNotice, kWarning };

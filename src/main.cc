@@ -16,42 +16,47 @@
 
 namespace {
 
-int serve(const config::CommandLine& command_line, const config::LoadResult& loaded) {
+int cannot_start(const absl::Status& status, proxy::Predecessor& predecessor) {
+  std::cerr << "weir: " << status.message() << '\n';
+  predecessor.tell_failed(std::string(status.message()));
+  return config::kExitCannotStart;
+}
+
+int serve(const config::CommandLine& command_line, const config::LoadResult& loaded,
+          proxy::Predecessor& predecessor) {
   const config::ConfigPtr& config = loaded.config;
   auto instance = proxy::Instance::create(
       config,
       [command_line](const config::Again& again) {
         return config::config_from_command_line(command_line, again);
       },
-      loaded.text);
-  if (!instance.ok()) {
-    std::cerr << "weir: " << instance.status().message() << '\n';
-    return config::kExitCannotStart;
-  }
+      predecessor, loaded.text);
+  if (!instance.ok()) return cannot_start(instance.status(), predecessor);
   (*instance)->set_console(admin::make_console(**instance));
   std::unique_ptr<admin::HttpServer> http;
   if (config->admin.http_port != 0) {
-    auto started =
-        admin::HttpServer::start(config->admin.http_host, config->admin.http_port, **instance);
-    if (!started.ok()) {
-      std::cerr << "weir: " << started.status().message() << '\n';
-      return config::kExitCannotStart;
-    }
+    auto started = admin::HttpServer::start(config->admin.http_host, config->admin.http_port,
+                                            **instance, {}, (*instance)->http_socket());
+    if (!started.ok()) return cannot_start(started.status(), predecessor);
     http = std::move(*started);
+    (*instance)->set_http({.fd = http->listening(),
+                           .begin = [&http] { http->begin(); },
+                           .retire = [&http] { http->retire(); }});
   }
   (*instance)->run();
   return config::kExitOk;
 }
 
-int run(const config::CommandLine& command_line, const config::LoadResult& loaded) {
+int run(const config::CommandLine& command_line, const config::LoadResult& loaded,
+        proxy::Predecessor& predecessor) {
   // Signals are events of the control loop; threads inherit the mask.
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  for (const int signal : proxy::Instance::kSignals) sigaddset(&set, signal);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   proxy::configure_log(loaded.config->logging);
-  const int code = serve(command_line, loaded);
+  const int code = serve(command_line, loaded, predecessor);
   proxy::close_log();
   return code;
 }
@@ -98,9 +103,12 @@ int main(int argc, char** argv) {
     return config::kExitOk;
   }
   if (command_line->action == Action::kImportPgBouncer) return import_pgbouncer(*command_line);
+  proxy::Predecessor predecessor;
   const auto loaded = config::config_from_command_line(*command_line);
   if (!loaded.config) {
-    std::cerr << config::to_string(loaded.problems);
+    const std::string problems = config::to_string(loaded.problems);
+    std::cerr << problems;
+    predecessor.tell_failed(problems);
     return config::kExitBadConfig;
   }
   if (command_line->action == Action::kCheck) {
@@ -113,5 +121,5 @@ int main(int argc, char** argv) {
   }
   if (command_line->action == Action::kRoute)
     return tell_route(*loaded.config, command_line->route);
-  return run(*command_line, loaded);
+  return run(*command_line, loaded, predecessor);
 }

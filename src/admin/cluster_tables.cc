@@ -30,6 +30,8 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"weight", Type::kFloat8},
     {"banned", Type::kBool},
     {"banned_until", Type::kTimestamp},
+    {"paused", Type::kBool},
+    {"breaker"},
     {"why"},
 });
 
@@ -83,6 +85,8 @@ void fill_hosts(const Source& source, Emit emit) {
             weight,
             std::int64_t{host.banned},
             until,
+            std::int64_t{host.paused},
+            std::string(cluster::breaker_name(host.breaker)),
             host.why});
     }
   }

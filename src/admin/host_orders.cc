@@ -72,6 +72,11 @@ std::optional<Statement> parse_host_order(Words words) {
     order.what = What::kUnban;
   } else if (is(verb, "WEIGHT")) {
     order.what = What::kWeight;
+  } else if ((is(verb, "PAUSE") || is(verb, "RESUME")) && rest.size() > 1 &&
+             is(rest.front(), "HOST")) {
+    order.what = is(verb, "PAUSE") ? What::kPause : What::kResume;
+    statement.tag += " HOST";
+    rest = rest.subspan(1);
   } else {
     return std::nullopt;
   }

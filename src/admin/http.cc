@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -16,6 +17,7 @@
 #include <boost/beast/http/write.hpp>
 #include <exception>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -34,19 +36,20 @@ using tcp = asio::ip::tcp;
 
 // Shared with callbacks of Control's that come late; they hold it weakly.
 struct HttpServer::Core : std::enable_shared_from_this<Core> {
+  class Connection;
+
   Core(proxy::Control& c, const HttpLimits& l) : control(c), limits(l) {}
   void accept();
 
   proxy::Control& control;
   const HttpLimits limits;
-  std::size_t connections = 0;
+  std::set<Connection*> connections;
+  bool retired = false;
   std::uint16_t port = 0;
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::steady_timer accept_again{io};
   std::thread thread;
-
-  class Connection;
 };
 
 // One client, request after request. Owned by the handlers under way.
@@ -54,11 +57,14 @@ class HttpServer::Core::Connection : public std::enable_shared_from_this<Connect
  public:
   Connection(Core& core, tcp::socket socket)
       : core_(core), stream_(std::move(socket)), timer_(core.io) {
-    ++core_.connections;
+    core_.connections.insert(this);
   }
-  ~Connection() { --core_.connections; }
+  ~Connection() { core_.connections.erase(this); }
 
   void read();
+  void leave_if_idle() {
+    if (idle_ && buffer_.size() == 0 && !parser_->got_some()) stream_.cancel();
+  }
 
  private:
   using Answer = http::response<http::string_body>;
@@ -79,6 +85,7 @@ class HttpServer::Core::Connection : public std::enable_shared_from_this<Connect
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Answer> answer_;
   unsigned version_ = 11;
+  bool idle_ = true;  // waits for a request
   bool keep_alive_ = false;
   bool head_only_ = false;
   bool open_metrics_ = false;
@@ -95,7 +102,7 @@ void HttpServer::Core::accept() {
       });
       return;
     }
-    if (connections < limits.connections) {
+    if (connections.size() < limits.connections) {
       std::make_shared<Connection>(*this, std::move(socket))->read();
     }
     accept();
@@ -107,8 +114,10 @@ void HttpServer::Core::Connection::read() {
   parser_->header_limit(core_.limits.header_bytes);
   parser_->body_limit(0);
   stream_.expires_after(core_.limits.idle);
+  idle_ = true;
   http::async_read(
       stream_, buffer_, *parser_, [self = shared_from_this()](error_code error, std::size_t) {
+        self->idle_ = false;
         self->version_ = 11;
         self->keep_alive_ = self->head_only_ = false;
         if (error == http::error::header_limit) {
@@ -129,7 +138,7 @@ void HttpServer::Core::Connection::read() {
 
 void HttpServer::Core::Connection::answer(const http::request<http::empty_body>& request) {
   version_ = request.version();
-  keep_alive_ = request.keep_alive();
+  keep_alive_ = request.keep_alive() && !core_.retired;
   head_only_ = request.method() == http::verb::head;
   const auto accept = request[http::field::accept];
   open_metrics_ = accepts_open_metrics({accept.data(), accept.size()});
@@ -203,14 +212,13 @@ void HttpServer::Core::Connection::write(Answer answer) {
   stream_.expires_after(core_.limits.idle);
   http::async_write(stream_, *answer_, [self = shared_from_this()](error_code error, std::size_t) {
     if (error) return;
-    if (self->keep_alive_) return self->read();
+    if (self->keep_alive_ && !self->core_.retired) return self->read();
     self->stream_.socket().shutdown(tcp::socket::shutdown_send, error);
   });
 }
 
 HttpServer::HttpServer(std::shared_ptr<Core> core) : core_(std::move(core)) {
-  core_->accept();
-  core_->thread = std::thread([core = core_.get()] {
+  core_->thread = std::thread([core = core_.get(), work = asio::make_work_guard(core_->io)] {
     for (;;) {
       try {
         core->io.run();
@@ -227,12 +235,28 @@ HttpServer::~HttpServer() {
   core_->thread.join();
 }
 
+void HttpServer::begin() {
+  asio::post(core_->io, [core = core_.get()] { core->accept(); });
+}
+
+void HttpServer::retire() {
+  asio::post(core_->io, [core = core_.get()] {
+    core->retired = true;
+    error_code ignored;
+    core->accept_again.cancel();
+    core->acceptor.close(ignored);
+    for (Core::Connection* connection : core->connections) connection->leave_if_idle();
+  });
+}
+
 std::uint16_t HttpServer::port() const { return core_->port; }
+int HttpServer::listening() const { return core_->acceptor.native_handle(); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& host,
                                                               std::uint16_t port,
                                                               proxy::Control& control,
-                                                              const HttpLimits& limits) {
+                                                              const HttpLimits& limits,
+                                                              int inherited) {
   const auto failed = [&](const error_code& error) {
     return absl::UnavailableError(concat("http ", host, ":", port, ": ", error.message()));
   };
@@ -242,10 +266,14 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::start(const std::string&
     const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
     if (error) return failed(error);
     const tcp::endpoint endpoint(address, port);
-    core->acceptor.open(endpoint.protocol(), error);
-    if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) core->acceptor.bind(endpoint, error);
-    if (!error) core->acceptor.listen(asio::socket_base::max_listen_connections, error);
+    if (inherited >= 0) {
+      core->acceptor.assign(endpoint.protocol(), inherited, error);
+    } else {
+      core->acceptor.open(endpoint.protocol(), error);
+      if (!error) core->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) core->acceptor.bind(endpoint, error);
+      if (!error) core->acceptor.listen(asio::socket_base::max_listen_connections, error);
+    }
     if (error) return failed(error);
     core->port = core->acceptor.local_endpoint(error).port();
     if (error) return failed(error);

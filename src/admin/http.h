@@ -22,16 +22,24 @@ struct HttpLimits {
 // Runs on a thread of its own.
 class HttpServer {
  public:
-  // port 0: any. `control` must outlive the server. The error is the system's, with the address.
+  // Accepts from begin() on; whoever comes before waits. port 0: any. inherited: a file that
+  // listens there, the server's from now on; -1 = it listens itself. `control` must outlive the
+  // server. The error is the system's, with the address.
   static absl::StatusOr<std::unique_ptr<HttpServer>> start(const std::string& host,
                                                            std::uint16_t port,
                                                            proxy::Control& control,
-                                                           const HttpLimits& limits = {});
+                                                           const HttpLimits& limits = {},
+                                                           int inherited = -1);
   ~HttpServer();  // stops and joins
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  void begin();
+  // Another process listens from now on: accepts nobody any more, and keeps no connection.
+  void retire();
+
   std::uint16_t port() const;
+  int listening() const;  // the file
 
  private:
   struct Core;

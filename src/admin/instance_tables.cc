@@ -1,5 +1,5 @@
-// SHOW LISTS, CONFIG, VERSION, MEM, STATE and the tables of PgBouncer's that are always empty
-// here (PEERS, PEER_POOLS, DNS_HOSTS, DNS_ZONES); SHOW TABLES.
+// SHOW LISTS, CONFIG, VERSION, MEM, STATE, PEERS, PEER_POOLS and the tables of PgBouncer's that are
+// always empty here (DNS_HOSTS, DNS_ZONES); SHOW TABLES.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -23,9 +23,9 @@ void fill_lists(const Source& source, Emit emit) {
   };
   one("databases", in.databases.size());
   one("users", in.users.size());
-  one("peers", 0);
+  one("peers", source.config.peers.size());
   one("pools", pools.size());
-  one("peer_pools", 0);
+  one("peer_pools", source.config.peers.size());
   // PgBouncer's "free" are slots allocated in advance; nothing is here.
   one("free_clients", 0);
   one("used_clients", in.client_count);
@@ -110,6 +110,22 @@ constexpr auto kDnsHostColumns =
 constexpr auto kDnsZoneColumns =
     std::to_array<ColumnDef>({{"zonename"}, {"serial", Type::kInt8}, {"count", Type::kInt4}});
 
+void fill_peers(const Source& source, Emit emit) {
+  for (const config::Peer& peer : source.config.peers) {
+    emit({std::int64_t{peer.number()}, peer.address.host, std::int64_t{peer.address.port},
+          std::int64_t{0}});
+  }
+}
+
+void fill_peer_pools(const Source& source, Emit emit) {
+  for (const config::Peer& peer : source.config.peers) {
+    const auto under_way = source.inspection.passing_on.find(peer.number());
+    const std::int64_t n =
+        under_way == source.inspection.passing_on.end() ? 0 : std::int64_t{under_way->second};
+    emit({std::int64_t{peer.number()}, n, std::int64_t{0}, n, std::int64_t{0}});
+  }
+}
+
 void fill_nothing(const Source&, Emit) {}
 
 constexpr auto kFaultColumns = std::to_array<ColumnDef>({
@@ -160,8 +176,8 @@ constexpr auto kTables = std::to_array<Table>({
     {"version", "version of Weir", kVersionColumns, fill_version},
     {"mem", "memory by kind of holder", kMemColumns, fill_mem, {.clients = true, .servers = true}},
     {"state", "whether everything is paused", kStateColumns, fill_state},
-    {"peers", "always empty", kPeerColumns, fill_nothing},
-    {"peer_pools", "always empty", kPeerPoolColumns, fill_nothing},
+    {"peers", "Weirs to which cancel requests are passed on", kPeerColumns, fill_peers},
+    {"peer_pools", "cancel requests on their way to peers", kPeerPoolColumns, fill_peer_pools},
     {"dns_hosts", "always empty: names are resolved at each connect", kDnsHostColumns,
      fill_nothing},
     {"dns_zones", "always empty", kDnsZoneColumns, fill_nothing},

@@ -197,6 +197,12 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
             is(host.state == cluster::HostState::kFenced));
   out.gauge("weir_host_banned", "1 for a host that an operator wants no reads on.", labels,
             is(host.banned));
+  out.gauge("weir_host_paused", "1 for a host that an operator wants no requests on.", labels,
+            is(host.paused));
+  out.gauge("weir_host_breaker", "0 is closed, 1 open, 0.5 half-open.", labels,
+            host.breaker == cluster::Breaker::State::kClosed ? 0
+            : host.breaker == cluster::Breaker::State::kOpen ? 1
+                                                             : 0.5);
   if (host.lag_ms >= 0) {
     out.gauge("weir_host_lag_seconds", "Age of what the host has replayed.", labels,
               static_cast<double>(host.lag_ms) / 1e3);
@@ -242,6 +248,15 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   out.counter("weir_logins_failed_total", "Logins of clients that failed.", {},
               number(in.logins_failed));
   out.counter("weir_cancels_total", "Cancel requests received.", {}, number(in.cancels));
+  out.counter("weir_retries_denied_total",
+              "Reads not run again after a failure, for want of routing.retry_share.", {},
+              number(in.retries_denied));
+  out.counter("weir_requests_shed_total", "Requests refused since too many clients waited.", {},
+              number(in.shed));
+  out.counter("weir_cancels_passed_on_total", "Cancel requests passed on to peers.", {},
+              number(in.cancels_passed_on));
+  out.counter("weir_cancels_lost_total", "Of these, requests that did not arrive.", {},
+              number(in.cancels_lost));
   std::size_t index = 0;
   for (const proxy::WorkerRow& row : in.workers) {
     const Labels worker = {{"worker", std::to_string(index++)}};

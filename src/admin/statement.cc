@@ -37,6 +37,8 @@ constexpr auto kCommands = std::to_array<Command>({
     {"UNBAN", Action::kHostOrder, Command::Takes::kOwn, "UNBAN <host> [<cluster>]"},
     {"WEIGHT", Action::kHostOrder, Command::Takes::kOwn,
      "WEIGHT <host> [<cluster>] <number>|DEFAULT"},
+    {"PAUSE HOST", Action::kHostOrder, Command::Takes::kOwn, "PAUSE HOST <host> [<cluster>]"},
+    {"RESUME HOST", Action::kHostOrder, Command::Takes::kOwn, "RESUME HOST <host> [<cluster>]"},
     {"SET", Action::kSet, Command::Takes::kOwn, "SET <setting> = <value>"},
     {"RESET", Action::kSet, Command::Takes::kOwn, "RESET <setting>"},
     {"RESET", Action::kResetStatements, Command::Takes::kOwn, "RESET STATEMENTS"},
@@ -181,12 +183,12 @@ std::optional<Statement> parse_setting(Words words) {
 
 std::optional<Statement> parse_any_command(Words words) {
   if (words.take("SHUTDOWN")) return parse_shutdown(words);
+  if (auto statement = parse_host_order(words)) return statement;
   for (const Command& command : kCommands) {
     if (command.takes != Command::Takes::kOwn && words.take(command.keyword)) {
       return parse_command(command, words);
     }
   }
-  if (auto statement = parse_host_order(words)) return statement;
   return parse_setting(words);
 }
 

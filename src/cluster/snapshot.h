@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "cluster/breaker.h"
 #include "config/config.h"
 #include "protocol/lsn.h"
 
@@ -47,10 +48,12 @@ struct Host {
   Time sampled{};      // when the last good answer was asked for
   bool reads = false;  // a replica that may serve reads now
   double share = 1;    // of its weight, 0..1: less behind, and while its return is recent
+  Breaker::State breaker = Breaker::State::kClosed;  // half-open: one read at a time
   // An operator's words.
   bool banned = false;               // no new reads; as the primary none in place of a replica
   std::optional<Time> banned_until;  // nullopt = not banned, or without an end
-  double weight = 0;                 // counts in place of the configured one; 0 = none was set
+  bool paused = false;  // no new requests at all; as the primary it is as if there were none
+  double weight = 0;    // counts in place of the configured one; 0 = none was set
 };
 
 // One position of the primary: it had written (at least) lsn when asked at `asked`.

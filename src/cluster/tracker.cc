@@ -40,8 +40,11 @@ double grown(Duration some, Duration whole) {
 
 }  // namespace
 
-Tracker::Tracker(const config::Cluster& config)
-    : config_(config), hosts_(config.hosts.size()), history_(history_cover(config)) {}
+Tracker::Tracker(const config::Cluster& config, std::uint64_t seed)
+    : config_(config),
+      random_state_(seed),
+      hosts_(config.hosts.size()),
+      history_(history_cover(config)) {}
 
 // The index in `before` of the host that `host` is; -1 = it is new.
 int Tracker::counterpart(const config::Host& host, const config::Cluster& before) const {
@@ -114,8 +117,24 @@ void Tracker::on_failure(std::size_t host, Time at, std::string why) {
   record.failure = std::move(why);
 }
 
-void Tracker::on_connect_failure(std::size_t host, Time at, std::string why) {
+void Tracker::on_connect_failure(std::size_t host, Time at, std::string why, Met met) {
+  const bool known = hosts_[host].failed;  // all clients find out, one after the other
   on_failure(host, at, std::move(why));
+  if (met == Met::kRefused && !known)
+    hosts_[host].breaker.on_refusal(at, random(), config_.routing);
+}
+
+void Tracker::on_traffic(std::size_t host, const Traffic& total, Time now) {
+  CHECK(host < hosts_.size());
+  hosts_[host].breaker.on_traffic(total, now, random(), config_.routing);
+}
+
+// SplitMix64.
+double Tracker::random() {
+  std::uint64_t x = random_state_ += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
 }
 
 SnapshotPtr Tracker::publish(Time now) {
@@ -326,7 +345,11 @@ void Tracker::describe_replica(HostRecord& record, Time now, Host& host) const {
   host.reads = host.why.empty();
   host.share = share_by_lag(lag);
   host.state = host.reads ? HostState::kUp : HostState::kLagging;
-  if (host.reads && primary_ < 0) {
+  host.breaker = record.breaker.state();
+  if (host.reads && host.breaker != Breaker::State::kClosed) {
+    host.why = record.breaker.why(now);
+    host.reads = host.breaker == Breaker::State::kHalfOpen;
+  } else if (host.reads && primary_ < 0) {
     host.why = history_.empty() ? "no primary seen, no lag limits"
                                 : "no primary: lag behind the last position of the old one";
   }

@@ -76,7 +76,8 @@ class Tracker {
  public:
   static constexpr double kLeastShare = 0.1;
 
-  explicit Tracker(const config::Cluster& config);  // copied
+  // config: copied. seed: of what is random, so that no two processes do the same.
+  explicit Tracker(const config::Cluster& config, std::uint64_t seed = 0);
 
   // All that `before`, of another configuration of the same cluster, knows of the hosts that both
   // have, by name or else by address. One with a new address is down until it answers there. Call
@@ -87,8 +88,11 @@ class Tracker {
   void on_sample(std::size_t host, const Sample& sample);
   void on_failure(std::size_t host, Time at, std::string why);  // refused, timed out, broke off
   // A worker could not reach or lost this host: counted as a failure at once; the next good
-  // sample asked for after it clears it.
-  void on_connect_failure(std::size_t host, Time at, std::string why);
+  // sample asked for after it clears it. kRefused: a new connection; its breaker counts those.
+  enum class Met : std::uint8_t { kRefused, kEnded };
+  void on_connect_failure(std::size_t host, Time at, std::string why, Met met = Met::kRefused);
+  // For its breaker; counted up by the caller. Often enough: breakers change their state here.
+  void on_traffic(std::size_t host, const Traffic& total, Time now);
   // Ages lag and silence to `now`, decides roles and who serves reads. Call after observations
   // and at least every monitor_interval.
   SnapshotPtr publish(Time now);
@@ -103,6 +107,8 @@ class Tracker {
   bool choose_by_rules();  // false: nothing was chosen
   void ban(std::size_t host, Ban ban);
   bool unban(std::size_t host);                      // false: it was not banned
+  bool pause(std::size_t host, std::string by);      // false: it was paused already
+  bool resume(std::size_t host);                     // false: it was not paused
   void set_weight(std::size_t host, double weight);  // 0 = as configured
   bool forget_weights();                             // false: none was set
 
@@ -117,7 +123,9 @@ class Tracker {
     bool reads = false;    // as last published
     std::optional<Time> reads_until;  // when it was last found unfit; nullopt = never was fit
     std::optional<Time> returned;     // when its slow start began
+    Breaker breaker;
     std::optional<Ban> ban;
+    std::optional<std::string> paused_by;
     double weight = 0;  // 0 = as configured
   };
   struct Choice {
@@ -132,6 +140,7 @@ class Tracker {
     std::int64_t bytes = -1;       // -1 = unknown
   };
 
+  double random();  // 0..1
   bool silent(const HostRecord& record, Time now) const;
   bool belongs(const HostRecord& record) const;
   bool alive(const HostRecord& record, Time now) const;
@@ -157,6 +166,8 @@ class Tracker {
 
   // Fixed after construction.
   config::Cluster config_;
+
+  std::uint64_t random_state_;
 
   // Observed.
   std::vector<HostRecord> hosts_;

@@ -33,6 +33,18 @@ bool Tracker::unban(std::size_t host) {
   return std::exchange(hosts_[host].ban, std::nullopt).has_value();
 }
 
+bool Tracker::pause(std::size_t host, std::string by) {
+  CHECK(host < hosts_.size());
+  if (hosts_[host].paused_by) return false;
+  hosts_[host].paused_by = std::move(by);
+  return true;
+}
+
+bool Tracker::resume(std::size_t host) {
+  CHECK(host < hosts_.size());
+  return std::exchange(hosts_[host].paused_by, std::nullopt).has_value();
+}
+
 void Tracker::set_weight(std::size_t host, double weight) {
   CHECK(host < hosts_.size() && weight >= 0);
   hosts_[host].weight = weight;
@@ -65,11 +77,17 @@ void Tracker::add_orders(std::size_t index, Host& host) const {
   };
   host.weight = record.weight;
   if (choice_ && choice_->host == index) say("chosen by " + choice_->by);
-  if (!record.ban) return;
-  host.reads = false;
-  host.banned = true;
-  host.banned_until = record.ban->until;
-  say("banned by " + record.ban->by);
+  if (record.ban) {
+    host.reads = false;
+    host.banned = true;
+    host.banned_until = record.ban->until;
+    say("banned by " + record.ban->by);
+  }
+  if (record.paused_by) {
+    host.reads = false;
+    host.paused = true;
+    say("paused by " + *record.paused_by);
+  }
 }
 
 }  // namespace cluster

@@ -29,7 +29,8 @@ constexpr auto kNotExact = std::to_array<std::string_view>(
      "verbose"});
 
 bool names_things(std::string_view section) {
-  return section == "clusters" || section == "databases" || section == "users";
+  return section == "clusters" || section == "databases" || section == "users" ||
+         section == "peers";
 }
 
 std::vector<std::string> split(std::string_view key) {
@@ -169,6 +170,7 @@ absl::Status applies_to(const Change& change, const Config& config) {
   if (change.path[0] == "clusters") return must_have("cluster", name, config.clusters);
   if (change.path[0] == "databases") return must_have("database", name, config.databases);
   if (change.path[0] == "users") return must_have("user", name, config.users);
+  if (change.path[0] == "peers") return must_have("peer", name, config.peers);
   return absl::OkStatus();
 }
 

@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace config {
 namespace {
@@ -25,6 +26,19 @@ const User* find_user(const Config& config, std::string_view name) {
 
 const Cluster* find_cluster(const Config& config, std::string_view name) {
   return find_named(config.clusters, name);
+}
+
+const Peer* find_peer(const Config& config, std::uint32_t number) {
+  const auto found = std::ranges::find(config.peers, number, &Peer::number);
+  return number == 0 || found == config.peers.end() ? nullptr : &*found;
+}
+
+std::uint32_t Peer::number() const {
+  std::uint32_t value = 0;
+  const char* end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data(), end, value);
+  const bool plain = parsed.ec == std::errc() && parsed.ptr == end && name.front() != '0';
+  return plain && value <= kNumberMax ? value : 0;
 }
 
 PoolMode pool_mode(const Config& config, const Database& database, const User* user) {

@@ -102,6 +102,18 @@ struct Host {
   bool operator==(const Host&) const = default;
 };
 
+// Another Weir behind the same load balancer: what it gave the key of is cancelled there.
+struct Peer {
+  static constexpr std::uint32_t kNumberMax = 127;  // what the keys have room for
+
+  std::string name;            // its number, its own peer_id
+  Host address{.port = 6432};  // only host and port
+  Tls tls;                     // towards it; from [tls.server] it takes nothing
+
+  std::uint32_t number() const;  // 0 = its name is none
+  bool operator==(const Peer&) const = default;
+};
+
 struct Routing {
   bool split_reads = true;                  // false: everything goes to the primary
   milliseconds lag_max{1000};               // a replica further behind gets no reads; 0 = no limit
@@ -115,6 +127,12 @@ struct Routing {
   Consistency consistency = Consistency::kSession;
   milliseconds consistency_wait{50};  // that a read may wait for a replica to be fresh enough
   NoReplica no_replica = NoReplica::kPrimary;
+  std::uint32_t breaker_failures = 5;  // failed requests in a row that keep reads away from a
+                                       // replica; 0 = never, nor does a refused connection
+  double breaker_error_rate = 0.5;     // 0..1: share of the last 10 s' requests; 0 = never
+  milliseconds breaker_pause{500};     // for at most so long at first; grows to
+  milliseconds breaker_pause_max{30'000};
+  double retry_share = 0.2;  // 0..1: of reads, that may be run again after a failure
   std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
                                                 // lower case, "schema.name" or "name"
 
@@ -142,6 +160,7 @@ struct PoolSizes {
   std::uint32_t size = 20;    // 0 = no limit
   std::uint32_t min = 0;      // kept open once the pool has been used
   std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
+  std::uint32_t waiting = 0;  // clients in line at once, 53300 beyond; 0 = no limit
 
   bool operator==(const PoolSizes&) const = default;
 };
@@ -222,6 +241,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds login{60'000};         // client: from accept to its first ReadyForQuery
   milliseconds connect{15'000};       // server: from connect() to its first ReadyForQuery; not 0
   milliseconds query_wait{120'000};   // client waiting for a server connection
+  milliseconds wait_notice{5'000};    // such a client is told that it waits
   milliseconds reserve{5'000};        // wait after which PoolSizes::reserve may be used
   milliseconds server_idle{600'000};  // idle server connection is closed
   milliseconds server_lifetime{3'600'000};
@@ -232,6 +252,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds query{0};
   milliseconds client_stall{0};  // client that reads nothing of what it has a server for
   milliseconds client_idle{0};
+  milliseconds upgrade{0};     // a replaced process serves its clients so long, then it drains
   milliseconds drain{30'000};  // SIGTERM: transactions may finish for so long; 0 = none may
 
   bool operator==(const Timeouts&) const = default;
@@ -240,6 +261,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
 struct Limits {
   std::uint32_t clients = 10'000;  // 53300 beyond
   std::uint32_t held = 0;  // requests that wait for a primary at once, 53300 beyond; 0 = no limit
+  std::uint32_t waiting = 0;  // clients that wait for a server connection at once; likewise
   std::uint32_t message_bytes = 1u << 30;   // one message of a client or a server, at most 1 GiB
   std::uint32_t startup_bytes = 10'000;     // as PostgreSQL's MAX_STARTUP_PACKET_LENGTH
   std::uint32_t gather_bytes = 1u << 20;    // of a request kept until its Sync; beyond: primary
@@ -294,10 +316,12 @@ struct Admin {
 
 struct Config {
   std::uint32_t workers = 0;        // event loops; 0 = one per core
+  std::uint32_t peer_id = 0;        // the number of this one among the peers; 0 = it has none
   std::vector<Listener> listeners;  // at least one
   std::vector<Cluster> clusters;    // at least one
   std::vector<Database> databases;
   std::vector<User> users;
+  std::vector<Peer> peers;  // this one may be among them
   std::vector<Rule> rules;  // in order: the first that says something counts
   PoolMode pool_mode = PoolMode::kTransaction;
   PoolSizes pool;
@@ -326,6 +350,7 @@ using ConfigPtr = std::shared_ptr<const Config>;
 const Database* find_database(const Config& config, std::string_view name);  // falls back to "*"
 const User* find_user(const Config& config, std::string_view name);
 const Cluster* find_cluster(const Config& config, std::string_view name);
+const Peer* find_peer(const Config& config, std::uint32_t number);
 PoolMode pool_mode(const Config& config, const Database& database, const User* user);
 Consistency consistency(const Cluster& cluster, const Database& database, const User* user);
 PoolSizes pool_sizes(const Config& config, const Database& database, const User* user);

@@ -49,7 +49,7 @@ void append_names(std::string& text, std::string_view what, const NamedChanges& 
 
 bool Diff::empty() const {
   return needs_restart.empty() && clusters.empty() && databases.empty() && users.empty() &&
-         rules.empty() && settings.empty();
+         peers.empty() && rules.empty() && settings.empty();
 }
 
 Diff diff(const Config& before, const Config& after) {
@@ -57,6 +57,7 @@ Diff diff(const Config& before, const Config& after) {
   result.clusters = compare(before.clusters, after.clusters);
   result.databases = compare(before.databases, after.databases);
   result.users = compare(before.users, after.users);
+  result.peers = compare(before.peers, after.peers);
   result.rules = compare(before.rules, after.rules);
   const bool same_rules = result.rules.added.empty() && result.rules.removed.empty();
   if (same_rules && !std::ranges::equal(before.rules, after.rules, {}, &Rule::name, &Rule::name)) {
@@ -79,6 +80,7 @@ Diff diff(const Config& before, const Config& after) {
 void keep_until_restart(Config& next, const Config& running) {
   next.listeners = running.listeners;
   next.workers = running.workers;
+  next.peer_id = running.peer_id;
   next.admin = running.admin;
 }
 
@@ -87,6 +89,7 @@ std::string summary(const Diff& diff) {
   append_names(text, "clusters", diff.clusters);
   append_names(text, "databases", diff.databases);
   append_names(text, "users", diff.users);
+  append_names(text, "peers", diff.peers);
   append_names(text, "rules", diff.rules);
   if (!diff.settings.empty()) {
     append(text, text.empty() ? "" : "; ", absl::StrJoin(diff.settings, ", "));

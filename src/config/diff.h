@@ -20,6 +20,7 @@ struct Diff {
   NamedChanges clusters;  // changed: hosts, monitor, routing or tls of the cluster
   NamedChanges databases;
   NamedChanges users;
+  NamedChanges peers;
   NamedChanges rules;                 // "rules" in `settings`: their order
   std::vector<std::string> settings;  // keys of all other settings, "timeouts.query_wait"
 

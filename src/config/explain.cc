@@ -17,8 +17,8 @@
 namespace config {
 namespace {
 
-// A visitor that makes a row of each setting. In the tables of clusters, databases, users and rules
-// it knows the default, the prototype's; elsewhere it leaves that open.
+// A visitor that makes a row of each setting. In the tables of clusters, databases, users, peers
+// and rules it knows the default, the prototype's; elsewhere it leaves that open.
 class RowLister {
  public:
   explicit RowLister(std::string prefix) : prefix_(std::move(prefix)) {}
@@ -57,6 +57,7 @@ class RowLister {
   void http(std::string_view key, const Admin& value) {
     add(key, value.http_port == 0 ? "" : format_endpoint(value.http_host, value.http_port));
   }
+  void host(std::string_view key, const Host& value) { add(key, value.host); }
   void hosts(std::string_view key, const std::vector<Host>& value) {
     add(key, absl::StrJoin(value, ", ", [](std::string* out, const Host& host) {
           out->append(format_endpoint(host.host, host.port));
@@ -140,6 +141,7 @@ std::vector<ConfigRow> explain_general(const Config& config) {
   general.clusters.clear();
   general.databases.clear();
   general.users.clear();
+  general.peers.clear();
   general.rules.clear();
   return explain(general);
 }

@@ -49,6 +49,8 @@ Signals:
   SIGHUP   read the configuration and the certificates again, reopen the log file; a
            configuration with errors is logged and changes nothing. listen, workers and
            admin.http need a restart
+  SIGUSR2  online restart: a new process, of the program that is there now, takes over the
+           sockets that listen; this one serves its clients until they leave
   SIGTERM  accept no more clients, let transactions finish for timeouts.drain, end
   SIGINT   end now
 

@@ -41,6 +41,8 @@ class Import {
     draft_.blank();
     listen();
     mode();
+    own_number();
+    draft_.blank();
     pool();
     tls();
     tcp();
@@ -49,6 +51,7 @@ class Import {
     timeouts();
     limits();
     log();
+    peers();
     rest();
     return draft_.text();
   }
@@ -93,7 +96,39 @@ class Import {
                    : concat(source_.says("pool_mode") ? "" : "PgBouncer's default. ",
                             "In this mode everything goes to the primary. In \"transaction\", "
                             "which here keeps the state of sessions, reads go to replicas."));
-    draft_.blank();
+  }
+
+  void own_number() {
+    const long number = source_.whole("peer_id");
+    if (number == 0) return;
+    if (number > 0 && number <= Peer::kNumberMax) return draft_.set("peer_id", concat(number));
+    draft_.comment(concat("peer_id = ", number, ": too large, numbers of peers end at ",
+                          Peer::kNumberMax, "."));
+  }
+
+  // One process uses all cores: of several on one machine, which share a port, one is enough.
+  void peers() {
+    if (source_.peers.empty()) return;
+    for (const auto& theirs : source_.peers) {
+      const auto said = [&](const char* key) {
+        const auto found = theirs.parameters.find(key);
+        return found == theirs.parameters.end() ? std::string() : found->second;
+      };
+      const std::string host = said("host"), port = said("port");
+      Peer peer{.name = theirs.name};
+      if (peer.number() == 0 || host.empty() || !parse_endpoint(host)) {
+        draft_.comment(concat("[peers] ", theirs.name, " (", theirs.where,
+                              "): needs a number from 1 to ", Peer::kNumberMax, " and a host."));
+        continue;
+      }
+      draft_.table(concat("peers.", theirs.name));
+      draft_.set("host", toml_text(host));
+      if (!port.empty()) draft_.set("port", port);
+      draft_.blank();
+    }
+    if (source_.whole("peer_id") == 0) {
+      draft_.comment("peer_id is not set: Weir wants one where there are peers.");
+    }
   }
 
   void pool() {
@@ -203,6 +238,7 @@ class Import {
     duration("client_login_timeout", "login", kNone, kDay);
     duration("server_connect_timeout", "connect", milliseconds(1), std::chrono::hours(1));
     duration("query_wait_timeout", "query_wait", kNone, kDay);
+    duration("query_wait_notify", "wait_notice", kNone, kDay);
     duration("reserve_pool_timeout", "reserve", kNone, kDay);
     duration("server_idle_timeout", "server_idle", kNone, kYear);
     if (source_.says("server_lifetime")) {
@@ -278,12 +314,6 @@ class Import {
                             "): ", setting.note));
     }
     if (!same.empty()) draft_.comment(concat("Without one, and at PgBouncer's default: ", same));
-    if (!source_.peers.empty()) {
-      draft_.comment(concat("[peers] (", source_.peers.front().where,
-                            "): does not exist. One "
-                            "process uses all cores; a cancel request has to reach the process "
-                            "whose query it is."));
-    }
   }
 
   const PgBouncerSource& source_;

@@ -72,7 +72,7 @@ void Reader::host(std::string_view key, Host& value) {
   const auto endpoint = text == nullptr ? std::nullopt : parse_endpoint(text->get());
   if (!endpoint) return expected(*node, below(key), kHostForms);
   value.host = endpoint->host;
-  value.port = endpoint->port.value_or(kServerPort);
+  if (endpoint->port) value.port = *endpoint->port;
   if (endpoint->port && table_.contains("port")) {
     expected(*node, below(key), "a host without a port, which the key port gives");
   }

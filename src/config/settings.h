@@ -69,6 +69,7 @@ void visit_pool(Visitor& v, T& pool) {
   v.whole("size", pool.size, WholeRange{0, kConnectionsMax});
   v.whole("min", pool.min, WholeRange{0, kConnectionsMax});
   v.whole("reserve", pool.reserve, WholeRange{0, kConnectionsMax});
+  v.whole("waiting", pool.waiting, WholeRange{0, kClientsMax});
 }
 
 template <class Visitor, class T>
@@ -103,6 +104,13 @@ void visit_routing(Visitor& v, T& routing) {
   v.duration("consistency_wait", routing.consistency_wait,
              DurationRange{milliseconds(0), std::chrono::minutes(1)});
   v.word("no_replica", routing.no_replica);
+  v.whole("breaker_failures", routing.breaker_failures, WholeRange{0, kConnectionsMax});
+  v.ratio("breaker_error_rate", routing.breaker_error_rate, RatioRange{1, Zero::kAllowed});
+  v.duration("breaker_pause", routing.breaker_pause,
+             DurationRange{milliseconds(100), std::chrono::hours(1)});
+  v.duration("breaker_pause_max", routing.breaker_pause_max,
+             DurationRange{milliseconds(100), std::chrono::hours(1)});
+  v.ratio("retry_share", routing.retry_share, RatioRange{1, Zero::kAllowed});
   v.functions("harmless_functions", routing.harmless_functions);
 }
 
@@ -134,6 +142,13 @@ void visit_cluster(Visitor& v, T& cluster) {
   });
   v.section("routing", [&](auto& inner) { visit_routing(inner, cluster.routing); });
   v.section("tls", [&](auto& inner) { visit_tls(inner, cluster.tls); });
+}
+
+template <class Visitor, class T>
+void visit_peer(Visitor& v, T& peer) {
+  v.host("host", peer.address);
+  v.whole("port", peer.address.port, WholeRange{1, 65535});
+  v.section("tls", [&](auto& inner) { visit_tls(inner, peer.tls); });
 }
 
 template <class Visitor, class T>
@@ -197,6 +212,7 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.duration("login", timeouts.login, day);
   v.duration("connect", timeouts.connect, DurationRange{milliseconds(1), std::chrono::hours(1)});
   v.duration("query_wait", timeouts.query_wait, day);
+  v.duration("wait_notice", timeouts.wait_notice, day);
   v.duration("reserve", timeouts.reserve, day);
   v.duration("server_idle", timeouts.server_idle, year);
   v.duration("server_lifetime", timeouts.server_lifetime, year);
@@ -208,6 +224,7 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.duration("query", timeouts.query, year);
   v.duration("client_stall", timeouts.client_stall, year);
   v.duration("client_idle", timeouts.client_idle, year);
+  v.duration("upgrade", timeouts.upgrade, year);
   v.duration("drain", timeouts.drain, day);
 }
 
@@ -215,6 +232,7 @@ template <class Visitor, class T>
 void visit_limits(Visitor& v, T& limits) {
   v.whole("clients", limits.clients, WholeRange{1, kClientsMax});
   v.whole("held", limits.held, WholeRange{0, kClientsMax});
+  v.whole("waiting", limits.waiting, WholeRange{0, kClientsMax});
   v.size("message_bytes", limits.message_bytes, SizeRange{64 * kKiB, kGiB});
   v.size("startup_bytes", limits.startup_bytes, SizeRange{kKiB, kMiB});
   v.size("gather_bytes", limits.gather_bytes, SizeRange{8 * kKiB, kGiB});
@@ -259,6 +277,7 @@ template <class Visitor, class T>
 void visit_config(Visitor& v, T& config) {
   v.listeners("listen", config.listeners);
   v.whole("workers", config.workers, WholeRange{0, 256});
+  v.whole("peer_id", config.peer_id, WholeRange{0, Peer::kNumberMax});
   v.word("pool_mode", config.pool_mode);
   v.section("pool", [&](auto& inner) { visit_pool(inner, config.pool); });
   v.section("routing", [&](auto& inner) { visit_routing(inner, config.routing); });
@@ -279,6 +298,8 @@ void visit_config(Visitor& v, T& config) {
           [&](auto& inner, auto& element) { visit_database(inner, element, config.pool); });
   v.named("users", config.users, User{}, kNamesMax,
           [&](auto& inner, auto& element) { visit_user(inner, element, config.pool); });
+  v.named("peers", config.peers, Peer{}, Peer::kNumberMax,
+          [](auto& inner, auto& element) { visit_peer(inner, element); });
   v.listed("rules", config.rules, kRulesMax,
            [](auto& inner, auto& element) { visit_rule(inner, element); });
   v.section("auth", [&](auto& inner) { visit_auth(inner, config.auth); });
@@ -290,6 +311,6 @@ void visit_config(Visitor& v, T& config) {
 }
 
 // Settings that a reload cannot apply; all others it can.
-inline constexpr std::string_view kRestartKeys[] = {"listen", "workers", "admin.http"};
+inline constexpr std::string_view kRestartKeys[] = {"listen", "workers", "peer_id", "admin.http"};
 
 }  // namespace config

@@ -243,6 +243,28 @@ void check_listeners(const Config& config, const Report& report) {
   }
 }
 
+void check_peers(const Config& config, const Report& report) {
+  std::set<std::string> endpoints;
+  for (const Peer& peer : config.peers) {
+    const Path path{"peers", peer.name};
+    if (peer.number() == 0) {
+      report(path, concat("expected as name of a peer its number, its own peer_id, from 1 to ",
+                          Peer::kNumberMax, ", found ", quoted(peer.name)));
+    }
+    if (peer.address.host.empty()) {
+      report(path / "host", "expected the address that the peer listens on, found nothing");
+    } else if (!endpoints.insert(format_endpoint(peer.address.host, peer.address.port)).second) {
+      report(path / "host",
+             concat("expected each address once, found ",
+                    quoted(format_endpoint(peer.address.host, peer.address.port)), " again"));
+    }
+    check_server_tls(peer.tls, path / "tls", report);
+  }
+  if (!config.peers.empty() && config.peer_id == 0) {
+    report({"peer_id"}, "expected the number of this Weir, since there are peers, found none");
+  }
+}
+
 }  // namespace
 
 void complete(Config& config) {
@@ -282,6 +304,7 @@ void validate(const Config& config, const Report& report) {
       check_database(config, database, report);
     }
   }
+  check_peers(config, report);
   check_auth(config, report);
   for (const User& user : config.users) {
     if (report.full()) return;

@@ -28,7 +28,7 @@ absl::Status failed(const config::Listener& where, const char* call) {
 
 // A socket file that nobody listens on is left from a process that was killed.
 bool is_stale(const Address& address) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   const bool stale =
       connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
@@ -80,14 +80,23 @@ std::unique_ptr<Acceptor> Acceptor::take_over(Loop& loop, int fd, const config::
 }
 
 Acceptor::Acceptor(Loop& loop, int fd, config::Listener where, OnAccept accepted)
-    : loop_(loop), fd_(fd), where_(std::move(where)), accepted_(std::move(accepted)) {
-  loop_.watch_level(fd_, *this);
-}
+    : loop_(loop), fd_(fd), where_(std::move(where)), accepted_(std::move(accepted)) {}
 
 Acceptor::~Acceptor() {
-  loop_.unwatch(fd_);
+  if (begun_) loop_.unwatch(fd_);
   ::close(fd_);
-  if (!unix_path_.empty()) unlink(unix_path_.c_str());
+  if (unix_path_.empty()) return;
+  const auto address = literal_address(where_.unix_dir, where_.port);
+  if (!handed_over_ || (address && is_stale(*address))) unlink(unix_path_.c_str());
+}
+
+void Acceptor::begin() {
+  loop_.watch_level(fd_, *this);
+  begun_ = true;
+}
+
+void Acceptor::own_path() {
+  if (!where_.unix_dir.empty()) unix_path_ = name_of(where_);
 }
 
 void Acceptor::on_events(std::uint32_t) {

@@ -181,6 +181,11 @@ int InheritedSockets::take(const Address& address) {
   return std::exchange(found->taken, true) ? kServed : found->fd;
 }
 
+std::string_view InheritedSockets::name_of(int fd) const {
+  const auto found = std::ranges::find(sockets_, fd, &Socket::fd);
+  return found == sockets_.end() ? std::string_view() : found->name;
+}
+
 InheritedSockets::~InheritedSockets() {
   for (const Socket& socket : sockets_) {
     if (socket.taken) continue;

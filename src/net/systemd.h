@@ -40,6 +40,7 @@ class InheritedSockets {
   // The file that listens on this address: the caller's from now on. kNone: there is none.
   // kServed: it was taken before, since it listens on IPv6 and IPv4 and both were asked for.
   int take(const Address& address);
+  std::string_view name_of(int fd) const;  // of LISTEN_FDNAMES; "" = none
 
  private:
   struct Socket {

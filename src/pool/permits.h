@@ -40,6 +40,16 @@ class Permits {
   bool full(std::uint32_t leaving) const;          // the limit is reached
   std::uint32_t free(bool with_reserve) const;     // how many may be taken; many when unlimited
 
+  // Of a pool: clients that wait, and connections that are being opened, in all workers.
+  void note_waiting(std::int32_t more) { waiting_.fetch_add(more, std::memory_order_relaxed); }
+  void note_opening(std::int32_t more) { opening_.fetch_add(more, std::memory_order_relaxed); }
+  // Clients in line: beyond those for whom a connection is being opened.
+  std::uint32_t in_line() const {
+    const auto n = waiting_.load(std::memory_order_relaxed);
+    const auto provided = opening_.load(std::memory_order_relaxed);
+    return n > provided ? static_cast<std::uint32_t>(n - provided) : 0;
+  }
+
   // A pool starves, once; its longest wait changed, or its claim was displaced by one that may be
   // gone; it starves no more. `from`, `since`: as last given.
   void starve(const Claim& claim);
@@ -57,6 +67,7 @@ class Permits {
 
   // Counts that guard no other memory: relaxed everywhere.
   std::atomic<std::uint32_t> taken_{0}, limit_, reserve_, starving_{0};
+  std::atomic<std::int32_t> waiting_{0}, opening_{0};
   std::atomic<std::int64_t> claim_{kNoClaim};  // ticks of base::Time
   std::atomic<std::uint64_t> claim_share_{0};  // open, need: the halves
 };

@@ -47,7 +47,14 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
   }
   push_waiter(waiter, now);
   note_need(now);
-  return {may_open(now) ? Kind::kOpen : Kind::kWait};
+  if (may_open(now)) return {Kind::kOpen};
+  if (waiter.has_waited || !is_crowded()) return {Kind::kWait};
+  unlink_waiter(waiter);
+  return {Kind::kRefuse};
+}
+
+bool Pool::is_crowded() const {
+  return sizes_.waiting != 0 && !permits_.empty() && permits_[0]->in_line() > sizes_.waiting;
 }
 
 // Of the idle servers that are kept, or are not, the latest used, or one with equal settings.
@@ -351,6 +358,9 @@ void Pool::set_state(Server& server, State to) {
       CHECK(from != State::kClosed);
       break;
   }
+  if (!permits_.empty() && (from == State::kOpening) != (to == State::kOpening)) {
+    permits_[0]->note_opening(to == State::kOpening ? 1 : -1);
+  }
   if (from == State::kIdle) unlink_idle(server);
   if (from != State::kClosed) --count_of(from);
   if (to != State::kClosed) ++count_of(to);
@@ -381,6 +391,7 @@ void Pool::push_waiter(Waiter& waiter, Time now) {
   (wait_last_ != nullptr ? wait_last_->next_ : wait_first_) = &waiter;
   wait_last_ = &waiter;
   ++waiting_count_;
+  if (!permits_.empty()) permits_[0]->note_waiting(1);
 }
 
 // Also keeps what the permits know of our longest waiter true: a claim that grew older than it
@@ -391,6 +402,7 @@ void Pool::unlink_waiter(Waiter& waiter) {
   waiter.prev_ = waiter.next_ = nullptr;
   waiter.pool_ = nullptr;
   --waiting_count_;
+  if (!permits_.empty()) permits_[0]->note_waiting(-1);
   state_starving(all_provided() ? 0 : starved_);
 }
 

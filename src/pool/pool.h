@@ -1,12 +1,13 @@
 // The server connections of one worker for one (database, user) on one host, and who waits for
 // them. Pure bookkeeping: the caller opens and closes sockets.
 //
-// Flow: acquire() answers Lease (take this idle server), Open (queued, and you may open one), or
-// Wait (queued). Whoever opens calls opening(), then ready() when it is logged in or closed() when
-// it failed. ready() is also how a server comes back; it hands it to the longest waiter or says
-// what else becomes of it. After closed(), after a wake-up from another worker and in each sweep:
-// `while (pool.may_open(now)) ...` and `while (auto* s = pool.surplus(now, idle_max)) ...`.
-// Being in a state is being on its list; invariants() checks the counts.
+// Flow: acquire() answers Lease (take this idle server), Open (queued, and you may open one),
+// Wait (queued), or Refuse (too many are queued). Whoever opens calls opening(), then ready() when
+// it is logged in or closed() when it failed. ready() is also how a server comes back; it hands it
+// to the longest waiter or says what else becomes of it. After closed(), after a wake-up from
+// another worker and in each sweep: `while (pool.may_open(now)) ...` and `while (auto* s =
+// pool.surplus(now, idle_max)) ...`. Being in a state is being on its list; invariants() checks the
+// counts.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +64,7 @@ class Waiter {
   bool waiting() const { return pool_ != nullptr; }
   base::Time waiting_since() const { return since_; }  // of the present or latest wait
   Pool* waiting_in() const { return pool_; }
+  bool has_waited = false;  // it is in line already, here or elsewhere: not refused any more
 
  protected:
   ~Waiter();
@@ -95,13 +97,14 @@ class Pool {
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
   // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
-  // is used here. reserve_after: 0 = the reserve is never used.
+  // and `waiting` are used here; without permits `waiting` does not count. reserve_after: 0 = the
+  // reserve is never used.
   Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits);
   ~Pool();  // everything must be closed
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  enum class Kind : std::uint8_t { kLease, kOpen, kWait };
+  enum class Kind : std::uint8_t { kLease, kOpen, kWait, kRefuse };
   struct Answer {
     Kind kind;
     Server* server = nullptr;
@@ -111,7 +114,8 @@ class Pool {
     kLost,      // it does not: a new server rather than one of those, then the longest idle
   };
   // kLease: server is leased, nobody is queued. kOpen: the waiter is queued, and permits were
-  // taken; call opening() with the new Server. kWait: the waiter is queued (FIFO).
+  // taken; call opening() with the new Server. kWait: the waiter is queued (FIFO). kRefuse: it
+  // would have to wait, and PoolSizes::waiting are in line in all workers.
   Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now,
                  Kept kept = Kept::kUnharmed);
   // The same for one server that is wanted, if it is idle.
@@ -178,6 +182,7 @@ class Pool {
   void state_starving(std::uint32_t permits);      // bits
   bool over_reserve() const;
   bool over_limit() const;
+  bool is_crowded() const;
   bool yields(base::Time now);
   bool yields_to(const Claim& claim, base::Time now);
   bool spares(const Server& idle, base::Time now) const;

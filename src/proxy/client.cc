@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/check.h"
+#include "base/jitter.h"
 #include "net/tls.h"
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
@@ -11,7 +12,8 @@
 
 namespace proxy {
 namespace {
-constexpr std::uint8_t kMaxReruns = 5;  // of one request: each met a new failure
+constexpr std::uint8_t kMaxReruns = 5;         // of one request: each met a new failure
+constexpr base::milliseconds kRerunPause{20};  // before the second one at most; then it doubles
 
 bool is_over(base::Duration passed, base::milliseconds limit) {
   return limit.count() != 0 && passed >= limit;
@@ -76,6 +78,7 @@ void Client::on_ready() {
 void Client::resume() {
   if (!is_open()) return;
   if (!again_.empty() && state_ == State::kWaiting) {
+    if (worker_.loop().now() < again_at_) return pump();
     put_back(again_.view());
     again_.release();
     set_state(State::kIdle);
@@ -196,6 +199,7 @@ void Client::close(std::string_view why) {
   }
   if (waiting()) worker_.cancel_wait(*this);
   leave_held();
+  leave_line();
   // What was relayed and not written yet is a view of the input that goes now.
   if (server != nullptr && server->unsent() != 0) server->made();
   close_stream();
@@ -237,7 +241,13 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   next_ = where;
   server = nullptr;
   set_state(State::kWaiting);
-  worker_.run_soon(*this);
+  again_at_ = worker_.loop().now();
+  if (reruns_ == 1) {
+    worker_.run_soon(*this);
+  } else {
+    again_at_ += base::jittered(kRerunPause * (1 << (reruns_ - 2)), 1, id * kMaxReruns + reruns_);
+    worker_.run_at(*this, again_at_);
+  }
   return true;
 }
 
@@ -279,7 +289,8 @@ void Client::sweep(base::Time now) {
       return;
     case State::kWelcome:
     case State::kWaiting:
-      if (is_over(now - request_since_, timeouts.query_wait)) on_wait_expired();
+      if (is_over(now - request_since_, timeouts.query_wait)) return on_wait_expired();
+      if (is_over(now - request_since_, timeouts.wait_notice)) tell_of_wait(now);
       return;
     case State::kIdle:
       if (is_over(now - since_, timeouts.client_idle)) {

@@ -135,6 +135,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint64_t waited_us(base::Time now) const;  // 0: it does not wait
   // Its transaction is over and it has no request: may be closed by a drain.
   bool quiet() const;
+  bool has_console() const { return console_ != nullptr; }
 
  private:
   friend class Worker;
@@ -249,6 +250,7 @@ class Client final : public net::Connection, public pool::Waiter {
   session::Rerun::Request rerun_kind() const;
   bool can_be_rerun() const;
   void on_wait_expired();
+  void tell_of_wait(base::Time now);
   std::size_t write_refusal(protocol::Bytes in);
   std::size_t skip_refused(protocol::Bytes in);
 
@@ -274,6 +276,10 @@ class Client final : public net::Connection, public pool::Waiter {
   bool adopt_new_pools();
   void wait_held();
   void wait_for_primary();
+  enum class MayRefuse : std::uint8_t { kNo, kYes };
+  bool enter_line(MayRefuse may_refuse);
+  void leave_line();
+  void refuse_to_wait(const char* limit);
   void refuse_route(protocol::Error&& error);
   void leave_held();
   void wait_in(HostPool& pool);
@@ -379,6 +385,7 @@ class Client final : public net::Connection, public pool::Waiter {
   State state_ = State::kStartup;
   base::Time since_{};          // of the state
   base::Time request_since_{};  // when the request was complete
+  base::Time told_of_wait_{};   // request_since_ of the request whose wait was told last
   base::Time idle_since_{};     // when the server last owed nothing
   base::Time transaction_since_{};
   base::Time stalled_since_{};  // it has taken nothing since of what is to be written
@@ -447,6 +454,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool refused_ = false;                     // the rest of a refused request is to be skipped
   bool terminated_ = false;                  // said goodbye
   protocol::Buffer again_;                   // to be run again: input from the next round on
+  base::Time again_at_{};                    // not before
   std::uint8_t reruns_ = 0;                  // since something was answered
   Where next_ = Where::kAnywhere;            // the next request must run
   bool misrouted_ = false;                   // on the primary, since a replica has refused it

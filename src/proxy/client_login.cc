@@ -61,9 +61,11 @@ std::size_t Client::on_startup_bytes(protocol::Bytes in) {
       push();
     }
   } else if (const auto* request = std::get_if<protocol::CancelRequest>(&result.packet)) {
-    worker_.shared().cancels++;
-    worker_.shared().cancel(*request);
-    close("cancel request");
+    if (worker_.take_cancel(*request, *this)) {
+      set_state(State::kClosing);  // its end says that the request has arrived
+    } else {
+      close("cancel request");
+    }
   } else {
     on_startup(std::get<protocol::StartupMessage>(result.packet));
   }
@@ -306,6 +308,7 @@ void Client::enter_console() {
                  .hint = "Set admin = true or stats = true for the user in the configuration."});
   }
   console_ = worker_.shared().console({.user = user_, .who = who(), .may_command = user->admin});
+  worker_.shared().consoles.fetch_add(1);
   auto& out = made();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
            {"server_version", kConsoleServerVersion},

@@ -38,6 +38,11 @@ constexpr unsigned kProbedPins = [] {
   return joined;
 }();
 
+const char* awaited_primary(const cluster::Snapshot& snapshot) {
+  const auto host = static_cast<std::size_t>(snapshot.primary);
+  return snapshot.primary >= 0 && snapshot.hosts[host].paused ? "RESUME HOST" : "a primary";
+}
+
 // What current_setting('role') is when none was taken; no role can be called that.
 constexpr std::string_view kNoRole = "none";
 
@@ -188,6 +193,11 @@ void Client::on_ready_for_query(char status) {
     stats.query_time_us += took;
     (server->on_primary() ? stats.on_primary : stats.on_replica).add(took);
     server->pool().counters().note_reply(static_cast<double>(took), now);
+    if (std::exchange(server->failed_by_host, false)) {
+      server->pool().counters().note_failed();
+    } else {
+      server->pool().counters().note_answered();
+    }
     server->busy_since = {};
     idle_since_ = now;
   }
@@ -397,7 +407,7 @@ Client::Wait Client::wait() const {
     return wait;
   }
   wait.what = worker_.is_paused(database_)      ? "RESUME"
-              : counted_held_                   ? "a primary"
+              : counted_held_                   ? awaited_primary(pools_->snapshot())
               : awaiting_since_ != base::Time{} ? "a replica that is known to be fresh enough"
               : !again_.empty()                 ? "its turn to run again"
                                                 : "another try of a host that has failed";

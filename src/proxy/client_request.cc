@@ -457,6 +457,7 @@ void Client::refuse(const protocol::Error& error) {
   if (waiting()) worker_.cancel_wait(*this);
   worker_.unhold(*this);
   leave_held();
+  leave_line();
   if (state_ == State::kWelcome) {
     auto fatal = error;
     fatal.severity = protocol::Severity::kFatal;
@@ -477,6 +478,25 @@ void Client::on_wait_expired() {
           .message = "no server connection became free within timeouts.query_wait",
           .detail = last.empty() ? "" : "The last connection attempt failed: " + last,
           .hint = "See SHOW POOLS and SHOW HOSTS on the admin console."});
+}
+
+// Once for each request.
+void Client::tell_of_wait(base::Time now) {
+  if (std::exchange(told_of_wait_, request_since_) == request_since_) return;
+  const auto limit = worker_.config().timeouts.query_wait;
+  std::string hint;
+  if (limit.count() != 0) {
+    hint = "It fails after " + std::to_string(limit.count()) +
+           " ms, as timeouts.query_wait of the proxy says.";
+  }
+  protocol::write_notice(
+      made(), {.severity = protocol::Severity::kNotice,
+               .code = protocol::sqlstate::kSuccess,
+               .message = "the request waits for a server connection",
+               .detail = "It has waited for " + std::to_string(base::to_ms(now - request_since_)) +
+                         " ms, for " + wait().what + ".",
+               .hint = std::move(hint)});
+  push();
 }
 
 // Answers the request with an error, as a server would: the rest of a batch counts for nothing.

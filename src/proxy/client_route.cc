@@ -120,6 +120,7 @@ void Client::route_request() {
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kReplica:
       ++set.stats.reads_on_replica;
+      worker_.note_read(set.cluster->config.routing.retry_share);
       return wait_in(set.at(static_cast<std::size_t>(decision.host)));
     case route::Target::kNoPrimary:
       return wait_for_primary();
@@ -135,6 +136,7 @@ void Client::route_request() {
 
 // The request that is being routed is answered with this.
 void Client::refuse_route(protocol::Error&& error) {
+  leave_line();
   if (state_ == State::kWelcome) {
     error.severity = protocol::Severity::kFatal;
     return fail(error);
@@ -194,7 +196,9 @@ void Client::wait_held() {
 void Client::wait_in(HostPool& pool) {
   const auto now = worker_.loop().now();
   // A host that just refused is left alone for a moment, unless it has servers that may come free.
-  if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) return wait_held();
+  if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) {
+    return enter_line(MayRefuse::kYes) ? wait_held() : refuse_to_wait("limits.waiting");
+  }
   if (gathered_.asks_sequence) pools_->asks_sequences = true;
   if (Server* own = own_sequence_server(pool)) return attach(*own);
   if (awaits_own_sequence_server(pool)) return wait_held();
@@ -211,12 +215,43 @@ void Client::wait_in(HostPool& pool) {
     case pool::Pool::Kind::kLease:
       break;
     case pool::Pool::Kind::kOpen:
+      enter_line(MayRefuse::kNo);
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       return worker_.open_server(pool);
+    case pool::Pool::Kind::kRefuse:
+      return refuse_to_wait("pool.waiting");
     case pool::Pool::Kind::kWait:
+      if (!enter_line(MayRefuse::kYes)) {
+        worker_.cancel_wait(*this);
+        return refuse_to_wait("limits.waiting");
+      }
       if (state_ != State::kWelcome) set_state(State::kWaiting);
       if (pool.pool.starving()) worker_.on_starving();
   }
+}
+
+// Among all that wait for a server connection. False: there are too many.
+bool Client::enter_line(MayRefuse may_refuse) {
+  if (has_waited) return true;
+  has_waited = true;
+  const std::uint32_t limit = worker_.config().limits.waiting;
+  const std::uint32_t others = worker_.shared().waiting.fetch_add(1);
+  if (may_refuse == MayRefuse::kNo || limit == 0 || others < limit) return true;
+  leave_line();
+  return false;
+}
+
+void Client::leave_line() {
+  if (std::exchange(has_waited, false)) worker_.shared().waiting.fetch_sub(1);
+}
+
+void Client::refuse_to_wait(const char* limit) {
+  worker_.note_shed(*this, limit);
+  refuse_route({.code = protocol::sqlstate::kTooManyConnections,
+                .message = "too many clients wait for a server connection",
+                .detail = std::string(limit) + " of the proxy says how many may.",
+                .hint = "The servers have more to do than they can: try again later, after a pause "
+                        "that grows and is random."});
 }
 
 // A library stays loaded for as long as its connection is open. So does a temporary schema, and who
@@ -232,10 +267,11 @@ bool Client::is_too_used(const Server& found) const {
 void Client::attach(Server& with) {
   server = &with;
   with.client = this;
+  leave_line();
   const auto now = worker_.loop().now();
   with.request_time = request_time_ = now;
   with.busy_since = {};
-  with.asked_to_write = false;
+  with.asked_to_write = with.failed_by_host = false;
   with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
   ++pools_->stats.server_assignment_count;
   const auto waited =

@@ -14,6 +14,8 @@ struct HostOrder {
     kBan,
     kUnban,
     kWeight,
+    kPause,
+    kResume,
   };
   What what = What::kBan;
   std::string host;                      // by its name, or as host:port

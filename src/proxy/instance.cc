@@ -44,6 +44,12 @@ absl::StatusOr<TopologyPtr> make_topology(config::ConfigPtr config, const Topolo
       read_tls(net::TlsContext::for_clients, config->client_tls, *config, "tls.client");
   if (!client_tls.ok()) return client_tls.status();
   topology->client_tls = *client_tls;
+  for (const auto& peer : config->peers) {
+    auto tls = read_tls(net::TlsContext::for_servers, peer.tls, *config,
+                        config::key_below("peers", peer.name) + ".tls");
+    if (!tls.ok()) return tls.status();
+    topology->peer_tls.push_back(*std::move(tls));
+  }
   std::vector<Tls> server_tls;
   for (const auto& cluster : config->clusters) {
     auto tls = read_tls(net::TlsContext::for_servers, cluster.tls, *config,
@@ -76,7 +82,7 @@ class Instance::Signals final : public net::Loop::Handler {
   explicit Signals(Instance& instance) : instance_(instance) {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, signal);
+    for (const int signal : kSignals) sigaddset(&set, signal);
     fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     CHECK(fd_ >= 0);
     instance_.loop_.watch_level(fd_, *this);
@@ -98,11 +104,13 @@ class Instance::Signals final : public net::Loop::Handler {
 };
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(config::ConfigPtr config, Loader loader,
+                                                           Predecessor& predecessor,
                                                            config::TextPtr text) {
   auto faults = std::make_shared<FaultLog>();
   auto topology = make_topology(std::move(config), nullptr, faults);
   if (!topology.ok()) return topology.status();
-  std::unique_ptr<Instance> instance(new Instance(*topology, std::move(loader), std::move(faults)));
+  std::unique_ptr<Instance> instance(
+      new Instance(*topology, std::move(loader), predecessor, std::move(faults)));
   instance->text_ = std::move(text);
   if (auto status = instance->listen(); !status.ok()) return status;
   return instance;
@@ -112,13 +120,17 @@ absl::Status Instance::check(config::ConfigPtr config) {
   return make_topology(std::move(config), nullptr, std::make_shared<FaultLog>()).status();
 }
 
-Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults)
+Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor,
+                   std::shared_ptr<FaultLog> faults)
     : loader_(std::move(loader)),
       topology_(std::move(topology)),
+      predecessor_(predecessor),
       supervisor_({
           .has_primaries = [this] { return has_primaries(*topology_); },
           .status = [this] { return status_line(shared_.clients, *topology_, draining_); },
           .workers = [this](std::function<void()> answered) { ask_workers(std::move(answered)); },
+          .on_ready = [this] { take_over(); },
+          .is_main = [this] { return predecessor_.has_left(); },
       }),
       started_(std::chrono::system_clock::now()) {
   shared_.faults = std::move(faults);
@@ -126,6 +138,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
   shared_.cancel = [this](const protocol::CancelRequest& request) {
     for (const auto& worker : workers_) worker->cancel(request);
+    predecessor_.pass_on(request);
   };
   shared_.wake_workers = [this] {
     for (const auto& worker : workers_) {
@@ -134,6 +147,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog
   };
   std::uint32_t count = topology_->config->workers;
   if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  shared_.numbers = SessionNumbers(topology_->config->peer_id, count);
   for (std::uint32_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, topology_, shared_));
   }
@@ -178,6 +192,7 @@ absl::Status Instance::listen() {
     if (fd == net::InheritedSockets::kServed) continue;
     if (fd != net::InheritedSockets::kNone) {
       acceptors_.push_back(net::Acceptor::take_over(loop_, fd, where, accepted));
+      if (inherited.name_of(fd) == Handed::kWithPath) with_path_.push_back(acceptors_.back().get());
       spdlog::info("weir: inherited the socket of {}", config::format_listener(where));
       continue;
     }
@@ -185,6 +200,9 @@ absl::Status Instance::listen() {
     if (!acceptor.ok()) return acceptor.status();
     acceptors_.push_back(std::move(*acceptor));
   }
+  const auto& admin = topology_->config->admin;
+  const auto http = net::literal_address(admin.http_host, admin.http_port);
+  if (admin.http_port != 0 && http) http_socket_ = inherited.take(*http);
   return absl::OkStatus();
 }
 
@@ -201,9 +219,11 @@ void Instance::run() {
   }
   for (const auto& worker : workers_) worker->start();
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
+  if (!predecessor_.exists()) begin_accepting();
   supervisor_.on_start(net::read_clock());
   loop_.run();
   supervisor_.on_stopping();
+  if (successor_) successor_->call_off();
   acceptors_.clear();
   for (const auto& worker : workers_) worker->stop();
   for (auto& one : awaited_) one.done(absl::CancelledError("the proxy stops"));
@@ -224,6 +244,8 @@ void Instance::on_signal(int signal) {
     case SIGTERM:
       // A second one says that it was not meant to last.
       return shutdown(draining_ ? Shutdown::kNow : Shutdown::kDrain);
+    case SIGUSR2:
+      return start_successor();
     default:
       return shutdown(Shutdown::kNow);
   }
@@ -241,6 +263,7 @@ void Instance::begin_drain() {
   spdlog::info("weir: draining for at most {} ms", limit.count());
   drain_until_ = loop_.now() + limit;
   supervisor_.on_stopping();
+  if (successor_) successor_->call_off();
   acceptors_.clear();
   on_all_workers([](Worker& worker) { worker.drain(); });
 }
@@ -253,9 +276,12 @@ void Instance::tick() {
     return true;
   });
   const base::Duration until_told = supervisor_.tick(loop_.now());
+  if (successor_) successor_->check(loop_.now());
   if (drain_until_ == base::Time{}) {
+    if (replaced_at_ != base::Time{}) return check_stay();
     // All else that needs a tick begins with an event.
-    if (awaited_.empty() && retired_clusters_.empty() && until_told > base::Duration()) {
+    if (!successor_ && awaited_.empty() && retired_clusters_.empty() &&
+        until_told > base::Duration()) {
       loop_.rest(std::min<base::Duration>(kRest, until_told));
     }
     return;

@@ -1,6 +1,7 @@
 // The running proxy: workers, listeners, monitors, signals; reload, pause, drain and stop.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <memory>
@@ -14,25 +15,38 @@
 #include "net/loop.h"
 #include "proxy/control.h"
 #include "proxy/shared.h"
+#include "proxy/succession.h"
 #include "proxy/supervisor.h"
 #include "proxy/worker.h"
 
 namespace proxy {
 
 // Thread rule: create(), run() and the destructor on one thread, the control thread; Control from
-// any. Signals SIGHUP, SIGTERM and SIGINT must be blocked in all threads.
+// any. kSignals must be blocked in all threads.
 class Instance final : public Control {
  public:
+  static constexpr std::array kSignals{SIGHUP, SIGTERM, SIGINT, SIGUSR2};
+  // Reads the configuration again.
   using Loader = std::function<config::LoadResult(const config::Again&)>;
 
   // Listens, but serves only from run() on. The error is a certificate or an address.
-  // text: that the configuration was read from, if it is a file's.
+  // predecessor: which this process is to replace, if any; outlives it. text: that the
+  // configuration was read from, if it is a file's.
   static absl::StatusOr<std::unique_ptr<Instance>> create(config::ConfigPtr config, Loader loader,
+                                                          Predecessor& predecessor,
                                                           config::TextPtr text = nullptr);
   ~Instance() override;
   // What create() would say of the files that the configuration names; nothing is started.
   static absl::Status check(config::ConfigPtr config);
 
+  // The file that listens on the HTTP port: inherited, the caller's from now on; -1 = none was.
+  int http_socket() { return std::exchange(http_socket_, -1); }
+  struct Http {
+    int fd = -1;                   // what listens there
+    std::function<void()> begin;   // accepts
+    std::function<void()> retire;  // accepts nobody any more: another process does
+  };
+  void set_http(Http http) { http_ = std::move(http); }
   void set_console(ConsoleFactory console) { shared_.console = std::move(console); }
   void run();  // until a signal or a shutdown ends it
 
@@ -61,9 +75,11 @@ class Instance final : public Control {
   struct Collection;
   // A command that waits for all workers.
   struct Awaited {
-    std::string database;
-    bool (Worker::*has_come)(const std::string& database) const = nullptr;
-    std::function<bool()> given_up;  // null: that is no reason to end
+    enum class What : std::uint8_t { kPause, kHostPause, kClose };
+    What what = What::kPause;
+    std::string name;                             // of a database, or cluster/host
+    std::function<bool(const Worker&)> has_come;  // in this worker
+    std::function<bool()> given_up;               // null: that is no reason to end
     absl::AnyInvocable<void(absl::Status)> done;
   };
   // A setting as SET has it.
@@ -72,7 +88,8 @@ class Instance final : public Control {
     std::string override;
   };
 
-  Instance(TopologyPtr topology, Loader loader, std::shared_ptr<FaultLog> faults);
+  Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor,
+           std::shared_ptr<FaultLog> faults);
   absl::Status listen();
   void derive_keys(const config::Config& config);
   std::function<void()> wake_waiters();   // of all workers, from any thread
@@ -84,11 +101,21 @@ class Instance final : public Control {
   void finish(Collection& collection) const;
   static void forget_weights(const Topology& topology);
   void check_awaited();
+  void end_awaited(absl::FunctionRef<bool(const Awaited&)> which);
+  void end_pause(const HostOrder& order);
   config::LoadResult load(const std::vector<Kept>& kept, config::TextPtr text) const;
   absl::StatusOr<Loaded> load_again();
   absl::StatusOr<Loaded> change(const config::Change& change);
   absl::StatusOr<Loaded> take(config::LoadResult loaded, std::vector<Kept> kept, const char* how);
   void begin_drain();
+  void begin_accepting();
+  void take_over();
+  void start_successor();
+  void on_successor_failed(const std::string& why);
+  void on_replaced(pid_t by);
+  void forget_pauses();
+  void check_stay();
+  std::uint32_t staying() const;
   absl::Status known_database(std::string_view database) const;
   void on_all_workers(std::function<void(Worker&)> task);
   void ask_workers(std::function<void()> answered);  // by all of them
@@ -103,12 +130,17 @@ class Instance final : public Control {
   std::vector<ClusterPtr> retired_clusters_;  // until no worker uses them: their threads end here
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
+  std::vector<net::Acceptor*> with_path_;  // of these the predecessor owns the path until it leaves
+  int http_socket_ = -1;                   // inherited, and not taken yet
+  Http http_;
   std::unique_ptr<Signals> signals_;
+  Predecessor& predecessor_;
+  std::unique_ptr<Successor> successor_;
   Supervisor supervisor_;
   std::vector<Awaited> awaited_;
   std::vector<std::string> paused_, disabled_;  // "" = all
   std::atomic<bool> draining_{false};
-  base::Time drain_until_{};
+  base::Time drain_until_{}, replaced_at_{};
   const base::WallTime started_;
 };
 

@@ -103,6 +103,10 @@ void Instance::finish(Collection& collection) const {
   to.clients_refused = shared_.clients_refused.load();
   to.logins_failed = shared_.logins_failed.load();
   to.cancels = shared_.cancels.load();
+  to.cancels_passed_on = shared_.cancels_passed_on.load();
+  to.retries_denied = shared_.retries_denied.load();
+  to.shed = shared_.shed.load();
+  to.cancels_lost = shared_.cancels_lost.load();
 }
 
 absl::Status Instance::known_database(std::string_view database) const {
@@ -120,7 +124,11 @@ void Instance::pause(std::string_view database, absl::AnyInvocable<void(absl::St
     }
     paused_.push_back(name);
     on_all_workers([name](Worker& worker) { worker.set_paused(name, true); });
-    awaited_.push_back({name, &Worker::is_quiet, nullptr, std::move(done)});
+    awaited_.push_back({.what = Awaited::What::kPause,
+                        .name = name,
+                        .has_come = [name](const Worker& worker) { return worker.is_quiet(name); },
+                        .given_up = nullptr,
+                        .done = std::move(done)});
   });
 }
 
@@ -129,7 +137,12 @@ void Instance::wait_close(std::string_view database, std::function<bool()> given
   if (auto status = known_database(database); !status.ok()) return done(status);
   loop_.post([this, name = std::string(database), given_up = std::move(given_up),
               done = std::move(done)]() mutable {
-    awaited_.push_back({name, &Worker::has_closed, std::move(given_up), std::move(done)});
+    awaited_.push_back(
+        {.what = Awaited::What::kClose,
+         .name = name,
+         .has_come = [name](const Worker& worker) { return worker.has_closed(name); },
+         .given_up = std::move(given_up),
+         .done = std::move(done)});
   });
 }
 
@@ -150,7 +163,7 @@ void Instance::check_awaited() {
     auto poll = std::make_shared<Poll>(Poll{std::move(one), workers_.size()});
     for (const auto& worker : workers_) {
       worker->loop().post([this, w = worker.get(), poll] {
-        const bool has_come = (w->*poll->awaited.has_come)(poll->awaited.database);
+        const bool has_come = poll->awaited.has_come(*w);
         loop_.post([this, poll, has_come] {
           poll->has_come = poll->has_come && has_come;
           if (--poll->left != 0) return;
@@ -162,6 +175,15 @@ void Instance::check_awaited() {
   }
 }
 
+// What was being paused is so no more.
+void Instance::end_awaited(absl::FunctionRef<bool(const Awaited&)> which) {
+  for (std::size_t i = awaited_.size(); i > 0; --i) {
+    if (!which(awaited_[i - 1])) continue;
+    awaited_[i - 1].done(absl::CancelledError("resumed before it was paused"));
+    awaited_.erase(awaited_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+  }
+}
+
 absl::Status Instance::resume(std::string_view database) {
   if (auto status = known_database(database); !status.ok()) return status;
   loop_.post([this, name = std::string(database)] {
@@ -170,14 +192,9 @@ absl::Status Instance::resume(std::string_view database) {
     } else {
       std::erase(paused_, name);
     }
-    for (std::size_t i = awaited_.size(); i > 0; --i) {
-      Awaited& pause = awaited_[i - 1];
-      if (pause.has_come != &Worker::is_quiet || (!name.empty() && pause.database != name)) {
-        continue;
-      }
-      pause.done(absl::CancelledError("resumed before it was paused"));
-      awaited_.erase(awaited_.begin() + static_cast<std::ptrdiff_t>(i - 1));
-    }
+    end_awaited([&](const Awaited& one) {
+      return one.what == Awaited::What::kPause && (name.empty() || one.name == name);
+    });
     on_all_workers([name](Worker& worker) { worker.set_paused(name, false); });
   });
   return absl::OkStatus();

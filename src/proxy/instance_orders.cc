@@ -117,6 +117,23 @@ absl::StatusOr<std::string> set_weight(const Target& target, double weight) {
   return weight == 0 ? "" : "until the next RELOAD, or a restart";
 }
 
+// The note of a PAUSE is for who hears that it has come to rest.
+absl::StatusOr<std::string> pause(const Target& target, const std::string& by) {
+  const std::string why = target.cluster->monitor.order([&](cluster::Tracker& tracker, base::Time) {
+    return tracker.pause(target.host, by) ? "" : "already paused";
+  });
+  if (!why.empty()) return absl::FailedPreconditionError(why);
+  const bool primary = target.cluster->monitor.snapshot()->primary == static_cast<int>(target.host);
+  return absl::StrCat("until RESUME HOST, or a restart",
+                      primary ? "; it is the primary: writes wait" : "");
+}
+
+std::string resume(const Target& target) {
+  return target.cluster->monitor.order([&](cluster::Tracker& tracker, base::Time) {
+    return tracker.resume(target.host) ? "" : "it was not paused";
+  });
+}
+
 absl::StatusOr<std::string> carry_out(const HostOrder& order, const Target& target,
                                       const std::string& by) {
   switch (order.what) {
@@ -130,6 +147,10 @@ absl::StatusOr<std::string> carry_out(const HostOrder& order, const Target& targ
       return unban(target);
     case What::kWeight:
       return set_weight(target, order.weight);
+    case What::kPause:
+      return pause(target, by);
+    case What::kResume:
+      return resume(target);
   }
   return absl::InternalError("no such order");
 }
@@ -163,6 +184,10 @@ std::string to_text(const HostOrder& order) {
     case What::kWeight:
       return absl::StrCat("WEIGHT ", host, " ",
                           order.weight == 0 ? "DEFAULT" : absl::StrCat(order.weight));
+    case What::kPause:
+      return "PAUSE HOST " + host;
+    case What::kResume:
+      return "RESUME HOST " + host;
   }
   return "";
 }
@@ -188,7 +213,25 @@ void Instance::order(HostOrder order, ConsoleLogin by,
     shared_.faults->add(note.ok() ? Fault::Severity::kInfo : Fault::Severity::kWarning, "order",
                         order.host.empty() ? order.cluster : order.cluster + "/" + order.host,
                         absl::StrCat(to_text(order), " by ", by.who, ": ", result));
-    done(std::move(note));
+    if (note.ok() && order.what == What::kResume) end_pause(order);
+    if (!note.ok() || order.what != What::kPause) return done(std::move(note));
+    awaited_.push_back(
+        {.what = Awaited::What::kHostPause,
+         .name = order.cluster + "/" + order.host,
+         .has_come = [host = order.host, cluster = order.cluster](
+                         const Worker& worker) { return worker.is_host_quiet(cluster, host); },
+         .given_up = nullptr,
+         .done =
+             [note = *std::move(note), done = std::move(done)](absl::Status status) mutable {
+               if (status.ok()) return done(std::move(note));
+               done(std::move(status));
+             }});
+  });
+}
+
+void Instance::end_pause(const HostOrder& order) {
+  end_awaited([name = order.cluster + "/" + order.host](const Awaited& one) {
+    return one.what == Awaited::What::kHostPause && one.name == name;
   });
 }
 

@@ -29,6 +29,8 @@ config::LoadResult Instance::load(const std::vector<Kept>& kept, config::TextPtr
 
 void Instance::reload(LoadDone done) {
   loop_.post([this, done = std::move(done)]() mutable {
+    // Who has replaced this process knows those before it, too.
+    if (replaced_at_ == base::Time{}) predecessor_.pass_on_reload();
     supervisor_.on_reload_begun(net::read_clock());
     auto loaded = load_again();
     if (loaded.ok()) {

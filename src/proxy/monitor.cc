@@ -22,7 +22,8 @@ constexpr base::Duration kBackoffMax = base::seconds(1);
 constexpr base::Duration kFlushSpacing = base::seconds(1);
 
 bool same(const cluster::Host& a, const cluster::Host& b) {
-  return a.role == b.role && a.state == b.state && a.reads == b.reads && a.banned == b.banned;
+  return a.role == b.role && a.state == b.state && a.reads == b.reads && a.banned == b.banned &&
+         a.breaker == b.breaker && a.paused == b.paused;
 }
 
 bool same_roles(const Snapshot& a, const Snapshot& b) {
@@ -36,6 +37,7 @@ std::string change_text(const cluster::Host& was, const cluster::Host& is) {
   text.append("; ").append(cluster::role_name(is.role));
   if (is.reads) text += " that serves reads";
   if (was.banned && !is.banned) text += " and banned no more";
+  if (was.paused && !is.paused) text += " and paused no more";
   if (!is.why.empty()) text.append(": ").append(is.why);
   return text;
 }
@@ -55,11 +57,11 @@ ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& ho
 
 ClusterMonitor::ClusterMonitor(const config::Cluster& cluster,
                                std::function<void()> on_roles_changed, const ClusterMonitor* before,
-                               std::shared_ptr<FaultLog> faults)
+                               std::shared_ptr<FaultLog> faults, std::uint64_t seed)
     : config_(cluster),
       on_roles_changed_(std::move(on_roles_changed)),
       faults_(std::move(faults)),
-      tracker_(cluster) {
+      tracker_(cluster, seed) {
   for (const config::Host& host : config_.hosts) {
     watches_.push_back(
         std::make_unique<Watch>(HostProbe(monitor_login(config_, host), stop_, async_commits_)));
@@ -103,12 +105,13 @@ cluster::SnapshotPtr ClusterMonitor::snapshot() const {
   return snapshot_;
 }
 
-void ClusterMonitor::report_connect_failure(std::size_t host, std::string why) {
+void ClusterMonitor::report_connect_failure(std::size_t host, std::string why,
+                                            cluster::Tracker::Met met) {
   CHECK(host < watches_.size());
   spdlog::debug("{}/{}: a worker could not connect why=\"{}\"", config_.name,
                 config_.hosts[host].name, why);
   publish_after([&](base::Time now) {
-    tracker_.on_connect_failure(host, now, std::move(why));
+    tracker_.on_connect_failure(host, now, std::move(why), met);
     // When a host dies, all of its clients find out: one snapshot is enough for them.
     return snapshot()->hosts[host].state != HostState::kDown;
   });
@@ -221,7 +224,12 @@ void ClusterMonitor::run_ticks() {
       std::unique_lock lock(wait_mutex_);
       if (tick_.wait_for(lock, config_.monitor_interval, [this] { return stop_.raised(); })) return;
     }
-    publish_after([](base::Time) { return true; });
+    publish_after([this](base::Time now) {
+      for (std::size_t i = 0; traffic_ && i < watches_.size(); ++i) {
+        tracker_.on_traffic(i, traffic_(i), now);
+      }
+      return true;
+    });
   }
 }
 

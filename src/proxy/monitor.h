@@ -33,18 +33,21 @@ ServerLogin monitor_login(const config::Cluster& cluster, const config::Host& ho
 class ClusterMonitor {
  public:
   // on_roles_changed, if not null: after a snapshot whose primary, or any host's role, state,
-  // fitness for reads or ban is not that of the one before. Called without a lock held, by
-  // whichever thread published: a monitor's, or one that is in report_connect_failure() or order().
-  // before, if not null: of the same cluster with another configuration, running or not; what it
-  // knows is known here from the first snapshot on.
-  // faults, if not null, gets what changes.
+  // fitness for reads, breaker, ban or pause is not that of the one before. Called without a lock
+  // held, by whichever thread published: a monitor's, or one that is in report_connect_failure() or
+  // order(). before, if not null: of the same cluster with another configuration, running or not;
+  // what it knows is known here from the first snapshot on. faults, if not null, gets what changes.
   ClusterMonitor(const config::Cluster& cluster, std::function<void()> on_roles_changed,
-                 const ClusterMonitor* before = nullptr,
-                 std::shared_ptr<FaultLog> faults = nullptr);
+                 const ClusterMonitor* before = nullptr, std::shared_ptr<FaultLog> faults = nullptr,
+                 std::uint64_t seed = 0);
   ~ClusterMonitor();
   ClusterMonitor(const ClusterMonitor&) = delete;
   ClusterMonitor& operator=(const ClusterMonitor&) = delete;
 
+  // What workers have met on a host so far; asked for in each tick. Before start().
+  void set_traffic(std::function<cluster::Traffic(std::size_t host)> traffic) {
+    traffic_ = std::move(traffic);
+  }
   // on_awaited, if not null, as on_roles_changed: after a snapshot that somebody awaits.
   void start(std::function<void()> on_awaited = {});
   // Interrupts what is under way and joins; a host name that is being looked up is waited for.
@@ -58,7 +61,8 @@ class ClusterMonitor {
 
   // A worker could not connect to the host, or lost it. It is down in the snapshot when this
   // returns, and is sampled at once to see whether it really is.
-  void report_connect_failure(std::size_t host, std::string why);
+  void report_connect_failure(std::size_t host, std::string why,
+                              cluster::Tracker::Met met = cluster::Tracker::Met::kRefused);
 
   // An operator's words to the tracker; the snapshot follows them when this returns. Answers what
   // `give` does.
@@ -105,6 +109,7 @@ class ClusterMonitor {
   const config::Cluster config_;
   const std::function<void()> on_roles_changed_;
   const std::shared_ptr<FaultLog> faults_;
+  std::function<cluster::Traffic(std::size_t)> traffic_;
   StopSignal stop_;
   std::vector<std::unique_ptr<Watch>> watches_;  // index as config_.hosts
   std::thread ticker_;

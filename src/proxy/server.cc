@@ -82,7 +82,9 @@ void Server::close(std::string_view why) {
   if (Client* lost = std::exchange(client, nullptr)) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;
+    if (!exchange.empty() && !fatal_relayed_) pool_.counters().note_failed();
     const bool again = !fatal_relayed_ && last_code.empty() && rerun.after_loss() &&
+                       worker_.may_retry() &&
                        lost->run_again(rerun.bytes(), Client::Where::kAnywhere);
     if (!again) lost->on_server_lost(*this, why);
   }

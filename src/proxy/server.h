@@ -105,6 +105,7 @@ class Server final : public net::Connection, public pool::Server {
   ServerParameters parameters;
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
+  bool failed_by_host = false;    // what is in flight: its disk is full, its files cannot be read
   bool probing = false;           // what its client left on it is being asked
   bool abandoned = false;         // its client went without a word: what runs is to be cancelled
   bool has_served = false;        // a client has had it

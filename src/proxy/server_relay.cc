@@ -79,6 +79,12 @@ bool is_standbys_refusal(std::string_view code) {
          code == protocol::sqlstate::kDeadlockDetected;
 }
 
+// Not of what was asked, but of the host: its disk, its files.
+bool is_of_host(std::string_view code) {
+  return code == protocol::sqlstate::kDiskFull || code == protocol::sqlstate::kIoError ||
+         code == protocol::sqlstate::kDataCorrupted || code == protocol::sqlstate::kIndexCorrupted;
+}
+
 }  // namespace
 
 std::size_t Server::on_session_bytes(protocol::Bytes in) {
@@ -197,7 +203,8 @@ bool Server::ends_unheard(protocol::Bytes error) {
         on_primary() || !rerun.undecided() || !rerun.after_loss() || client->has_run_again()) {
       return false;
     }
-    pool_.set.cluster->monitor.report_connect_failure(pool_.host, std::string(view.message));
+    pool_.set.cluster->monitor.report_connect_failure(pool_.host, std::string(view.message),
+                                                      cluster::Tracker::Met::kEnded);
   }
   close("ended by the server");
   return true;
@@ -334,8 +341,10 @@ bool Server::relay_own_notification(protocol::Bytes body) {
 // True when the client shall not hear of the error: its requests are on their way to where it will
 // not happen.
 bool Server::run_again(protocol::Bytes error) {
-  if (!rerun.undecided()) return false;
   const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
+  const bool of_host = is_of_host(view.code);
+  failed_by_host = failed_by_host || of_host;
+  if (!rerun.undecided()) return false;
   // Someone has changed what a statement answers since it was prepared here, perhaps by another
   // client: with a connection of its own, this one need not have known it.
   const bool stale = view.code == protocol::sqlstate::kFeatureNotSupported &&
@@ -343,7 +352,8 @@ bool Server::run_again(protocol::Bytes error) {
   // "invalid configuration parameter name": to the connection's libraries, which others loaded.
   const bool spoiled = view.code == protocol::sqlstate::kInvalidName && rerun.after_error() &&
                        client->may_ask_for_new();
-  const bool refused = !on_primary() && is_standbys_refusal(view.code) && rerun.after_refusal();
+  const bool refused =
+      !on_primary() && (of_host || is_standbys_refusal(view.code)) && rerun.after_refusal();
   if (!stale && !refused && !spoiled) return false;
   if (refused && view.routine == "GetSerializableTransactionSnapshot") {
     pool_.set.note_serializable();
@@ -356,6 +366,8 @@ bool Server::run_again(protocol::Bytes error) {
                                : Client::Where::kAnywhere;
   // The other refusals may be of this request's values, or of the moment.
   const bool writes = refused && view.code == protocol::sqlstate::kReadOnlyTransaction;
+  if (refused && !writes && !worker_.may_retry()) return false;
+  if (std::exchange(failed_by_host, false)) pool_.counters().note_failed();
   Client& asked = *client;
   if (!asked.run_again(rerun.bytes(), where)) return false;
   if (writes) asked.on_misroute();

@@ -2,11 +2,23 @@
 
 #include <openssl/rand.h>
 
+#include <cstring>
+
 #include "absl/strings/escaping.h"
 #include "base/check.h"
 #include "route/rules.h"
 
 namespace proxy {
+namespace {
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  const std::string bytes = random_bytes(sizeof seed);
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
 
 ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
                                const ClusterRuntime* before, std::shared_ptr<FaultLog> faults)
@@ -17,7 +29,7 @@ ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
             catalogs.on_roles_changed();
             if (on_changed_) on_changed_();
           },
-          before != nullptr ? &before->monitor : nullptr, std::move(faults)),
+          before != nullptr ? &before->monitor : nullptr, std::move(faults), random_seed()),
       catalogs(config, monitor),
       counters(config.hosts.size()),
       tls_(std::move(tls)) {}
@@ -34,6 +46,7 @@ void ClusterRuntime::set_tls(Tls tls) {
 
 void ClusterRuntime::start(std::function<void()> on_awaited, std::function<void()> on_changed) {
   on_changed_ = std::move(on_changed);
+  monitor.set_traffic([this](std::size_t host) { return counters[host].traffic(); });
   monitor.start(std::move(on_awaited));
   catalogs.start();
 }
@@ -51,6 +64,24 @@ void ClusterRuntime::HostCounters::note_reply(double took_us, base::Time now) {
   peak_us.store(after.peak, kRelaxed);
   typical_us.store(after.typical, kRelaxed);
   replied.store(now, kRelaxed);
+}
+
+void ClusterRuntime::HostCounters::note_answered() {
+  answered.fetch_add(1, std::memory_order_relaxed);
+  if (failed_in_row.load(std::memory_order_relaxed) != 0) {
+    failed_in_row.store(0, std::memory_order_relaxed);
+  }
+}
+
+void ClusterRuntime::HostCounters::note_failed() {
+  failed.fetch_add(1, std::memory_order_relaxed);
+  failed_in_row.fetch_add(1, std::memory_order_relaxed);
+}
+
+cluster::Traffic ClusterRuntime::HostCounters::traffic() const {
+  return {.answered = answered.load(std::memory_order_relaxed),
+          .failed = failed.load(std::memory_order_relaxed),
+          .failed_in_row = failed_in_row.load(std::memory_order_relaxed)};
 }
 
 route::HostLoad ClusterRuntime::HostCounters::load(base::Time now) const {

@@ -23,6 +23,7 @@
 #include "proxy/lookup.h"
 #include "proxy/monitor.h"
 #include "proxy/scram_keys.h"
+#include "proxy/session_number.h"
 #include "route/balance.h"
 #include "sql/analyzer.h"
 
@@ -35,6 +36,13 @@ struct ClusterRuntime {
     // Of replies. Workers may overwrite each other's: one reply more or less is no matter.
     std::atomic<double> peak_us{0}, typical_us{0};
     std::atomic<base::Time> replied{};
+    // For its breaker: as cluster::Traffic.
+    std::atomic<std::uint64_t> answered{0}, failed{0};
+    std::atomic<std::uint32_t> failed_in_row{0};
+
+    void note_answered();
+    void note_failed();
+    cluster::Traffic traffic() const;
 
     void note_reply(double took_us, base::Time now);
     route::HostLoad load(base::Time now) const;
@@ -74,6 +82,7 @@ struct Topology {
   config::ConfigPtr config;
   std::vector<ClusterPtr> clusters;                   // index as config->clusters
   std::shared_ptr<const net::TlsContext> client_tls;  // null = TLS is not offered
+  std::vector<ClusterRuntime::Tls> peer_tls;          // index as config->peers; null = without
   const ClusterPtr* find(std::string_view cluster) const;
 };
 using TopologyPtr = std::shared_ptr<const Topology>;
@@ -125,15 +134,21 @@ struct Shared {
   ClientCounts client_counts;
   net::Resolver resolver;
   AuthLookup lookup;
-  std::atomic<std::uint32_t> clients{0};  // all, also those that are logging in
-  std::atomic<std::uint32_t> held{0};     // those that wait since their cluster has no primary
+  std::atomic<std::uint32_t> clients{0};   // all, also those that are logging in
+  std::atomic<std::uint32_t> consoles{0};  // of those, on the console
+  std::atomic<std::uint32_t> held{0};      // those that wait since their cluster has no primary
+  std::atomic<std::uint32_t> waiting{0};   // those that wait for a server connection
+  std::atomic<std::uint64_t> retries_denied{0};
+  std::atomic<std::uint64_t> shed{0};     // requests refused since too many waited
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
+  std::atomic<std::uint64_t> cancels_passed_on{0}, cancels_lost{0};  // to peers; of these
+  SessionNumbers numbers;                                            // fixed after the start
   std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
   ScramKeyBook scram_keys;
   std::shared_ptr<FaultLog> faults = std::make_shared<FaultLog>();
   ConsoleFactory console;
-  std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread
+  std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread; of this Weir
   std::function<void()> wake_workers;  // from any thread: permits were given back
 
   // By which a client proves to know this password: of one salt for each user, as a stored

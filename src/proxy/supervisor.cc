@@ -69,15 +69,29 @@ Supervisor::Supervisor(Asks asks)
   if (socket_.is_open()) watchdog_ = watchdog_interval();
 }
 
-void Supervisor::on_start(base::Time now) { ready_at_latest_ = now + kStartup; }
+void Supervisor::on_start(base::Time now) {
+  ready_at_latest_ = now + kStartup;
+  is_main_ = asks_.is_main();
+}
 
 base::Duration Supervisor::tick(base::Time now) {
-  if (!socket_.is_open()) return base::Duration::max();
-  flush();
-  if (now >= status_due_) tell_status(now);
-  if (!ready_ && !stopping_) {
-    if (!asks_.has_primaries() && now < ready_at_latest_) return {};
+  if (!ready_ && !stopping_ && (asks_.has_primaries() || now >= ready_at_latest_)) {
     ready_ = true;
+    asks_.on_ready();
+  }
+  const bool waits = !ready_ && !stopping_;
+  if (!socket_.is_open()) return waits ? base::Duration() : base::Duration::max();
+  flush();
+  if (replaced_) {
+    if (!unsent_.empty()) return {};
+    socket_ = net::NotifySocket();
+    return base::Duration::max();
+  }
+  if (!is_main_) is_main_ = asks_.is_main();
+  if (!is_main_) return {};
+  if (now >= status_due_) tell_status(now);
+  if (waits) return {};
+  if (!stopping_ && !std::exchange(told_ready_, true)) {
     tell("READY=1");
     tell_status(now);
   }
@@ -92,14 +106,14 @@ base::Duration Supervisor::tick(base::Time now) {
 
 void Supervisor::on_reload_begun(base::Time now) {
   // Who was never told of our being ready would take the end of this for it.
-  if (!ready_ || stopping_) return;
+  if (!told_ready_ || stopping_) return;
   tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(base::to_us(now.time_since_epoch())));
 }
 
 void Supervisor::on_reload_ended(bool refused) {
   reload_refused_ = refused;
   status_due_ = {};
-  if (ready_ && !stopping_) tell("READY=1");
+  if (told_ready_ && !stopping_) tell("READY=1");
 }
 
 void Supervisor::on_stopping() {
@@ -108,8 +122,13 @@ void Supervisor::on_stopping() {
   tell("STOPPING=1");
 }
 
+void Supervisor::on_replaced(pid_t by) {
+  tell("MAINPID=" + std::to_string(by));
+  stopping_ = replaced_ = true;
+}
+
 void Supervisor::tell(std::string state) {
-  if (!socket_.is_open()) return;
+  if (!socket_.is_open() || !is_main_ || replaced_) return;
   flush();
   if (unsent_.empty() && socket_.send(state)) return;
   if (unsent_.size() < kUnsentMax) unsent_.push_back(std::move(state));

@@ -14,13 +14,16 @@ namespace proxy {
 
 // READY=1 once there is a primary, or has been none for kStartup; STATUS= when it changes;
 // RELOADING=1 and STOPPING=1 as they happen; WATCHDOG=1 as often as it is asked for, if all workers
-// have answered. Costs nothing without a service manager. Thread rule: the control thread.
+// have answered; MAINPID= when another process takes over, which tells nothing before. Costs
+// nothing without a service manager. Thread rule: the control thread.
 class Supervisor {
  public:
   struct Asks {
     std::function<bool()> has_primaries;
     std::function<std::string()> status;
     std::function<void(std::function<void()> answered)> workers;  // answered: by all of them
+    std::function<void()> on_ready;  // once, also without a service manager
+    std::function<bool()> is_main;   // the process that the service manager listens to
   };
   static constexpr base::Duration kStartup = base::seconds(10);
 
@@ -31,6 +34,7 @@ class Supervisor {
   void on_reload_begun(base::Time now);
   void on_reload_ended(bool refused);
   void on_stopping();
+  void on_replaced(pid_t by);  // nothing more is told
 
  private:
   void tell(std::string state);
@@ -44,7 +48,8 @@ class Supervisor {
   const Asks asks_;
   net::NotifySocket socket_;
   std::deque<std::string> unsent_;  // while the receiver's queue is full
-  bool ready_ = false, stopping_ = false, reload_refused_ = false;
+  bool ready_ = false, is_main_ = false, told_ready_ = false, stopping_ = false, replaced_ = false,
+       reload_refused_ = false;
   base::Time ready_at_latest_{}, status_due_{};
   std::string status_;  // as it was told last
 

@@ -1,8 +1,8 @@
 #include "proxy/worker.h"
 
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -16,8 +16,6 @@ namespace {
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
 constexpr std::size_t kScratchBytes = 64u << 10;
-constexpr std::uint32_t kSlotBits = 22;  // of a cancel key's pid; above: the worker
-constexpr base::seconds kCancelTimeout{10};
 
 sql::AnalysisPtr make_unread() {
   auto analysis = std::make_shared<sql::Analysis>();
@@ -32,6 +30,12 @@ sql::AnalysisPtr make_explain() {
   analysis->parsed = true;
   analysis->statements.push_back({.access = sql::Access::kNone});
   return analysis;
+}
+
+void let_go(Client& client) {
+  client.fail({.severity = protocol::Severity::kFatal,
+               .code = protocol::sqlstate::kAdminShutdown,
+               .message = "terminating connection due to administrator command"});
 }
 
 }  // namespace
@@ -86,9 +90,7 @@ void Worker::close_all() {
     for (const auto id : ids) {
       Client* client = find_client(id);
       if (client == nullptr) continue;
-      client->fail({.severity = protocol::Severity::kFatal,
-                    .code = protocol::sqlstate::kAdminShutdown,
-                    .message = "terminating connection due to administrator command"});
+      let_go(*client);
       if (find_client(id) != nullptr) client->close("the proxy stops");
     }
   }
@@ -105,6 +107,11 @@ void Worker::adopt(int fd) {
   client_count_.fetch_add(1, std::memory_order_relaxed);
   loop_.post([this, fd] {
     std::uint32_t slot;
+    if (free_slots_.empty() && slots_.size() == shared_.numbers.slots()) {
+      client_count_.fetch_sub(1, std::memory_order_relaxed);
+      ::close(fd);  // its number would be another's: some millions are there already
+      return;
+    }
     if (free_slots_.empty()) {
       slot = static_cast<std::uint32_t>(slots_.size());
       slots_.push_back(0);
@@ -119,25 +126,6 @@ void Worker::adopt(int fd) {
     clients_.emplace(client->id, std::move(client));
     if (stopping_) return started.close("the proxy stops");
     started.start();
-  });
-}
-
-std::uint32_t Worker::cancel_pid(const Client& client) const {
-  return (index_ + 1) << kSlotBits | client.slot;
-}
-
-void Worker::cancel(const protocol::CancelRequest& request) {
-  if (request.pid >> kSlotBits != index_ + 1) return;
-  const std::uint32_t slot = request.pid & ((1u << kSlotBits) - 1);
-  loop_.post([this, slot, key = request.key] {
-    if (slot >= slots_.size() || slots_[slot] == 0) return;
-    Client* client = find_client(slots_[slot]);
-    if (client == nullptr || client->cancel_key.empty() ||
-        client->cancel_key.size() != key.size() ||
-        CRYPTO_memcmp(client->cancel_key.data(), key.data(), key.size()) != 0) {
-      return;
-    }
-    client->cancel();
   });
 }
 
@@ -178,7 +166,26 @@ PoolSet* Worker::replication_pools(const config::Database& database, const std::
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
 void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
+void Worker::run_at(Client& client, base::Time when) {
+  later_.emplace_back(when, client.id);
+  loop_.wake_at(when);
+}
+
+bool Worker::may_retry() {
+  if (retries_.take()) return true;
+  shared_.retries_denied++;
+  return false;
+}
+
 void Worker::end_of_round() {
+  std::erase_if(later_, [this](const auto& one) {
+    if (one.first > loop_.now()) {
+      loop_.wake_at(one.first);
+      return false;
+    }
+    soon_.push_back(one.second);
+    return true;
+  });
   // What runs here may ask for more: that runs after the sockets had their turn.
   soon_.swap(running_);
   soon_servers_.swap(running_servers_);
@@ -205,33 +212,23 @@ void Worker::on_client_closed(Client& client) {
   free_slots_.push_back(client.slot);
   buried_clients_.push_back(std::move(it->second));
   clients_.erase(it);
+  // In this order, for Instance::staying().
+  if (buried_clients_.back()->has_console()) shared_.consoles.fetch_sub(1);
   shared_.clients.fetch_sub(1);
   client_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// One at a time: the next may come when it is known whether the first one hit.
-void Worker::send_cancel(Server& server) {
-  if (server.cancels > 0) {
-    server.cancel_again = true;
-    return;
-  }
-  auto cancel = std::make_unique<CancelConnection>(*this, server);
-  if (!cancel->start()) return;
-  ++server.cancels;
-  cancels_.push_back(std::move(cancel));
-}
-
-void Worker::on_cancel_ended(CancelConnection& cancel) {
-  const auto it = std::ranges::find(cancels_, &cancel, &std::unique_ptr<CancelConnection>::get);
-  CHECK(it != cancels_.end());
-  buried_cancels_.push_back(std::move(*it));
-  cancels_.erase(it);
-  Server* server = find_server(cancel.server_id());
-  if (server == nullptr) return;
-  // What it owes is still of the client that asked: it was not given to another one meanwhile.
-  const bool again = std::exchange(server->cancel_again, false) && !server->exchange.empty();
-  server->cancel_finished();
-  if (again) send_cancel(*server);
+// In a storm once a second, of one of them.
+void Worker::note_shed(const Client& client, const char* limit) {
+  shared_.shed++;
+  if (loop_.now() - shed_told_ < base::seconds(1)) return;
+  shed_told_ = loop_.now();
+  spdlog::warn("{}: its request was refused: too many clients wait limit={}", client.who(), limit);
+  shared_.faults->add(Fault::Severity::kWarning, "overload",
+                      client.pools()->database + "/" + client.pools()->user,
+                      std::string("requests were refused: too many clients wait for a server "
+                                  "connection, ") +
+                          limit);
 }
 
 void Worker::hold(Client& client) { held_.insert(client.id); }
@@ -256,18 +253,11 @@ void Worker::tick() {
     Client* client = find_client(id);
     if (client == nullptr) continue;
     client->sweep(now);
-    if (draining_ && find_client(id) != nullptr && client->quiet()) {
-      client->fail({.severity = protocol::Severity::kFatal,
-                    .code = protocol::sqlstate::kAdminShutdown,
-                    .message = "terminating connection due to administrator command"});
-    }
+    if (draining_ && find_client(id) != nullptr && client->quiet()) let_go(*client);
   }
   sweep_servers(now);
-  for (std::size_t i = cancels_.size(); i > 0; --i) {
-    if (i <= cancels_.size() && now - cancels_[i - 1]->started() > kCancelTimeout) {
-      cancels_[i - 1]->close();
-    }
-  }
+  sweep_cancels(now);
+  retries_.on_tick();
   // Workers that rest look at others' needs when they are woken only.
   if (starves([](const HostPool&) { return true; }) && shared_.wake_workers) {
     shared_.wake_workers();
@@ -304,5 +294,13 @@ void Worker::on_permits_freed() {
 }
 
 void Worker::drain() { draining_ = true; }
+
+void Worker::leave_consoles() {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, client] : clients_) {
+    if (client->has_console() && client->quiet()) ids.push_back(id);
+  }
+  for (const auto id : ids) let_go(*find_client(id));
+}
 
 }  // namespace proxy

@@ -21,6 +21,7 @@
 #include "proxy/server.h"
 #include "proxy/shared.h"
 #include "proxy/statement_stats.h"
+#include "route/retry_budget.h"
 #include "session/statements.h"
 #include "sql/analyzer.h"
 
@@ -34,9 +35,9 @@ class Worker {
 
   // From any thread.
   void start();
-  void stop();         // closes everything and joins
-  void adopt(int fd);  // an accepted connection
-  void cancel(const protocol::CancelRequest& request);
+  void stop();                                          // closes everything and joins
+  void adopt(int fd);                                   // an accepted connection
+  void cancel(const protocol::CancelRequest& request);  // if the session is of this worker
   net::Loop& loop() { return loop_; }
   std::uint32_t index() const { return index_; }
   std::uint32_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
@@ -53,7 +54,9 @@ class Worker {
   void kill_client(std::uint64_t id);
   bool is_quiet(const std::string& database) const;    // no server is in use
   bool has_closed(const std::string& database) const;  // what was to be closed
+  bool is_host_quiet(std::string_view cluster, std::string_view host) const;  // no server there
   void drain();             // clients are let go as soon as they are quiet
+  void leave_consoles();    // likewise those on the console, once
   void refresh_waiters();   // those who are held look again
   void on_hosts_changed();  // what must not be used any more is left, and the same
 
@@ -88,6 +91,11 @@ class Worker {
   void open_server(HostPool& pool);  // permits are taken
   void on_starving();  // a pool waits for a permit that another worker may have to spare
   void cancel_wait(Client& client);
+  // One more read that its host has failed may be run again.
+  bool may_retry();
+  void note_read(double retry_share) { retries_.on_read(retry_share); }
+  void run_at(Client& client, base::Time when);             // resume() then
+  void note_shed(const Client& client, const char* limit);  // its request was refused for that
   void hold(Client& client);  // nowhere to go now: asked again when hosts change
   void unhold(Client& client);
   std::string last_error(const Client& client) const;
@@ -111,11 +119,18 @@ class Worker {
 
   // Reads that one connection may take in a row before all others have their turn.
   static constexpr int kReadsInARow = 8;
+  // worker_cancel.cc. One that a client sent. True: it goes to a peer, and the asker is closed when
+  // it has arrived there.
+  bool take_cancel(const protocol::CancelRequest& request, Client& asker);
   void send_cancel(Server& server);
   void on_cancel_ended(CancelConnection& cancel);
 
  private:
   void tick();
+  void pass_on(const protocol::CancelRequest& request, const config::Peer& peer,
+               std::uint64_t asker);
+  void on_passed_on(const CancelConnection::Target& target, const std::string& why);
+  void sweep_cancels(base::Time now);
   void add_clients(Inspection& into, const InspectParts& parts,
                    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
   void add_pool_rows(Inspection& into, const InspectParts& parts) const;
@@ -162,15 +177,19 @@ class Worker {
   absl::flat_hash_map<std::string, std::unique_ptr<PoolSet>> pool_sets_;  // "database\0user"
   std::vector<std::unique_ptr<PoolSet>> retired_;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Client>> clients_;
-  std::vector<std::uint64_t> slots_;  // client id by slot, 0 = free
+  std::vector<std::uint64_t> slots_ = {0};  // client id by slot, 0 = free; the first is nobody's
   std::vector<std::uint32_t> free_slots_;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Server>> servers_;
   std::vector<std::unique_ptr<CancelConnection>> cancels_;
+  std::uint32_t passed_on_ = 0;  // on their way to peers
   absl::flat_hash_set<std::uint64_t> held_;
   std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
+  route::RetryBudget retries_;
+  std::vector<std::pair<base::Time, std::uint64_t>> later_;  // clients to be resumed, and when
+  base::Time shed_told_{};
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;
   bool all_paused_ = false, draining_ = false, stopping_ = false;

@@ -81,6 +81,9 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
       into.databases.push_back({.name = name, .stats = *stats});
     }
   }
+  for (const auto& cancel : cancels_) {
+    if (cancel->target().peer != 0) ++into.passing_on[cancel->target().peer];
+  }
   const auto& analyzed = analyzer_->stats();
   into.workers.push_back({.clients = static_cast<std::uint32_t>(clients_.size()),
                           .servers = static_cast<std::uint32_t>(servers_.size()),
@@ -265,6 +268,17 @@ bool Worker::is_quiet(const std::string& database) const {
     }
   }
   return true;
+}
+
+bool Worker::is_host_quiet(std::string_view cluster, std::string_view host) const {
+  const auto quiet = [&](const PoolSet& set) {
+    if (set.cluster->config.name != cluster) return true;
+    return std::ranges::none_of(set.made(), [&](const auto& pool) {
+      return pool && pool->target().name == host && pool->pool.leased() != 0;
+    });
+  };
+  return std::ranges::all_of(pool_sets_, [&](const auto& entry) { return quiet(*entry.second); }) &&
+         std::ranges::all_of(retired_, [&](const auto& set) { return quiet(*set); });
 }
 
 bool Worker::has_closed(const std::string& database) const {

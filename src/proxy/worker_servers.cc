@@ -12,7 +12,7 @@ namespace proxy {
 namespace {
 
 constexpr std::uint32_t kRetryGrowth = 15;
-constexpr double kRetryJitter = 0.5;  // all pools of all workers find out at once that a host died
+constexpr double kRetryJitter = 1;  // all pools of all workers find out at once that a host died
 
 // Log-in errors that pass by themselves: whoever waits goes on waiting.
 bool is_passing(std::string_view sqlstate) {
@@ -97,7 +97,8 @@ void Worker::on_server_failed(Server& server, const std::string& why,
   pool.last_error = why;
   ++pool.failures;
   const auto& timeouts = config().timeouts;
-  const base::Duration pause = timeouts.server_retry * std::min(pool.failures, kRetryGrowth);
+  const std::uint32_t doubled = 1u << std::min(pool.failures - 1, 10u);
+  const base::Duration pause = timeouts.server_retry * std::min(doubled, kRetryGrowth);
   pool.retry_at = loop_.now() + base::jittered(pause, kRetryJitter, server.id);
   if (error == nullptr) pool.set.cluster->monitor.report_connect_failure(pool.host, why);
   // Its fields may be views of what the server's buffers hold.
@@ -225,6 +226,10 @@ std::string Worker::last_error(const Client& client) const {
       if (pool && !pool->last_error.empty()) return pool->last_error;
     }
     const auto& snapshot = set->snapshot();
+    if (snapshot.primary >= 0) {
+      const auto& primary = snapshot.hosts[static_cast<std::size_t>(snapshot.primary)];
+      if (primary.paused) return "the primary, " + primary.name + ", is " + primary.why;
+    }
     if (snapshot.primary < 0 && !snapshot.hosts.empty()) {
       const auto fenced =
           std::ranges::find(snapshot.hosts, cluster::HostState::kFenced, &cluster::Host::state);
@@ -242,8 +247,10 @@ bool Worker::fill_lookup(const config::Database& database, const std::string& na
   if (cluster == nullptr) return false;
   const auto snapshot = (*cluster)->monitor.snapshot();
   int host = snapshot->primary;
+  if (host >= 0 && snapshot->hosts[static_cast<std::size_t>(host)].paused) host = -1;
   for (std::size_t i = 0; host < 0 && i < snapshot->hosts.size(); ++i) {
-    if (snapshot->hosts[i].state == cluster::HostState::kUp) host = static_cast<int>(i);
+    const auto& other = snapshot->hosts[i];
+    if (other.state == cluster::HostState::kUp && !other.paused) host = static_cast<int>(i);
   }
   if (host < 0) return false;
   const auto& target = (*cluster)->config.hosts[static_cast<std::size_t>(host)];
@@ -288,7 +295,8 @@ void Worker::on_hosts_changed() {
     // What waits there has not begun: it goes where it would go now.
     const auto& snapshot = pool->set.snapshot();
     const bool stays = snapshot.primary == static_cast<int>(pool->host);
-    if (snapshot.hosts[pool->host].banned && !stays) {
+    const auto& host = snapshot.hosts[pool->host];
+    if (host.paused || (host.banned && !stays)) {
       dismiss_waiters(*pool, [this](Client& client) { hold(client); });
     }
   }

@@ -25,6 +25,13 @@ constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
 
 const HostLoad kIdle;
 
+// What an active connection to a half-open host may be doing all day (LISTEN keeps one) is no
+// probe.
+constexpr base::Duration kProbeTime = base::seconds(1);
+bool load_of_probe(const HostLoad& load) {
+  return load.active != 0 && load.unconfirmed < kProbeTime;
+}
+
 std::uint64_t bit(std::size_t host) { return std::uint64_t{1} << host; }
 
 // The host of a set that n others come before.
@@ -118,7 +125,9 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
   Candidates fit{snapshot.hosts, load};
   const std::size_t count = std::min({kHostsMax, fit.hosts.size(), config_.hosts.size()});
   for (std::size_t i = 0; i < count; ++i) {
-    if (fit.hosts[i].reads && fit.hosts[i].lsn >= at_least) fit.bits |= bit(i);
+    const bool probed =
+        fit.hosts[i].breaker == cluster::Breaker::State::kHalfOpen && load_of_probe(fit.load(i));
+    if (fit.hosts[i].reads && !probed && fit.hosts[i].lsn >= at_least) fit.bits |= bit(i);
   }
   fit.bits &= allowed;
   if (fit.bits == 0) return -1;

@@ -48,6 +48,9 @@ struct HostLoad {
 //   replica for as long as that is fit, and only a lost replica's clients move. By no weight: lag,
 //   which comes and goes, would move clients to and fro.
 //
+// A host whose breaker is half-open takes part while it has no active connection: what it gets then
+// is the probe.
+//
 // Slow hosts. Even a host that is twenty times slower would get one read of forty by its active
 // connections, and more by its latency whenever the others have a few each: enough to be the 99th
 // percentile of all reads. So under kLeastConnections and kLeastLatency a host whose replies

@@ -10,7 +10,10 @@ using cluster::Lsn;
 using cluster::Snapshot;
 
 Decision primary(const char* why, const Snapshot& snapshot) {
-  if (snapshot.primary < 0) return {.target = Target::kNoPrimary, .reason = why};
+  const auto host = static_cast<std::size_t>(snapshot.primary);
+  if (snapshot.primary < 0 || snapshot.hosts[host].paused) {
+    return {.target = Target::kNoPrimary, .reason = why};
+  }
   return {.target = Target::kPrimary, .host = snapshot.primary, .reason = why};
 }
 
@@ -161,7 +164,9 @@ std::pair<int, bool> Router::pick(const Needs& needs, const SessionView& session
   const bool eventual = session.consistency == config::Consistency::kEventual;
   if (eventual || session.host < 0 || host >= snapshot.hosts.size()) return {-1, false};
   const cluster::Host& its = snapshot.hosts[host];
-  const bool fits = its.reads && is_in(allowed, host) && its.lsn >= needs.of_primary;
+  // A probe is one read, not a session's.
+  const bool half_open = its.breaker == cluster::Breaker::State::kHalfOpen;
+  const bool fits = its.reads && !half_open && is_in(allowed, host) && its.lsn >= needs.of_primary;
   return {fits ? session.host : -1, true};
 }
 

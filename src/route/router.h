@@ -20,7 +20,8 @@ namespace route {
 enum class Target : std::uint8_t {
   kPrimary,
   kReplica,    // Decision::host
-  kNoPrimary,  // needs the primary and there is none, or it is banned and could only stand in
+  kNoPrimary,  // needs the primary and there is none, or it is paused, or banned and could only
+               // stand in
   kNoReplica,  // may only go to a replica and none is fit
   kAwait,      // look again when the hosts were sampled anew: a replica may prove fresh enough
 };

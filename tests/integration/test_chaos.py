@@ -13,7 +13,7 @@ SEED = int(os.environ.get("WEIR_TEST_SEED", "1"))
 MINUTES = os.environ.get("WEIR_TEST_MINUTES")
 # One of each sort; each comes once.
 SHORT = ("backends_terminated", "black_hole", "failover", "network_cut", "primary_frozen",
-         "replica_killed", "silent_failover", "weir_killed", "weir_reloaded")
+         "replica_killed", "silent_failover", "weir_killed", "weir_reloaded", "weir_upgraded")
 
 
 def test_nothing_is_lost_or_done_twice():

@@ -227,7 +227,7 @@ def test_what_is_missing_is_told(tmp_path):
     done = run_import(ini, tmp_path / "u.txt")
     assert done.returncode == 0 and "no password in plain text" in re.sub(r"\n# ", " ", done.stdout)
     for word in ("auth_type hba does not exist", "auth_hba_file", 'transaction = "5s"',
-                 "peer_id = 1", "[peers]", "connect_query = SELECT '1'", "timezone = UTC",
+                 "peer_id = 1", "[peers.1]", "connect_query = SELECT '1'", "timezone = UTC",
                  "Not imported: database weir", "query_timeout = 5", "x-y"):
         assert word in done.stdout, (word, done.stdout)
 

@@ -410,20 +410,15 @@ def new_sessions(target, count=6):
 @pytest.mark.parametrize("whose", ["ROLE app", "ROLE app IN DATABASE app", "DATABASE app"])
 def test_new_sessions_have_the_new_defaults(target, cluster, defaults, whose):
     """At once, as with PostgreSQL, whoever has opened connections before."""
-    if whose.startswith("DATABASE"):
-        cluster.sql(0, "ALTER DATABASE app OWNER TO app")
-    try:
-        with target.connect() as client:
-            assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
-            client.query(f"ALTER {whose} SET work_mem TO '9MB'")
-            assert new_sessions(target) == {("ISO, MDY", "9MB", "9MB", "9MB")}
-            client.query(f"BEGIN; ALTER {whose} SET datestyle TO 'German'")
-            client.query("COMMIT")
-            assert new_sessions(target) == {("German, DMY", "9MB", "9MB", "9MB")}
-            client.query(f"ALTER {whose} RESET ALL")
-            assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
-    finally:
-        cluster.sql(0, "ALTER DATABASE app OWNER TO postgres")
+    with target.connect() as client:
+        assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
+        client.query(f"ALTER {whose} SET work_mem TO '9MB'")
+        assert new_sessions(target) == {("ISO, MDY", "9MB", "9MB", "9MB")}
+        client.query(f"BEGIN; ALTER {whose} SET datestyle TO 'German'")
+        client.query("COMMIT")
+        assert new_sessions(target) == {("German, DMY", "9MB", "9MB", "9MB")}
+        client.query(f"ALTER {whose} RESET ALL")
+        assert new_sessions(target) == {("ISO, MDY", "4MB", "4MB", "4MB")}
 
 
 def test_defaults_that_others_change(start_weir, cluster, defaults):

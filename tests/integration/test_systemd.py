@@ -55,7 +55,7 @@ class Systemd:
         deadline = time.monotonic() + seconds * SLOW
         while time.monotonic() < deadline:
             words = self.receive(deadline - time.monotonic())
-            if words and like in words.get(name, "\0"):
+            if words and name in words and like in words[name]:
                 return words
         raise AssertionError(f"no {name} {like}: {self.told}")
 
@@ -144,6 +144,32 @@ def test_the_console_s_reload_and_a_refused_one(service, systemd):
     weir.signal(signal.SIGHUP)
     systemd.wait("RELOADING")
     assert "refused" not in systemd.wait("STATUS", like="client")["STATUS"]
+
+
+def test_an_online_restart_is_told(service, systemd):
+    """Who is the main process, by the old one; only then the new one speaks."""
+    weir = service({"NOTIFY_SOCKET": systemd.name, "WATCHDOG_USEC": "600000"})
+    systemd.wait("READY")
+    told = len(systemd.told)
+    with weir.connect() as stays:
+        old = weir.upgrade()
+        assert systemd.wait("MAINPID")["MAINPID"] == str(weir.process.pid)
+        assert not any("READY" in words for _, words in systemd.told[told:])
+        by_new = len(systemd.told)
+        assert systemd.wait("READY")["READY"] == "1"
+        for _ in range(3):
+            systemd.wait("WATCHDOG")
+        states = [words["STATUS"] for _, words in systemd.told[by_new:] if "STATUS" in words]
+        assert states and all(state.startswith("0 clients") for state in states)
+        assert stays.value("SELECT 1") == "1"
+    assert old.wait(10 * SLOW) == 0
+    assert systemd.heard("STOPPING") == [] and len(systemd.heard("MAINPID")) == 1
+    weir.signal(signal.SIGHUP)
+    systemd.wait("RELOADING")
+    systemd.wait("READY")
+    weir.signal(signal.SIGTERM)
+    systemd.wait("STOPPING")
+    assert weir.wait_exit() == 0
 
 
 def test_an_interrupt_is_told(service, systemd):
@@ -301,6 +327,24 @@ def test_sockets_are_taken_over(service, tmp_path):
         socket.create_connection(("127.0.0.1", bound))
     for file in (waiting, early, tcp, unix):
         file.close()
+
+
+def test_what_systemd_made_outlives_online_restarts(service, tmp_path):
+    """The file of its Unix socket, too: that is not ours to remove."""
+    tcp = listening(socket.AF_INET, ("127.0.0.1", 0))
+    port = tcp.getsockname()[1]
+    path = tmp_path / f".s.PGSQL.{port}"
+    unix = listening(socket.AF_UNIX, str(path))
+    weir = service(config={"listen": [f"127.0.0.1:{port}", f"unix:{tmp_path}"]},
+                   files=[tcp, unix], names="tcp:unix")
+    weir.port = port
+    weir.wait_ready()
+    for _ in range(2):
+        assert weir.upgrade().wait(10 * SLOW) == 0
+        assert login("127.0.0.1", port) and login(str(tmp_path), port)
+    weir.stop()
+    waiting = socket.socket(socket.AF_UNIX)
+    waiting.connect(str(path))  # whom the next start would serve
 
 
 @pytest.mark.parametrize("listen", [["*"], ["0.0.0.0"], ["[::]"]])

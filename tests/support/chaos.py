@@ -84,7 +84,7 @@ class Session:
         self.run, self.number = run, number
         self.rng = random.Random(f"{run.plan.seed} session {number}")
         self.driver = DRIVERS[number % 2]
-        self.client, self.latest = None, None
+        self.client, self.latest, self.begun = None, None, 0
 
     async def live(self):
         while not self.run.over:
@@ -112,7 +112,10 @@ class Session:
 
     async def step(self):
         self.doing = "connect"
+        if self.begun != self.run.generation:
+            await self.leave()
         if self.client is None:
+            self.begun = self.run.generation
             self.client = await self.driver.open(self.run.weir, "")
         what = self.rng.choices((self.add, self.move, self.count, self.read, self.vanish),
                                 (4, 4, 2, 8, 0.3))[0]
@@ -248,6 +251,7 @@ class Run:
         self.told = collections.defaultdict(set)
         self.numbers = itertools.count(1)
         self.over, self.busy, self.kind = False, 0, ""
+        self.generation = 0  # sessions of an older one leave
 
     def violation(self, words):
         self.verdict.violations.append(f"{time.monotonic() - self.begun:7.2f} s  {self.kind}: "
@@ -272,7 +276,8 @@ class Run:
 
     async def conduct(self):
         """Fault after fault; every kind comes once before any comes again."""
-        troubles = Troubles(self.hosts, self.weir, random.Random(f"{self.plan.seed} faults"))
+        troubles = Troubles(self.hosts, self.weir, random.Random(f"{self.plan.seed} faults"),
+                             self.recycle)
         kinds = []
         try:
             while self.goes_on():
@@ -287,6 +292,9 @@ class Run:
         finally:
             self.over = True
             self.open.set()
+
+    def recycle(self):
+        self.generation += 1
 
     def goes_on(self):
         if self.plan.rounds:

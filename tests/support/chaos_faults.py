@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from support import wire
+from support import SLOW, wire
 from support.cluster import frozen, wait_until
 
 UP_S = 60.0
@@ -54,10 +54,11 @@ class Troubles:
     KINDS = ("replica_killed", "replica_stopped", "replica_frozen", "receiver_frozen",
              "receiver_killed", "backends_terminated", "backend_killed", "primary_restarted",
              "primary_frozen", "failover", "silent_failover", "network_cut", "network_slow",
-             "black_hole", "weir_killed", "weir_reloaded")
+             "black_hole", "weir_killed", "weir_reloaded", "weir_upgraded")
 
-    def __init__(self, hosts, weir, rng):
-        self.hosts, self.weir, self.rng = hosts, weir, rng
+    def __init__(self, hosts, weir, rng, recycle):
+        """recycle: all sessions leave and begin anew, each when it has its answer."""
+        self.hosts, self.weir, self.rng, self.recycle = hosts, weir, rng, recycle
 
     def shuffled(self, kinds):
         chosen = list(kinds or self.KINDS)
@@ -204,6 +205,13 @@ class Troubles:
             self.wait(0.05, 0.3)
         self.weir.config_file.write_text(good)
         self.weir.signal(signal.SIGHUP)
+
+    def weir_upgraded(self):
+        """The old process ends when those have left whom it served."""
+        old = self.weir.upgrade()
+        self.wait(0.1, 0.5)
+        self.recycle()
+        assert old.wait(timeout=30 * SLOW) == 0
 
     # --- what must be noticed -------------------------------------------------------------------
 

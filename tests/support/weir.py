@@ -1,5 +1,6 @@
 """The proxy under test: started with a generated configuration, its log read at the end."""
 import copy
+import ctypes
 import os
 import pathlib
 import re
@@ -16,7 +17,8 @@ from support import ROOT, SLOW, wire
 
 BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "src" / "weir"))
 WORKERS = int(os.environ.get("WEIR_WORKERS", "1"))
-REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed")
+REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed|"
+                     r"which took over, ended")
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:detect_stack_use_after_return=1:"
                     "quarantine_size_mb=16",
@@ -104,6 +106,40 @@ class Target:
         """Fails when it has died or complained."""
 
 
+class Successor:
+    """A process that an online restart has started: our child once the old one has ended."""
+
+    def __init__(self, pid):
+        self.pid, self.code = pid, None
+
+    def poll(self):
+        if self.code is not None:
+            return self.code
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:
+            # Its parent waits for it, and would have complained: REPORTS.
+            if not pathlib.Path(f"/proc/{self.pid}").exists():
+                self.code = 0
+        return self.code
+
+    def wait(self, timeout=60):
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("weir", timeout)
+            time.sleep(0.01)
+        return self.code
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Direct(Target):
     """The primary itself: shows that a test asks for nothing that PostgreSQL does not do."""
 
@@ -177,6 +213,29 @@ class Weir(Target):
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def upgrade(self, seconds=30.0):
+        """Online restart. Answers the process that was replaced; stop() is for the new one."""
+        old, before = self.process, len(self.log())
+        self.signal(signal.SIGUSR2)
+        self.await_upgrade(before, seconds)
+        return old
+
+    def await_upgrade(self, before=0, seconds=30.0):
+        """before: how much of the log is older."""
+        # PR_SET_CHILD_SUBREAPER: the new process becomes ours when its parent has ended.
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+        deadline = time.monotonic() + seconds * SLOW
+        while True:
+            found = re.search(r"process (\d+) accepts clients from now on", self.log()[before:])
+            if found:
+                self.process = Successor(int(found[1]))
+                return
+            assert time.monotonic() < deadline, self.log()[before:]
+            time.sleep(0.01)
+
+    def socket_file(self):
+        return self.socket_dir / f".s.PGSQL.{self.port}"
 
     def wait_exit(self, seconds=10.0):
         self.exit_code = self.process.wait(seconds * SLOW)

@@ -182,6 +182,8 @@ TEST_CASE("hosts, pins, workers, routes") {
                                "1",
                                "0",
                                std::nullopt,
+                               "0",
+                               "closed",
                                ""});
   CHECK(hosts.rows()[1] == Row{"main",
                                "beta",
@@ -202,6 +204,8 @@ TEST_CASE("hosts, pins, workers, routes") {
                                "2.5",
                                "1",
                                "2023-11-14 22:15:05 UTC",
+                               "0",
+                               "closed",
                                "banned by ann; lag 1500 ms over 1000 ms"});
   CHECK(console.admin.query("SHOW PINS").rows() ==
         std::vector<Row>{{"11", "shop", "ann", "it's", "advisory lock", "2023-11-14 22:14:55 UTC",

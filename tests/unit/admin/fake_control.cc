@@ -180,6 +180,12 @@ void FakeControl::order(proxy::HostOrder order, proxy::ConsoleLogin by,
     case What::kWeight:
       what = "weight " + std::to_string(order.weight);
       break;
+    case What::kPause:
+      what = "pause";
+      break;
+    case What::kResume:
+      what = "resume";
+      break;
   }
   note(what + " host=" + order.host + " cluster=" + order.cluster + " by=" + by.user);
   later([answers = now(), done = std::move(done)]() mutable {

@@ -36,6 +36,9 @@ TEST_CASE("host orders: what they say reaches Control, with who says it") {
       {"WEIGHT db2 main 0.5", "weight 0.500000 host=db2 cluster=main by=root"},
       {"WEIGHT db2 default", "weight 0.000000 host=db2 cluster= by=root"},
       {"WEIGHT db2 main DEFAULT", "weight 0.000000 host=db2 cluster=main by=root"},
+      {"PAUSE HOST db2", "pause host=db2 cluster= by=root"},
+      {"pause host \"Db 2\" main", "pause host=Db 2 cluster=main by=root"},
+      {"RESUME HOST 10.0.0.2:5432", "resume host=10.0.0.2:5432 cluster= by=root"},
       {"WEIGHT db2 -3", "weight -3.000000 host=db2 cluster= by=root"},
   };
   std::size_t count = 0;
@@ -64,6 +67,7 @@ TEST_CASE("host orders: what is missing or too much") {
       {"CHOOSE PRIMARY", "at end of input"},
       {"CHOOSE PRIMARY db2 main x", "at or near \"x\""},
       {"BAN", "at end of input"},
+      {"PAUSE HOST db2 main x", "at or near \"x\""},
       {"BAN db2 60 main", "at or near \"main\""},
       {"BAN db2 main 60s", "at or near \"60s\""},
       {"BAN db2 main -1", "at or near \"-1\""},
@@ -150,3 +154,12 @@ TEST_CASE("host orders: SHOW HELP tells of them") {
 }
 
 }  // namespace
+
+TEST_CASE("host orders: a database may be called HOST") {
+  const auto pause = parse("PAUSE host");
+  CHECK(pause.action == Action::kPause);
+  CHECK(pause.argument == "host");
+  CHECK(parse("RESUME HOST").action == Action::kResume);
+  CHECK(parse("PAUSE HOST db2").action == Action::kHostOrder);
+  CHECK(parse("PAUSE app").action == Action::kPause);
+}

@@ -59,6 +59,7 @@ struct Server {
     auto started = admin::HttpServer::start("127.0.0.1", 0, control, limits);
     REQUIRE(started.ok());
     http = *std::move(started);
+    http->begin();
     REQUIRE(http->port() != 0);
   }
   std::string get(std::string_view path, std::string_view method = "GET",
@@ -210,11 +211,39 @@ TEST_CASE("it stops with requests under way") {
     FakeControl control;
     auto http = admin::HttpServer::start("127.0.0.1", 0, control);
     REQUIRE(http.ok());
+    (*http)->begin();
     Socket waiting((*http)->port()), idle((*http)->port());
     waiting.write("GET /metrics HTTP/1.1\r\n\r\n");
     if (round % 2 == 0) waiting.read("weir_info");
     http->reset();
   }
+}
+
+TEST_CASE("it serves who came before it began") {
+  FakeControl control;
+  auto http = admin::HttpServer::start("127.0.0.1", 0, control);
+  REQUIRE(http.ok());
+  Socket early((*http)->port());
+  early.write("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
+  (*http)->begin();
+  CHECK(early.read().starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("retired, it keeps no connection, but answers what it was asked") {
+  Server server;
+  Socket idle(server.http->port()), half(server.http->port());
+  idle.write("GET /healthz HTTP/1.1\r\n\r\n");
+  CHECK(idle.read("ok\n").starts_with("HTTP/1.1 200"));
+  half.write("GET /healthz HT");
+  Socket other(server.http->port());  // accepted behind half, whose bytes are there by then
+  other.write("GET /healthz HTTP/1.1\r\n\r\n");
+  other.read("ok\n");
+  server.http->retire();
+  CHECK(idle.read().empty());
+  half.write("TP/1.1\r\n\r\n");
+  const std::string answer = half.read();
+  CHECK(answer.starts_with("HTTP/1.1 200"));
+  CHECK(has(answer, "Connection: close\r\n"));
 }
 
 TEST_CASE("an address that cannot be had is an error that says which") {

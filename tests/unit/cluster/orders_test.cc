@@ -287,3 +287,35 @@ TEST_CASE("orders: a weight counts until it is forgotten") {
     CHECK(after.publish(at(11))->hosts[1].weight == 2.5);
   }
 }
+
+TEST_CASE("orders: a paused host takes no reads, and stays the primary that it is") {
+  const auto config = make_config(3);
+  Tracker t(config);
+  t.on_sample(0, primary(0, 1000));
+  t.on_sample(1, replica(0, 1000));
+  t.on_sample(2, replica(0, 1000));
+  REQUIRE(t.publish(at(2))->primary == 0);
+  CHECK(t.pause(0, "ann"));
+  CHECK(t.pause(1, "bob"));
+  CHECK_FALSE(t.pause(1, "eve"));
+  auto s = t.publish(at(3));
+  CHECK(s->primary == 0);
+  CHECK(s->hosts[0].paused);
+  CHECK(s->hosts[0].state == HostState::kUp);
+  CHECK_FALSE(s->hosts[1].reads);
+  CHECK(s->hosts[1].why == "paused by bob");
+  CHECK(s->hosts[2].reads);
+  // A reload keeps it, and so does a failover.
+  Tracker next(config);
+  next.adopt(t, at(4));
+  next.on_failure(0, at(10), "refused");
+  next.on_sample(1, primary(20, 1001, {.timeline = 2}));
+  next.on_sample(2, replica(20, 1001, {.timeline = 2}));
+  s = next.publish(at(22));
+  CHECK(s->primary == 1);
+  CHECK(s->hosts[1].paused);
+  CHECK(next.resume(1));
+  CHECK_FALSE(next.resume(1));
+  CHECK_FALSE(next.publish(at(23))->hosts[1].paused);
+  CHECK(next.publish(at(23))->hosts[0].paused);
+}

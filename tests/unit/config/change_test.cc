@@ -34,7 +34,8 @@ What what(std::string_view name) { return what_is_meant(path_of(name)).what; }
 TEST_CASE("change: every key of the file is a setting, or needs a restart") {
   for (const std::string& key : known_keys()) {
     CAPTURE(key);
-    const bool restart = key == "listen" || key == "workers" || key == "admin.http";
+    const bool restart =
+        key == "listen" || key == "workers" || key == "peer_id" || key == "admin.http";
     CHECK(what(key) == (restart ? What::kRestart : What::kSetting));
   }
 }

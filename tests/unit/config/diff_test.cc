@@ -22,11 +22,12 @@ TEST_CASE("diff: nothing") {
 }
 
 TEST_CASE("diff: what needs a restart") {
-  const Diff found = changed({"listen=*:7000", "workers=2", "admin.http=127.0.0.1:9127"});
-  CHECK(found.needs_restart == Names{"admin.http", "listen", "workers"});
+  const Diff found =
+      changed({"listen=*:7000", "workers=2", "peer_id=3", "admin.http=127.0.0.1:9127"});
+  CHECK(found.needs_restart == Names{"admin.http", "listen", "peer_id", "workers"});
   CHECK(found.settings.empty());
   CHECK_FALSE(found.empty());
-  CHECK(summary(found) == "admin.http, listen, workers (after a restart)");
+  CHECK(summary(found) == "admin.http, listen, peer_id, workers (after a restart)");
 }
 
 TEST_CASE("diff: names added, removed and changed") {
@@ -69,8 +70,8 @@ TEST_CASE("diff: other settings, secrets too") {
 
 TEST_CASE("diff: what needs a restart stays as it is") {
   const Config running = loaded(kMinimal);
-  Config next =
-      loaded(kMinimal, {"listen=*:7000", "workers=2", "admin.http=127.0.0.1:9127", "pool.size=3"});
+  Config next = loaded(kMinimal, {"listen=*:7000", "workers=2", "peer_id=3",
+                                  "admin.http=127.0.0.1:9127", "pool.size=3"});
   CHECK(diff(running, next).needs_restart.size() == std::size(kRestartKeys));
   keep_until_restart(next, running);
   const Diff found = diff(running, next);

@@ -57,6 +57,7 @@ std::map<std::string, ConfigRow> rows_with_names() {
   config.clusters = {{.name = "NAME"}};
   config.databases = {{.name = "NAME"}};
   config.users = {{.name = "NAME"}};
+  config.peers = {{.name = "NAME"}};
   std::map<std::string, ConfigRow> rows;
   for (const ConfigRow& row : explain(config)) rows.emplace(row.key, row);
   return rows;
@@ -77,7 +78,8 @@ std::string section_of_example(std::string_view key) {
   for (const auto& [from, to] :
        {std::pair<std::string, std::string>{"clusters.NAME", "clusters.main"},
         {"databases.NAME", "databases.\"*\""},
-        {"users.NAME", "users.app"}}) {
+        {"users.NAME", "users.app"},
+        {"peers.NAME", "peers.2"}}) {
     if (text.starts_with(from)) text.replace(0, from.size(), to);
   }
   return text;
@@ -118,7 +120,7 @@ TEST_CASE("docs/configuration.md: its examples load") {
     config_testing::loaded(text.substr(start, text.find("```", start) - start));
     ++examples;
   }
-  CHECK(examples == 3);
+  CHECK(examples == 4);
 }
 
 TEST_CASE("config/weir.minimal.toml: five lines that load") {

@@ -205,3 +205,37 @@ TEST_CASE("addresses: each once") {
         "weir.toml:1: admin.http: expected an address that listen does not use, found "
         "\"127.0.0.1:6432\"\n");
 }
+
+TEST_CASE("validate: peers") {
+  const auto with = [](std::string_view peers) {
+    return config_testing::problems("peer_id = 1\n" + std::string(config_testing::kMinimal) +
+                                    std::string(peers));
+  };
+  CHECK(with("[peers]\n1.host = \"10.0.0.1\"\n127.host = \"weir-2.example:6433\"\n").empty());
+  for (const char* name : {"0", "128", "01", "x", "1x", "4294967297"}) {
+    CAPTURE(name);
+    const std::string found = with("[peers." + std::string(name) + "]\nhost = \"h\"\n");
+    CHECK(found.find("expected as name of a peer its number") != std::string::npos);
+  }
+  CHECK(with("[peers.2]\nport = 1\n").find("peers.2.host: expected the address") !=
+        std::string::npos);
+  CHECK(with("[peers]\n2.host = \"h\"\n3.host = \"h:6432\"\n").find("each address once") !=
+        std::string::npos);
+  CHECK(
+      config_testing::problems(std::string(config_testing::kMinimal) + "[peers.2]\nhost = \"h\"\n")
+          .find("peer_id: expected the number of this Weir") != std::string::npos);
+}
+
+TEST_CASE("validate: a peer is found by its number, at 6432 unless it says otherwise") {
+  const config::Config config =
+      config_testing::loaded("peer_id = 1\n" + std::string(config_testing::kMinimal) +
+                             "[peers]\n2.host = \"a\"\n3.host = \"b:7000\"\n"
+                             "4 = {host = \"c\", port = 7001}\n");
+  REQUIRE(config.peers.size() == 3);
+  CHECK(config::find_peer(config, 2)->address.port == 6432);
+  CHECK(config::find_peer(config, 3)->address.port == 7000);
+  CHECK(config::find_peer(config, 4)->address.host == "c");
+  CHECK(config::find_peer(config, 4)->address.port == 7001);
+  CHECK(config::find_peer(config, 1) == nullptr);
+  CHECK(config::find_peer(config, 0) == nullptr);
+}

@@ -420,3 +420,36 @@ TEST_CASE("pool: a permit is given up by a kept server last") {
   rig.pool.closed(latest);
   CHECK(rig.pool.surplus(at(4), milliseconds(1)) == &oldest);
 }
+
+TEST_CASE("pool: a line has an end, in all workers together") {
+  Permits permits(2, 0);
+  const config::PoolSizes sizes{.size = 2, .waiting = 2};
+  TestWaiter opens[2], waits[2], late, old;
+  Rig one({&permits}, sizes), two({&permits}, sizes);
+  // For these connections are being opened: they are not in line.
+  CHECK(one.pool.acquire(opens[0], 0, at(0)).kind == Kind::kOpen);
+  TestServer& first = one.open(at(0));
+  CHECK(two.pool.acquire(opens[1], 0, at(0)).kind == Kind::kOpen);
+  two.open(at(0));
+  CHECK(one.pool.acquire(waits[0], 0, at(1)).kind == Kind::kWait);
+  CHECK(two.pool.acquire(waits[1], 0, at(2)).kind == Kind::kWait);
+  CHECK(permits.in_line() == 2);
+  CHECK(one.pool.acquire(late, 0, at(3)).kind == Kind::kRefuse);
+  CHECK_FALSE(late.waiting());
+  CHECK(two.pool.acquire(late, 0, at(3)).kind == Kind::kRefuse);
+  // Who stood in line elsewhere is not sent away.
+  old.has_waited = true;
+  CHECK(two.pool.acquire(old, 0, at(4)).kind == Kind::kWait);
+  CHECK(permits.in_line() == 3);
+  two.pool.cancel(old);
+  // One place is free when one has left, or is served.
+  two.pool.cancel(waits[1]);
+  CHECK(one.pool.acquire(late, 0, at(5)).kind == Kind::kWait);
+  bool close_it = false;
+  CHECK(one.pool.ready(first, at(6), close_it).waiter == &opens[0]);
+  CHECK(permits.in_line() == 2);
+  CHECK(one.pool.ready(first, at(7), close_it).waiter == &waits[0]);
+  CHECK(permits.in_line() == 1);
+  one.pool.invariants();
+  two.pool.invariants();
+}

@@ -63,8 +63,9 @@ class Proxy {
     std::promise<proxy::Instance*> up;
     auto instance = up.get_future();
     thread_ = std::thread([&up, config = loaded.config] {
+      proxy::Predecessor nobody;
       auto made = proxy::Instance::create(
-          config, [](const config::Again&) { return config::LoadResult{}; });
+          config, [](const config::Again&) { return config::LoadResult{}; }, nobody);
       up.set_value(made.ok() ? made->get() : nullptr);
       if (made.ok()) (*made)->run();
     });

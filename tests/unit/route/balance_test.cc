@@ -407,3 +407,31 @@ TEST_CASE("balance: a client's address keeps its replica, and only a lost one's 
   }
   for (const std::size_t i : {1u, 3u, 4u}) CHECK(within(moved[i], counts[2] / 3.0, 0.15));
 }
+
+TEST_CASE("balance: a host that is half-open gets one read at a time") {
+  for (const Balancing balancing : kAll) {
+    CAPTURE(static_cast<int>(balancing));
+    Scene scene(2);
+    scene.config.routing.balancing = balancing;
+    scene.snapshot.hosts[1].breaker = cluster::Breaker::State::kHalfOpen;
+    std::vector<HostLoad> load(3);
+    load[1].active = 1;
+    CHECK(spread(scene, 100, load) == std::vector<int>{0, 0, 100});
+    // One that has not answered for long is no probe: a session keeps it. The other one has as
+    // many, or having none would be a reason to ask that.
+    load[1].unconfirmed = base::seconds(2);
+    load[2].active = 1;
+    if (balancing != Balancing::kClientAddressHash) CHECK(spread(scene, 100, load)[1] > 0);
+    load[1].unconfirmed = {};
+    // It has its turn while nothing is asked of it; who stays with one host may have that one.
+    load[1].active = 0;
+    if (balancing != Balancing::kClientAddressHash) CHECK(spread(scene, 100, load)[1] > 0);
+    // Nobody else: the rest is not for it.
+    scene.snapshot.hosts[2].reads = false;
+    load[1].active = 1;
+    Balancer balancer(scene.config, 1);
+    CHECK(balancer.pick(scene.snapshot, load, 0, 0) == -1);
+    load[1].active = 0;
+    CHECK(balancer.pick(scene.snapshot, load, 0, 0) == 1);
+  }
+}

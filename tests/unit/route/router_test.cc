@@ -370,3 +370,13 @@ TEST_CASE("router: reasons are known by their address in every source file") {
   CHECK(d.reason == reason::kMinLsn);
   CHECK(is_for_freshness(d.reason));
 }
+
+TEST_CASE("router: a paused primary is as none") {
+  Case c;
+  c.scene.snapshot.hosts[0].paused = true;
+  check(c.decide(Access::kWrite), Target::kNoPrimary, "write");
+  check(c.decide(Access::kRead, Hint::kPrimary), Target::kNoPrimary, "hint");
+  check(c.decide(Access::kRead), Target::kReplica, "read");
+  c.no_replica_fit();
+  check(c.decide(Access::kRead), Target::kNoPrimary, "no replica is fit");
+}
