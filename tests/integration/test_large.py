@@ -123,7 +123,8 @@ def test_large_statements_among_others(target):
             client.query("SELECT 1/0")
         for name in ("", "three"):
             client.send(parse(name, big), SYNC)
-            assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["25P02"]
+            assert [m.fields()["C"] for m in client.read_until_ready()
+                    if m.type == "E"] == ["25P02"]
         client.query("ROLLBACK")
         client.send(bind("", "one"), execute(), SYNC)
         assert client.rows() == [[size]]
