@@ -206,7 +206,7 @@ void Client::close(std::string_view why) {
   drop_server();
   set_state(State::kClosed);
   if (pools_ != nullptr) --pools_->users;
-  if (pools_ != nullptr && replication_ != Replication::kNone) pools_->retired = true;
+  if (pools_ != nullptr && replicates()) pools_->retired = true;
   if (counted_) {
     worker_.shared().client_counts.leave("database " + database_);
     worker_.shared().client_counts.leave("user " + user_);

@@ -62,6 +62,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_granted(Server& server);            // a lease: the waiting request is sent
   void refuse(const protocol::Error& error);  // the waiting request fails with this
   void reroute();                             // the waiting request looks for a server again
+  bool replicates() const { return replication_ != Replication::kNone; }
   void on_server_lost(Server& lost, std::string_view why);  // detached already
   void resume();                                            // look at the input again
   // The server, detached already, has not answered these requests: they are input again. False

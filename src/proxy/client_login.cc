@@ -181,7 +181,7 @@ bool Client::take_parameters(const protocol::StartupMessage& message) {
     }
     for (const auto& [option, option_value] : *options) set(option, option_value);
   }
-  if (replication_ != Replication::kNone) base_.clear();  // its server gets them as they are
+  if (replicates()) base_.clear();  // its server gets them as they are
   settings_ = base_;
   if (!bad_value.empty()) {
     auto error = bad_own_setting(bad_value);
@@ -203,9 +203,8 @@ void Client::log_in() {
                  stream_.is_tls() ? net::tls_description(stream_.ssl()) : "");
   }
   if (is_console(database_)) return enter_console();
-  const bool replicates = replication_ != Replication::kNone;
   const auto* database =
-      replicates ? replicated_database() : config::find_database(worker_.config(), database_);
+      replicates() ? replicated_database() : config::find_database(worker_.config(), database_);
   if (database == nullptr) return fail_unknown_database();
   if (worker_.is_disabled(database_)) {
     return fail({.severity = protocol::Severity::kFatal,
@@ -228,8 +227,8 @@ void Client::log_in() {
                                 : "too many connections for database \"" + database_ + "\""});
   }
   counted_ = true;
-  use_pools(replicates ? replication_pools(*database)
-                       : worker_.pool_set(*database, database_, user_));
+  use_pools(replicates() ? replication_pools(*database)
+                         : worker_.pool_set(*database, database_, user_));
   pools_->stats.client_login_count++;
   as_of_ =
       pools_->defaults().changed();  // replicas that have not replayed it begin with older ones
@@ -262,7 +261,7 @@ const ServerParameters* Client::known_welcome() const {
 
 void Client::on_settings_applied() {
   if (state_ != State::kWelcome) return;
-  if (replication_ != Replication::kNone) return begin_replication();
+  if (replicates()) return begin_replication();
   if (pools_->welcomes.size() >= kMaxWelcomes) pools_->welcomes.clear();
   if (!server->opened_early && server->defaults_of == pools_->welcomes_of) {
     pools_->welcomes[welcome_key()] = server->parameters;
@@ -287,6 +286,7 @@ void Client::send_welcome(const ServerParameters& parameters) {
   protocol::write_backend_key_data(out, worker_.cancel_pid(*this), protocol::as_bytes(cancel_key));
   protocol::write_ready_for_query(out, 'I');
   login_.reset();
+  reruns_ = 0;
   set_state(State::kIdle);
   push();
   if (!in_.empty()) worker_.run_soon(*this);

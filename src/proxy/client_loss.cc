@@ -17,6 +17,8 @@ namespace {
 
 using session::Outcome;
 
+constexpr std::uint8_t kMostWelcomes = 3;
+
 // Gone with the transaction that took them, as a ROLLBACK takes them away.
 constexpr unsigned kTransactional = sql::kTempObject | sql::kHoldCursor | sql::kListening;
 
@@ -78,7 +80,7 @@ std::string_view Client::code_of(Outcome outcome) { return error_of(outcome, "")
 void Client::on_server_lost(Server& lost, std::string_view why) {
   end_report();
   if (!is_open() || state_ == State::kClosing) return;
-  if (lost.told_end() || replication_ != Replication::kNone) {
+  if (lost.told_end() || replicates()) {
     set_state(State::kClosing);
     if (out_.empty()) close("its server ended the session");
     return;
@@ -88,6 +90,8 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
     return close("its server connection broke in the middle of a message");
   }
   const session::Exchange& exchange = lost.exchange;
+  // Nobody has heard anything yet. Not for ever: what was asked for at start-up may be the reason.
+  if (state_ == State::kWelcome && reruns_++ < kMostWelcomes) return worker_.hold(*this);
   if (state_ == State::kWelcome || exchange.lost() || exchange.uncertain()) {
     return end_session(lost.last_code, why, "");
   }

@@ -41,6 +41,7 @@ class HostPool {
   base::Time retry_at{};         // no new connection before: the last one failed
   std::uint32_t failures = 0;    // in a row
   std::string last_error;        // of the last failed connection
+  bool was_up = true;            // its host
 };
 
 class PoolSet {

@@ -184,7 +184,7 @@ bool Server::on_error_frame(protocol::Bytes raw, protocol::Bytes body) {
 
 // It is stopped, or killed: its client's session may go on.
 bool Server::ends_with(protocol::Bytes error) {
-  if (client == nullptr || client->state() == Client::State::kWelcome) return false;
+  if (client == nullptr || client->replicates()) return false;
   const auto view = protocol::decode_error(error).value_or(protocol::ErrorView{});
   const bool fatal = view.severity == "FATAL" || view.severity == "PANIC";
   if (!fatal || !is_loss(view.code) || names_itself(exchange)) return false;

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/jitter.h"
@@ -296,6 +297,12 @@ void Worker::on_hosts_changed() {
     const auto& snapshot = pool->set.snapshot();
     const bool stays = snapshot.primary == static_cast<int>(pool->host);
     const auto& host = snapshot.hosts[pool->host];
+    const bool is_up = host.state == cluster::HostState::kUp;
+    if (!std::exchange(pool->was_up, is_up) && is_up) {  // that it failed so often was before that
+      const auto pause =
+          base::jittered(config().timeouts.server_retry, kRetryJitter, loop_.rounds());
+      pool->retry_at = std::min(pool->retry_at, loop_.now() + pause);
+    }
     if (host.paused || (host.banned && !stays)) {
       dismiss_waiters(*pool, [this](Client& client) { hold(client); });
     }

@@ -2,6 +2,10 @@
 on. Whatever the answer, nothing happens twice, and what was acknowledged has happened."""
 import asyncio
 import contextlib
+import os
+import signal
+import time
+from concurrent import futures
 
 import asyncpg
 import psycopg
@@ -215,6 +219,31 @@ def test_psycopg_loses_a_begin(start_weir, cluster, table):
                     connection.execute(f"INSERT INTO {table} VALUES (1)")
                 connection.execute(f"INSERT INTO {table} VALUES (2) ON CONFLICT DO NOTHING")
     assert cluster.sql(0, f"SELECT id FROM {table}") == [["2"]]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_login_whose_server_is_lost(start_weir, cluster, told):
+    with Relay(cluster.ports[0]) as relay, contextlib.ExitStack() as clients:
+        weir = start_weir({"clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}"]}},
+                           "pool": {"size": 1}}, workers=1)
+        with weir.connect() as first:
+            first.query("SELECT 1")
+        pids = [int(row[0]) for row in cluster.sql(0, "SELECT pid FROM pg_stat_activity WHERE "
+                                                      "usename = 'app' AND datname = 'app'")]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        with futures.ThreadPoolExecutor() as threads:
+            login = threads.submit(weir.connect, options="-c work_mem=3MB")
+            time.sleep(0.5 * SLOW)  # it has asked its server for that
+            assert not login.done()
+            if not told:
+                relay.cut()
+            for pid in pids:
+                if told:
+                    os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGCONT)
+            client = clients.enter_context(login.result())
+        assert client.value("SHOW work_mem") == "3MB"
 
 
 def test_an_acknowledged_write_is_not_told_again(start_weir, cluster, table):
