@@ -245,7 +245,7 @@ class Closure {
     const auto add = [&](std::size_t to, unsigned left) {
       if (is_said(scope_.harmless, objects_[to % objects_.size()])) left = kNoResidue;
       if ((left & ~left_[to]) == 0) return;
-      left_[to] |= left;
+      left_[to] = static_cast<std::uint16_t>(left_[to] | left);
       pending.push_back(to);
     };
     for (std::size_t i = 0; i < left_.size(); ++i) {
