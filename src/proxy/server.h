@@ -152,6 +152,7 @@ class Server final : public net::Connection, public pool::Server {
 
   // server_relay.cc
   std::size_t on_session_bytes(protocol::Bytes in);
+  bool must_be_whole(char type, std::size_t bytes) const;
   bool on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole);
   void on_failure(const session::Step& step, Note note, protocol::Bytes raw, protocol::Bytes body,
                   bool whole);

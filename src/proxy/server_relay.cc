@@ -117,7 +117,7 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
       break;
     }
     const bool whole = rest.size() >= header.total;
-    if (!whole && !passes_in_pieces(header.type) && header.total <= kWholeUpTo) break;
+    if (!whole && must_be_whole(header.type, header.total)) break;
     const auto raw = rest.first(std::min(header.total, rest.size()));
     if (!on_session_frame(header.type, raw, raw.subspan(protocol::kHeaderBytes), whole)) break;
     used += raw.size();
@@ -148,8 +148,14 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
   return used;
 }
 
+// Of what is read here: rows that were asked for by us, and what is short.
+bool Server::must_be_whole(char type, std::size_t bytes) const {
+  return passes_in_pieces(type) ? exchange.swallowing() : bytes <= kWholeUpTo;
+}
+
 bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole) {
   if (client == nullptr && exchange.empty()) {
+    stream_forward_ = false;
     on_idle_frame(type, body);
     return is_open();
   }

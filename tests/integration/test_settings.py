@@ -385,6 +385,21 @@ def test_customized_options_that_functions_set(start_weir, cluster, table, name,
     cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")
 
 
+@pytest.mark.parametrize("count, size", [(1, 30_000), (1, 300_000), (40, 1_000), (200, 400)])
+def test_large_settings_that_a_block_makes(start_weir, count, size):
+    """What is asked of the server then does not come in one piece."""
+    weir = start_weir({"pool": {"size": 1}}, workers=1)
+    made = " ".join(f"SET large.s{n} TO '{chr(97 + n % 26) * size}';" for n in range(count))
+    ask = " || ".join(f"coalesce(nullif(current_setting('large.s{n}', true), ''), '-')"
+                      for n in range(count))
+    with weir.connect() as one, weir.connect() as two:
+        one.query(f"DO $$ BEGIN {made} END $$")
+        for _ in range(3):
+            assert two.value("/* weir: primary */ SELECT " + ask) == "-" * count
+            assert one.value("/* weir: primary */ SELECT " + ask) == \
+                "".join(chr(97 + n % 26) * size for n in range(count))
+
+
 # --- defaults -------------------------------------------------------------------------------------
 
 
