@@ -287,9 +287,12 @@ class Weir(Target):
         return self.connect(user, database=database)
 
     def show(self, what):
-        """Rows of a console's SHOW as dicts."""
+        return self.on_console(f"SHOW {what}")
+
+    def on_console(self, sql):
+        """Its rows as dicts."""
         with self.console() as console:
-            console.send(wire.query(f"SHOW {what}"))
+            console.send(wire.query(sql))
             names, rows = [], []
             for got in console.read_until_ready():
                 if got.type == "E":
