@@ -4,6 +4,7 @@ import time
 import pytest
 
 from support import SLOW
+from support.cluster import wait_catalog
 from support.wire import SYNC, ServerError, bind, close, describe, execute, parse, query
 
 MB = 1 << 20
@@ -44,6 +45,7 @@ def end_servers(cluster):
 def test_a_large_statement_moves_to_another_server(target, cluster, name, size):
     """As lib/pq does it: the statement is prepared in a batch of its own."""
     with target.connect() as client:
+        wait_catalog(client)  # or what it left would be asked for: the session ends if that is lost
         client.send(parse(name, f"SELECT length('{'a' * size}'), $1", (23,)), describe("S", name),
                     SYNC)
         answers = client.read_until_ready()
