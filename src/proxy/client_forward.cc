@@ -266,7 +266,8 @@ void Client::note_statement(const sql::Analysis& analysis) {
       }
     }
   }
-  constexpr unsigned kUnknown = sql::kOpaque | sql::kUnreadable;
+  // A library that is loaded takes settings away that begin with its name.
+  constexpr unsigned kUnknown = sql::kOpaque | sql::kUnreadable | sql::kLoadedLibrary;
   if ((analysis.residue & kUnknown) == 0) return;
   opaque_ = true;
   const auto by = std::ranges::find_if(

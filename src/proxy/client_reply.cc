@@ -280,6 +280,7 @@ void Client::on_probe_row(protocol::Bytes body) {
   if (!row) return;
   if (row->size() == 2) {
     const std::string_view name = (*row)[0].value_or(""), value = (*row)[1].value_or("");
+    if (!(*row)[1]) return settings_.erase(name);  // a library was loaded, which knows none of it
     // What another session has set here once is empty for ever: for most, it is not there.
     const std::string* known = settings_.find(name);
     const bool valueless = known == nullptr || *known == session::kNamedOnly;
