@@ -231,6 +231,9 @@ class Weir(Target):
             if found:
                 self.process = Successor(int(found[1]))
                 return
+            if "this process has not taken over yet" in self.log()[before:]:
+                before = len(self.log())
+                self.signal(signal.SIGUSR2)
             assert time.monotonic() < deadline, self.log()[before:]
             time.sleep(0.01)
 
