@@ -31,11 +31,16 @@ def wait_replicas(weir, count=2):
                lambda: f"{count} replicas: {weir.show('HOSTS')}", 10 * SLOW)
 
 
-def test_a_full_disk(start_weir, cluster, ill):
+def start_with_pause(start_weir, pause):
     weir = start_weir({"clusters": {"main": {"monitor": {"catalog_interval": "200ms"}}},
                        "routing": {"slow_start": "0", "consistency": "eventual",
-                                   "breaker_pause": "60s", "breaker_pause_max": "60s"}})
+                                   "breaker_pause": pause, "breaker_pause_max": pause}})
     wait_replicas(weir)
+    return weir
+
+
+def test_a_full_disk(start_weir, cluster, ill):
+    weir = start_with_pause(start_weir, "60s")
     with weir.connect() as client:
         client.socket.settimeout(60 * SLOW)
         replicas = {str(cluster.ports[2])}
@@ -57,10 +62,7 @@ def test_a_full_disk(start_weir, cluster, ill):
 
 
 def test_it_closes_by_a_probe(start_weir, cluster, ill):
-    weir = start_weir({"clusters": {"main": {"monitor": {"catalog_interval": "200ms"}}},
-                       "routing": {"slow_start": "0", "consistency": "eventual",
-                                   "breaker_pause": "300ms", "breaker_pause_max": "300ms"}})
-    wait_replicas(weir)
+    weir = start_with_pause(start_weir, "300ms")
     with weir.connect() as client:
         client.socket.settimeout(60 * SLOW)
         seen = set()

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../unit/session/expect_of.h"
 #include "model_server.h"
 #include "session/exchange.h"
 
@@ -10,8 +11,7 @@ namespace simulation {
 
 std::string show(const Messages& messages);
 
-// Of CopyData and Flush it is not told.
-session::Expect expect_of(char type);
+using session::expect_of;  // of CopyData and Flush the ledger is not told
 
 // So that Parse of "known=select 1" can be answered without asking.
 void prepare_known(ModelServer& server);

@@ -7,32 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "expect_of.h"
 #include "session/exchange.h"
 
 namespace session {
-
-inline Expect expect_of(char c) {
-  switch (c) {
-    case 'P':
-      return Expect::kParse;
-    case 'B':
-      return Expect::kBind;
-    case 'D':
-      return Expect::kDescribe;
-    case 'E':
-      return Expect::kExecute;
-    case 'C':
-      return Expect::kClose;
-    case 'S':
-      return Expect::kSync;
-    case 'Q':
-      return Expect::kQuery;
-    case 'F':
-      return Expect::kFunctionCall;
-    default:
-      return Expect::kCopyEnd;
-  }
-}
 
 struct Conversation {
   Exchange exchange;
