@@ -139,7 +139,7 @@ def test_scram_pass_through(start_weir, cluster, method):
 def test_a_password_that_fits_the_verifier_opens_the_server(start_weir, cluster):
     weir = start_weir({"auth": {"method": "password"},
                        "users": {"app": {"password": verifier(cluster, "app")}}}, ready=False)
-    wait_until(lambda: (weir.socket_dir / f".s.PGSQL.{weir.port}").exists(), "the socket")
+    wait_until(lambda: "weir: up" in weir.log(), "it is up")
     for _ in range(2):
         works(wire.connect(str(weir.socket_dir), weir.port, "app", "app", "app"))
     with pytest.raises(wire.ServerError) as failed:

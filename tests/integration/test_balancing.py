@@ -10,6 +10,8 @@ from support.cluster import running_cluster, wait_until
 from support.load import Repeated
 from support.relay import Relay
 
+pytestmark = pytest.mark.alone
+
 READ = "SELECT inet_server_port()"
 DELAY = 0.02
 

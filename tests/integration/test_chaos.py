@@ -5,9 +5,13 @@ seed. `scripts/chaos` runs it by itself.
 """
 import os
 
+import pytest
+
 from support import SLOW
 from support.chaos import Plan, campaign
 from support.weir import WORKERS
+
+pytestmark = pytest.mark.alone
 
 SEED = int(os.environ.get("WEIR_TEST_SEED", "1"))
 MINUTES = os.environ.get("WEIR_TEST_MINUTES")

@@ -10,6 +10,8 @@ import pytest
 from support import SLOW
 from support.consistency import Plan, check
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 60 * float(os.environ.get("WEIR_TEST_MINUTES", "0.2"))
 SEED = int(os.environ.get("WEIR_TEST_SEED", "1"))
 # What a READ ONLY transaction is told whose replica died (40001), and how the drivers put it that

@@ -33,8 +33,9 @@ class PgBouncer:
             shutil.chown(folder, "postgres")
             for file in folder.iterdir():
                 shutil.chown(file, "postgres")
-            for above in list(folder.parents)[:2]:
-                above.chmod(0o755)
+            for above in folder.parents:
+                if "pytest-of-" in str(above):
+                    above.chmod(0o755)
             command = ["setpriv", "--reuid=postgres", "--clear-groups", *command]
         self.log = folder / "pgbouncer.out"
         with open(self.log, "wb") as log:

@@ -6,6 +6,8 @@ import pytest
 from support import SLOW, wire
 from support.load import Neighbour
 
+pytestmark = pytest.mark.alone
+
 MB = 1 << 20
 STATEMENTS = {
     "100,000 terms": lambda: "SELECT 1" + "+1" * 100_000,

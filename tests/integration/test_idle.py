@@ -2,9 +2,13 @@
 import pathlib
 import time
 
+import pytest
+
 from support import wire
 from support.cluster import wait_until
 from support.weir import SLOW, WORKERS
+
+pytestmark = pytest.mark.alone
 
 
 def wakeups(weir):

@@ -7,6 +7,8 @@ import pytest
 from support import PG_BIN, SLOW
 from support.cluster import wait_until
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 2
 
 

@@ -433,6 +433,7 @@ async def one_client(weir, number, table, all_are_in, seconds, counts):
         await connection.close(timeout=30 * SLOW)
 
 
+@pytest.mark.alone
 def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
     """No error, no lost or crossed answer, and never more than 20 connections to a host."""
     seconds = (60 if LONG else 10) * (1 if SLOW == 1 else 0.5) + 10 * SLOW
