@@ -62,8 +62,9 @@ class HttpServer::Core::Connection : public std::enable_shared_from_this<Connect
   ~Connection() { core_.connections.erase(this); }
 
   void read();
+  // What has come for the first time was promised an answer by the socket that took it.
   void leave_if_idle() {
-    if (idle_ && buffer_.size() == 0 && !parser_->got_some()) stream_.cancel();
+    if (served_ && idle_ && buffer_.size() == 0 && !parser_->got_some()) stream_.cancel();
   }
 
  private:
@@ -85,7 +86,8 @@ class HttpServer::Core::Connection : public std::enable_shared_from_this<Connect
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Answer> answer_;
   unsigned version_ = 11;
-  bool idle_ = true;  // waits for a request
+  bool idle_ = true;     // waits for a request
+  bool served_ = false;  // it has had an answer
   bool keep_alive_ = false;
   bool head_only_ = false;
   bool open_metrics_ = false;
@@ -212,6 +214,7 @@ void HttpServer::Core::Connection::write(Answer answer) {
   stream_.expires_after(core_.limits.idle);
   http::async_write(stream_, *answer_, [self = shared_from_this()](error_code error, std::size_t) {
     if (error) return;
+    self->served_ = true;
     if (self->keep_alive_ && !self->core_.retired) return self->read();
     self->stream_.socket().shutdown(tcp::socket::shutdown_send, error);
   });
