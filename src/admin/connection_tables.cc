@@ -1,4 +1,4 @@
-// SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS with PgBouncer's columns, and SHOW PINS.
+// SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS with PgBouncer's columns, and SHOW PINS, CHANNELS.
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -151,6 +151,23 @@ void fill_pins(const Source& source, Emit emit) {
   }
 }
 
+constexpr auto kChannelColumns = std::to_array<ColumnDef>({
+    {"database"},
+    {"user"},
+    {"channel"},
+    {"clients", Type::kInt8},
+    {"server", Type::kInt8},
+    {"host"},
+    {"worker", Type::kInt4},
+});
+
+void fill_channels(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.channels) {
+    emit({row.database, row.user, row.channel, count(row.clients), count(row.server), row.host,
+          count(row.worker)});
+  }
+}
+
 constexpr auto kWaitColumns = std::to_array<ColumnDef>({
     {"client", Type::kInt8},
     {"database"},
@@ -201,6 +218,11 @@ constexpr auto kTables = std::to_array<Table>({
     {"active_sockets", "connections in use", kSocketColumns, fill_active_sockets, kBoth},
     {"pins", "clients that keep their server connection, and why", kPinColumns, fill_pins,
      kClients},
+    {"channels",
+     "what clients LISTEN to on shared server connections",
+     kChannelColumns,
+     fill_channels,
+     {.channels = true}},
     {"waits", "clients that wait now, and for what", kWaitColumns, fill_waits, kClients},
     {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory, kBoth},
 });

@@ -31,6 +31,11 @@ void Permits::resize(std::uint32_t limit, std::uint32_t reserve) {
   reserve_.store(reserve, kRelaxed);
 }
 
+bool Permits::allows(std::uint32_t count) const {
+  const std::uint32_t limit = limit_.load(kRelaxed);
+  return limit == 0 || limit >= count;
+}
+
 bool Permits::over_limit(std::uint32_t leaving) const {
   const std::uint64_t limit = limit_.load(kRelaxed);
   return limit != 0 && taken() > limit + leaving;

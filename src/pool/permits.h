@@ -34,6 +34,8 @@ class Permits {
   // More are taken than the limit: by the reserve, or after a resize. Close idle ones.
   bool over_limit() const { return over_limit(0); }
 
+  bool allows(std::uint32_t count) const;  // the limit is not below that
+
   // The same questions when `leaving` of those taken are about to be given back.
   bool over_limit(std::uint32_t leaving) const;    // beyond the limit
   bool over_reserve(std::uint32_t leaving) const;  // beyond limit and reserve

@@ -212,6 +212,10 @@ bool Pool::unused() const {
          promised_ == 0 && waiting_count_ == 0;
 }
 
+bool Pool::allows(std::uint32_t servers) const {
+  return std::ranges::all_of(permits_, [&](const Permits* p) { return p->allows(servers); });
+}
+
 void Pool::resize(config::PoolSizes sizes) { sizes_ = sizes; }
 
 // --- budgets --------------------------------------------------------------------------------

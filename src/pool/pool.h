@@ -160,7 +160,8 @@ class Pool {
   std::uint32_t leaving() const { return leaving_count_; }
   std::uint32_t waiting() const { return waiting_count_; }
   bool starving() const { return starved_ != 0; }
-  bool unused() const;  // nothing open, nobody waits
+  bool unused() const;                       // nothing open, nobody waits
+  bool allows(std::uint32_t servers) const;  // as its budgets' limits are now
   void resize(config::PoolSizes sizes);
   void invariants() const;
 

@@ -109,9 +109,10 @@ bool Client::input_blocked() const {
     case State::kClosing:
     case State::kClosed:
       return true;
+    case State::kIdle:
+      return hearing_;
     case State::kStartup:
     case State::kPassword:
-    case State::kIdle:
       return false;
   }
   return false;
@@ -204,6 +205,7 @@ void Client::close(std::string_view why) {
   if (server != nullptr && server->unsent() != 0) server->made();
   close_stream();
   drop_server();
+  leave_listeners();
   set_state(State::kClosed);
   if (pools_ != nullptr) --pools_->users;
   if (pools_ != nullptr && replicates()) pools_->retired = true;
@@ -254,7 +256,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
 bool Client::quiet() const {
   if (state_ == State::kReplicating) return true;
   const bool owed = server != nullptr && (status_ != 'I' || !server->exchange.releasable());
-  return !owed && !waiting() && in_.empty() &&
+  return !owed && !hearing_ && !waiting() && in_.empty() &&
          (state_ == State::kIdle || state_ == State::kStartup || state_ == State::kConsole);
 }
 

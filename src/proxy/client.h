@@ -113,6 +113,13 @@ class Client final : public net::Connection, public pool::Waiter {
   void report_commit();
   void on_reported(protocol::Bytes body);
   void end_report();
+  // client_listen.cc
+  bool has_unheard() const { return !unheard_.empty(); }
+  void tell_unheard();
+  void on_notification(protocol::Bytes body);  // of the shared connection
+  bool hears_elsewhere(std::string_view channel) const;
+  void on_heard();
+  void on_listening_lost(std::string_view code, std::string_view why);
   void on_settings_applied();
   // The server, which owes nothing, is not needed any more: true when the client has let it go.
   bool part_from_server();
@@ -158,6 +165,8 @@ class Client final : public net::Connection, public pool::Waiter {
     bool loads = false;                // a library: on a connection that nobody has used
     bool asks_sequence = false;        // where this session wrote last
     bool asks_lsn = false;             // SHOW weir.lsn
+    bool listens = false;              // has a LISTEN,
+    bool does_else = false;            // and what is none
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
     bool attached = false;             // the server at hand was found for it
     bool large = false;                // must be sent before it is whole
@@ -309,6 +318,17 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_lsn.cc
   static std::string_view lsn_query();
+  void finish_report();
+
+  // client_listen.cc
+  bool listens_together(const HostPool& pool) const;
+  bool wait_for_listeners(HostPool& pool);
+  bool note_listening(const session::Change& change);
+  void unlisten(std::string_view channel);  // "" = all
+  void leave_listeners();
+  void settle_notifications(Server& with);
+  void note_channels_asked();
+  void show_channels();
 
   // client_explain.cc
   std::string explanation(std::string_view text);
@@ -452,6 +472,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool counted_held_ = false;                // in Shared::held
   bool held_ = false;                        // input waits for what is in flight
   bool prepares_only_ = false;               // a batch is open, in which nothing has run
+  bool prepares_listen_ = false;             // likewise, and a LISTEN comes next
   bool refused_ = false;                     // the rest of a refused request is to be skipped
   bool terminated_ = false;                  // said goodbye
   protocol::Buffer again_;                   // to be run again: input from the next round on
@@ -475,9 +496,17 @@ class Client final : public net::Connection, public pool::Waiter {
   std::string opaque_by_;            // the latest of them, for SHOW PINS
   std::set<std::string, std::less<>> custom_;  // settings that it may have set, as it names them
   bool recheck_ = false;                       // a pin may be gone: to be probed
-  bool report_due_ = false;                    // of a commit that others were pipelined behind
-  bool owes_ready_ = false;                    // ReadyForQuery waits for the position of a commit
-  std::string reported_lsn_;                   // that; "" = not known
+  // Of a commit that others may have been pipelined behind: its position is to be told; what it has
+  // notified may be the session's to hear.
+  bool report_due_ = false, hear_due_ = false;
+  bool owes_ready_ = false;                  // ReadyForQuery waits for these
+  std::optional<std::string> reported_lsn_;  // the position; "" = not known
+  Listeners* listening_ = nullptr;           // where the session listens together with others
+  bool unlistens_ = false;                   // if its transaction commits;
+  std::vector<std::string> unlistened_;      // it has, and is still to hear what came before
+  bool hearing_ = false;                     // nothing goes on before Listeners::ask() is answered
+  protocol::Buffer unheard_;                 // notifications, for when its transaction is over
+  std::uint32_t own_pid_ = 0;                // what it notifies comes from there; 0 = nothing
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;

@@ -57,6 +57,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
                    status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;
   prepares_only_ = gathered_.flush && !gathered_.runs;
+  prepares_listen_ = prepares_only_ && gathered_.listens && !gathered_.does_else;
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
     server->rerun.sent(in.first(bytes), rerun_kind());
@@ -191,6 +192,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
+  if ((analysis->residue & sql::kChannelsAsk) != 0) note_channels_asked();
   note_statement(*analysis);
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
@@ -251,6 +253,9 @@ void Client::note_access(sql::Access access) {
   read_fresh_ = read_fresh_ || consistency() != config::Consistency::kEventual;
   if (access != sql::Access::kWrite || !server->on_primary()) return;
   wrote_ = true;
+  if (server->listeners != nullptr) return;
+  server->last_user = id;
+  if (listening_ != nullptr) own_pid_ = server->backend_pid;
   if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
 }
 
@@ -320,6 +325,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
+  if ((analysis->residue & sql::kChannelsAsk) != 0) note_channels_asked();
   count_as(*analysis, parse->query);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.

@@ -117,6 +117,7 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
   set_state(State::kIdle);
   if (stream_left_ != 0) stream_discard_ = true;  // a piece of a message is on its way
   large_parse_ = nullptr;
+  if (status_ == 'I' && !owes_ready_) tell_unheard();
   push();
   if (is_open() && (!in_.empty() || stream_.readable())) worker_.run_soon(*this);
 }
@@ -184,7 +185,9 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
   begin_ = nullptr;
   opaque_by_.clear();
   tracking_ = wrote_ = read_fresh_ = defined_ = altered_defaults_ = opaque_ = recheck_ = false;
-  report_due_ = force_forward_ = held_ = misrouted_ = false;
+  own_pid_ = 0;
+  unlistens_ = false;
+  report_due_ = hear_due_ = force_forward_ = held_ = misrouted_ = false;
   in_flight_plain_ = true;
   reruns_ = 0;
 }

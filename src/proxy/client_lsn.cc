@@ -23,30 +23,47 @@ constexpr const char* kShown =
 std::string_view Client::lsn_query() { return kShown; }
 
 // Whether this ReadyForQuery waits for what the session has to be told of its commit. Of several
-// that are pipelined only the last one's does: the position covers all.
+// that are pipelined only the last one's does: it covers all.
 bool Client::reports_commit() {
   const bool ended = server->exchange.status() == 'I';
-  report_due_ = own_.report_lsn && (report_due_ || (ended && wrote_));
-  return report_due_ && ended && server->exchange.empty() && server->on_primary();
+  report_due_ = own_.report_lsn && (report_due_ || (ended && wrote_)) && server->on_primary();
+  hear_due_ = listening_ != nullptr && server->listeners == nullptr &&
+              (hear_due_ || (ended && (wrote_ || unlistens_)));
+  if (ended) unlistens_ = false;
+  return (report_due_ || hear_due_) && ended && server->exchange.empty();
 }
 
 void Client::report_commit() {
-  report_due_ = false;
   owes_ready_ = true;
-  reported_lsn_.clear();
+  reported_lsn_.reset();
+  if (!std::exchange(report_due_, false)) return end_report();
+  reported_lsn_.emplace();
   server->inject_query(kReported, kNoteReport);
   server->push();
 }
 
 void Client::on_reported(protocol::Bytes body) {
-  if (const auto position = protocol::decode_only_value(body)) reported_lsn_ = *position;
+  if (const auto position = protocol::decode_only_value(body)) *reported_lsn_ = *position;
+}
+
+// The position has come, or will not.
+void Client::end_report() {
+  if (!owes_ready_ || hearing_) return;
+  if (!std::exchange(hear_due_, false) || listening_ == nullptr) return finish_report();
+  hearing_ = true;
+  listening_->ask(*this);
 }
 
 // The commit is in any case what the client was told. "" says that its position is not known: an
 // earlier one would not cover it.
-void Client::end_report() {
-  if (!std::exchange(owes_ready_, false)) return;
-  protocol::write_parameter_status(made(), session::kLsnSetting, reported_lsn_);
+void Client::finish_report() {
+  owes_ready_ = false;
+  own_pid_ = 0;
+  if (reported_lsn_) {
+    protocol::write_parameter_status(made(), session::kLsnSetting, *reported_lsn_);
+  }
+  tell_unheard();
+  for (const std::string& channel : std::exchange(unlistened_, {})) unlisten(channel);
   protocol::write_ready_for_query(made(), 'I');
 }
 

@@ -93,6 +93,9 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
     opaque_by_ = shown(statement, analysis);
   }
   altered_defaults_ = altered_defaults_ || statement.sets_defaults;
+  unlistens_ = unlistens_ || statement.verb == sql::Verb::kUnlisten ||
+               statement.verb == sql::Verb::kUnlistenAll ||
+               statement.verb == sql::Verb::kDiscardAll;
   if (statement.verb == sql::Verb::kPrepare) sql_prepared_.push_back(statement.name);
   if (statement.verb == sql::Verb::kDeallocate) on_deallocated(statement.name);
   if (statement.verb == sql::Verb::kDiscardAll || statement.verb == sql::Verb::kDeallocateAll) {
@@ -124,6 +127,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
 // made it give something: nextval may hide in a default.
 std::uint16_t Client::pinning_residue(const sql::Statement& statement) const {
   unsigned residue = statement.residue & kPinning;
+  if (server->listeners != nullptr) residue &= ~unsigned{sql::kListening};
   const bool may_advance = statement.access == sql::Access::kWrite &&
                            statement.verb != sql::Verb::kDdl &&
                            worker_.config().pinning.sequence_state;
@@ -249,6 +253,7 @@ void Client::on_tracked_end(char status) {
   if (transaction_.has_committed()) {
     const std::uint64_t before = settings_.hash();
     for (const auto& change : transaction_.take_committed()) {
+      if (note_listening(change)) continue;
       session::apply(change, base_, settings_);
       session::apply(change, {}, server->settings);
       if (change.name == "application_name" && change.value) application_name_ = *change.value;

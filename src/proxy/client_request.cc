@@ -56,6 +56,10 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
 
 // Answers how many bytes it is done with; 0: it needs more, or it must wait.
 std::size_t Client::on_some_bytes(protocol::Bytes in) {
+  if (hearing_) {
+    held_ = server != nullptr;
+    return 0;
+  }
   if (stream_left_ != 0) return on_stream_bytes(in);
   if (refusal_) return write_refusal(in);
   if (refused_) return skip_refused(in);
@@ -95,7 +99,7 @@ std::size_t Client::route_gathered(protocol::Bytes in) {
   if (reruns_ == 0) request_since_ = worker_.loop().now();
   awaiting_since_ = strong_as_of_ = {};
   route_request();
-  if (server != nullptr) return send_gathered(in);
+  if (server != nullptr && !hearing_) return send_gathered(in);
   return refusal_ ? write_refusal(in) : 0;
 }
 
@@ -138,12 +142,12 @@ bool Client::may_write_later() {
          terms().route != sql::Hint::kReplica;
 }
 
-// The open batch is on a replica, and so far nothing in it has run: what was prepared is known, so
-// the rest may go elsewhere.
+// The open batch is on a replica, or will LISTEN, and so far nothing in it has run: what was
+// prepared is known, so the rest may go elsewhere.
 bool Client::may_leave_batch() const {
-  return prepares_only_ && server != nullptr && !server->on_primary() && status_ == 'I' &&
-         pins.empty() && server->exchange.batch_open() && !server->exchange.skipping() &&
-         pools_->mode != config::PoolMode::kSession;
+  return prepares_only_ && server != nullptr && (!server->on_primary() || prepares_listen_) &&
+         status_ == 'I' && pins.empty() && server->exchange.batch_open() &&
+         !server->exchange.skipping() && pools_->mode != config::PoolMode::kSession;
 }
 
 // asyncpg prepares with Parse, Describe, Flush. What comes next may be of any kind.
@@ -315,6 +319,7 @@ void Client::gather_frame(const protocol::Frame& frame) {
     }
     case protocol::frontend::kFunctionCall:
       gathered_.access = sql::Access::kWrite;
+      gathered_.does_else = true;
       gathered_.complete = true;
       break;
     case protocol::frontend::kSync:
@@ -333,8 +338,12 @@ void Client::gather_frame(const protocol::Frame& frame) {
 // BEGIN touches no data, but what follows it may, and it cannot be moved then. A standby knows no
 // serializable transactions.
 void Client::note_statements(const sql::Analysis& analysis) {
-  if (analysis.plain) return;
+  if (analysis.plain || analysis.statements.empty()) {
+    gathered_.does_else = true;
+    return;
+  }
   for (const auto& statement : analysis.statements) {
+    (statement.verb == sql::Verb::kListen ? gathered_.listens : gathered_.does_else) = true;
     if (asks_lsn(statement)) {
       gathered_.asks_lsn = true;
       gathered_.access = std::max(gathered_.access, sql::Access::kRead);

@@ -199,11 +199,12 @@ void Client::wait_in(HostPool& pool) {
   if (now < pool.retry_at && pool.pool.leased() + pool.pool.idle() == 0) {
     return enter_line(MayRefuse::kYes) ? wait_held() : refuse_to_wait("limits.waiting");
   }
+  if (wait_for_listeners(pool)) return;
   if (gathered_.asks_sequence) pools_->asks_sequences = true;
   if (Server* own = own_sequence_server(pool)) return attach(*own);
   if (awaits_own_sequence_server(pool)) return wait_held();
-  const auto kept = may_advance_sequences() && now >= pool.retry_at ? pool::Pool::Kept::kLost
-                                                                    : pool::Pool::Kept::kUnharmed;
+  const bool spares = gathered_.listens || (may_advance_sequences() && now >= pool.retry_at);
+  const auto kept = spares ? pool::Pool::Kept::kLost : pool::Pool::Kept::kUnharmed;
   auto answer = pool.pool.acquire(*this, settings_.hash(), now, kept);
   while (answer.kind == pool::Pool::Kind::kLease) {
     auto& found = static_cast<Server&>(*answer.server);
@@ -287,6 +288,11 @@ void Client::attach(Server& with) {
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
   with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());
+  if (gathered_.listens && pools_->listeners.connection() == nullptr &&
+      listens_together(with.pool())) {
+    pools_->listeners.adopt(worker_, with, default_of("client_encoding"));
+  }
+  settle_notifications(with);
   gathered_.attached = gathered_.complete;
   const bool welcome = state_ == State::kWelcome;
   if (!welcome) set_state(State::kActive);
@@ -312,6 +318,7 @@ bool Client::equalize_settings() {
     server->settings_unknown = false;
   }
   if (must_discard_sequences()) server->discard_sequences();
+  if (pools_->asks_channels) show_channels();
   send_settings();
   return server->exchange.empty();
 }
@@ -325,13 +332,17 @@ void Client::send_settings() {
 
 // A server has become free for this client, which waited.
 void Client::on_granted(Server& with) {
+  HostPool& pool = with.pool();
   if (is_too_used(with)) {
-    HostPool& pool = with.pool();
     with.close("its client needs a new one");
-    return wait_in(pool);
+    wait_in(pool);
+  } else if (pools_->listeners.connection() != nullptr && listens_together(pool)) {
+    worker_.on_server_cleaned(with);  // others were faster
+    wait_in(pool);
+  } else {
+    attach(with);
   }
-  attach(with);
-  if (!is_open() || state_ == State::kClosing) return;
+  if (!is_open() || server == nullptr || state_ == State::kClosing) return;
   keep(on_session_bytes(input()));
   if (is_open()) worker_.run_soon(*this);
 }

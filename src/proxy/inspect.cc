@@ -74,6 +74,7 @@ InspectParts& InspectParts::operator|=(const InspectParts& other) {
   servers = servers || other.servers;
   statements = statements || other.statements;
   faults = faults || other.faults;
+  channels = channels || other.channels;
   return *this;
 }
 

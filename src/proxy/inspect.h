@@ -138,9 +138,16 @@ struct Fault {
   base::WallTime first{}, last{};
 };
 
+// What sessions listen to on a server connection that they share for it.
+struct ChannelRow {
+  std::string database, user, channel, host;
+  std::uint64_t clients = 0, server = 0;  // how many; the connection's id
+  std::uint32_t worker = 0;
+};
+
 // What is copied only for those who ask.
 struct InspectParts {
-  bool clients = false, servers = false, statements = false, faults = false;
+  bool clients = false, servers = false, statements = false, faults = false, channels = false;
   InspectParts& operator|=(const InspectParts& other);
 };
 
@@ -157,6 +164,7 @@ struct Inspection {
   Histogram query_time, wait_time;
   std::vector<StatementRow> statements;  // if asked for
   std::vector<Fault> faults;             // if asked for
+  std::vector<ChannelRow> channels;      // if asked for
   std::uint64_t login_clients = 0;       // not logged in yet
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};

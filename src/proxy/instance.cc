@@ -148,6 +148,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor
   std::uint32_t count = topology_->config->workers;
   if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
   shared_.numbers = SessionNumbers(topology_->config->peer_id, count);
+  shared_.workers = count;
   for (std::uint32_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, topology_, shared_));
   }

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "pool/pool.h"
 #include "proxy/inspect.h"
+#include "proxy/listeners.h"
 #include "proxy/shared.h"
 #include "proxy/statement_stats.h"
 #include "route/router.h"
@@ -79,7 +80,9 @@ class PoolSet {
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
   bool asks_sequences = false;  // currval or lastval was seen: see client_sequences.cc
-  bool retired = false;         // replaced by a reload: servers are closed as they become free
+  Listeners listeners;
+  bool asks_channels = false;  // pg_listening_channels() was seen: nobody listens together any more
+  bool retired = false;        // replaced by a reload: servers are closed as they become free
   // What a client that starts with these parameters is told, by its start-up parameters.
   absl::flat_hash_map<std::string, ServerParameters> welcomes;
   std::uint64_t welcomes_of = 0;  // SessionDefaults::version()

@@ -88,7 +88,7 @@ void Server::close(std::string_view why) {
                        lost->run_again(rerun.bytes(), Client::Where::kAnywhere);
     if (!again) lost->on_server_lost(*this, why);
   }
-  worker_.on_server_closed(*this);
+  worker_.on_server_closed(*this, why);
 }
 
 void Server::resume() { pump(); }

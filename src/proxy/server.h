@@ -23,6 +23,7 @@
 namespace proxy {
 
 class Client;
+class Listeners;
 class Worker;
 
 // Marks of ledger entries that the proxy injects (session::Entry::note).
@@ -34,6 +35,7 @@ enum Note : std::uint32_t {
   kNotePosition,  // asks how far a replica is behind a read
   kNoteBegin,     // begins a transaction anew
   kNoteReport,    // asks for the position that covers a commit
+  kNoteHeard,     // asks nothing: what was committed before is told in front of the answer
   kNoteUnnamed,   // a Parse of the unnamed statement
   // Bound to fail, in place of what the client may not do:
   kNoteTooMuch,   // to prepare more statements
@@ -113,8 +115,11 @@ class Server final : public net::Connection, public pool::Server {
   // The client that last wrote here; 0 = none since the connection knows of no sequence.
   static constexpr std::uint64_t kNobody = UINT64_MAX;  // it is gone
   std::uint64_t last_writer = 0;
-  bool others_sequences = false;  // others wrote before it, and what sequences gave them is there
-  bool plans_stale = false;       // what its statements answer has changed: prepare them anew
+  // The client that last ran here what may notify; 0 = none. Any session's, also when it is gone.
+  std::uint64_t last_user = 0;
+  Listeners* listeners = nullptr;  // who share it to LISTEN; null = it is a connection like others
+  bool others_sequences = false;   // others wrote before it, and what sequences gave them is there
+  bool plans_stale = false;        // what its statements answer has changed: prepare them anew
 
   // The lease.
   Client* client = nullptr;
@@ -162,7 +167,7 @@ class Server final : public net::Connection, public pool::Server {
   bool ends_unheard(protocol::Bytes error);
   bool leave_answered_client();
   bool relay_renamed(protocol::Bytes error);
-  bool relay_own_notification(protocol::Bytes body);
+  bool relay_notification(protocol::Bytes body);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();
   void drop_held();

@@ -21,7 +21,7 @@ bool passes_in_pieces(char type) {
 
 bool is_injected(Note note) {
   return note == kNoteSettings || note == kNoteReset || note == kNoteProbe ||
-         note == kNotePosition || note == kNoteBegin || note == kNoteReport;
+         note == kNotePosition || note == kNoteBegin || note == kNoteReport || note == kNoteHeard;
 }
 
 constexpr char kInPieces = 0;  // in place of a type: the message is not whole
@@ -154,6 +154,11 @@ bool Server::must_be_whole(char type, std::size_t bytes) const {
 }
 
 bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole) {
+  if (listeners != nullptr && type == protocol::backend::kNotification && whole) {
+    stream_forward_ = false;
+    listeners->deliver(body);
+    return is_open();
+  }
   if (client == nullptr && exchange.empty()) {
     stream_forward_ = false;
     on_idle_frame(type, body);
@@ -259,9 +264,12 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   } else if (reports) {
     relay_held();
   } else if (step.forward && client != nullptr) {
-    const bool own =
-        type == protocol::backend::kNotification && whole && relay_own_notification(body);
-    if (!own) relay_to_client(whole ? type : kInPieces, raw);
+    if (step.ready && client->has_unheard() && exchange.status() == 'I') {
+      relay_held();
+      client->tell_unheard();
+    }
+    const bool done = type == protocol::backend::kNotification && whole && relay_notification(body);
+    if (!done) relay_to_client(whole ? type : kInPieces, raw);
   }
   // Its data may be here already, held until now; or, behind a COPY whose Sync was ignored, the
   // rest of its batch.
@@ -287,6 +295,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
     if (note == kNotePosition && type == protocol::backend::kDataRow) client->on_position(body);
     if (note == kNoteReport && type == protocol::backend::kDataRow) client->on_reported(body);
   }
+  if (step.ready && note == kNoteHeard && listeners != nullptr) listeners->on_asked();
   if (step.ready) {
     const bool forwarded = step.forward;
     if (client != nullptr && forwarded) client->on_ready_for_query(exchange.status());
@@ -333,10 +342,15 @@ bool Server::relay_renamed(protocol::Bytes error) {
   return client->write_renamed(error);
 }
 
-// The client knows itself by the pid that it was given at log-in, not by this connection's.
-bool Server::relay_own_notification(protocol::Bytes body) {
+// True: it needs no more. The client knows itself by the pid that it was given at log-in, not by
+// this connection's.
+bool Server::relay_notification(protocol::Bytes body) {
   protocol::Reader in(body);
-  if (in.u32() != backend_pid || !in.ok()) return false;
+  const std::uint32_t sender = in.u32();
+  const std::string_view channel = in.cstring();
+  if (!in.ok()) return false;
+  if (client->hears_elsewhere(channel)) return true;
+  if (sender != backend_pid) return false;
   relay_held();
   protocol::MessageWriter out(client->made(), protocol::backend::kNotification);
   out.u32(worker_.cancel_pid(*client));
@@ -496,9 +510,12 @@ void Server::on_idle_frame(char type, protocol::Bytes body) {
     case protocol::backend::kNotice:
     case protocol::backend::kNotification:
       return;  // nobody's
-    case protocol::backend::kError:
-      close(std::string(protocol::decode_error(body).value_or(protocol::ErrorView{}).message));
+    case protocol::backend::kError: {
+      const auto view = protocol::decode_error(body).value_or(protocol::ErrorView{});
+      last_code = view.code;
+      close(std::string(view.message));
       return;
+    }
     default:
       close("idle server sent a message that nothing was asked for");
   }

@@ -144,6 +144,7 @@ struct Shared {
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
   std::atomic<std::uint64_t> cancels_passed_on{0}, cancels_lost{0};  // to peers; of these
   SessionNumbers numbers;                                            // fixed after the start
+  std::uint32_t workers = 1;                                         // likewise
   std::string scram_seed = random_bytes(32);  // of this process: for users without a verifier
   ScramKeyBook scram_keys;
   std::shared_ptr<FaultLog> faults = std::make_shared<FaultLog>();

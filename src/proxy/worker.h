@@ -114,7 +114,7 @@ class Worker {
     kMidway,    // in the middle of a message: the server cannot be used any more
   };
   void on_client_left(Server& server, Leaving how);
-  void on_server_closed(Server& server);
+  void on_server_closed(Server& server, std::string_view why);
   void on_client_closed(Client& client);
 
   // Reads that one connection may take in a row before all others have their turn.
@@ -133,6 +133,7 @@ class Worker {
   void sweep_cancels(base::Time now);
   void add_clients(Inspection& into, const InspectParts& parts,
                    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
+  void add_channels(Inspection& into, const PoolSet& set) const;
   void add_pool_rows(Inspection& into, const InspectParts& parts) const;
   bool may_rest() const;
   bool needs_sweep_within(const HostPool& pool, base::Duration time) const;

@@ -19,7 +19,7 @@ PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
     if (server->pool_state() != pool::Server::State::kLeased) continue;
     if (server->cancels > 0) {
       ++row.sv_being_canceled;
-    } else if (server->client != nullptr) {
+    } else if (server->client != nullptr || server->listeners != nullptr) {
       ++row.sv_active;
     } else {
       ++row.sv_tested;  // being cleaned
@@ -50,6 +50,13 @@ bool is_changed(const PoolSet& set, const Topology& topology, const config::Diff
     return key.starts_with("pool") || key == "timeouts.reserve" ||
            key == "limits.prepared_statements";
   });
+}
+
+// Nothing is under way there. A connection that is shared to LISTEN is never given back.
+bool rests(const HostPool& pool) {
+  Server* const shared = pool.set.listeners.connection();
+  const bool is_here = pool.set.listeners.is_free() && &shared->pool() == &pool;
+  return pool.pool.leased() == (is_here ? 1 : 0);
 }
 
 }  // namespace
@@ -98,9 +105,24 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
   into.wait_time += wait_time_;
 }
 
+void Worker::add_channels(Inspection& into, const PoolSet& set) const {
+  Server* const shared = set.listeners.connection();
+  if (shared == nullptr) return;
+  for (const auto& [channel, clients] : set.listeners.channels()) {
+    into.channels.push_back({.database = set.database,
+                             .user = set.user,
+                             .channel = channel,
+                             .host = shared->pool().target().name,
+                             .clients = clients.size(),
+                             .server = shared->id,
+                             .worker = index_});
+  }
+}
+
 void Worker::add_pool_rows(Inspection& into, const InspectParts& parts) const {
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {
+    if (parts.channels) add_channels(into, set);
     for (const auto& pool : set.made()) {
       if (!pool) continue;
       rows[&set].push_back(into.pools.size());
@@ -183,7 +205,9 @@ ConnectionRow Server::row(base::Time now) const {
       row.state = "idle";
       break;
     case pool::Server::State::kLeased:
-      row.state = cancels > 0 ? "being_canceled" : client != nullptr ? "active" : "tested";
+      row.state = cancels > 0                                 ? "being_canceled"
+                  : client != nullptr || listeners != nullptr ? "active"
+                                                              : "tested";
       break;
     default:
       row.state = "new";
@@ -261,20 +285,18 @@ void Worker::kill_client(std::uint64_t id) {
 }
 
 bool Worker::is_quiet(const std::string& database) const {
-  for (const auto& [key, set] : pool_sets_) {
-    if (!matches(database, *set)) continue;
-    for (const auto& pool : set->made()) {
-      if (pool && pool->pool.leased() != 0) return false;
-    }
-  }
-  return true;
+  return std::ranges::all_of(pool_sets_, [&](const auto& entry) {
+    const PoolSet& set = *entry.second;
+    return !matches(database, set) ||
+           std::ranges::all_of(set.made(), [](const auto& pool) { return !pool || rests(*pool); });
+  });
 }
 
 bool Worker::is_host_quiet(std::string_view cluster, std::string_view host) const {
   const auto quiet = [&](const PoolSet& set) {
     if (set.cluster->config.name != cluster) return true;
     return std::ranges::none_of(set.made(), [&](const auto& pool) {
-      return pool && pool->target().name == host && pool->pool.leased() != 0;
+      return pool && pool->target().name == host && !rests(*pool);
     });
   };
   return std::ranges::all_of(pool_sets_, [&](const auto& entry) { return quiet(*entry.second); }) &&

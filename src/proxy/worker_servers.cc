@@ -141,7 +141,9 @@ void Worker::on_server_cleaned(Server& server) {
   if (server.cancels > 0 || server.state() == Server::State::kClosed) return;
   CHECK(server.client == nullptr && server.exchange.empty());
   server.abandoned = false;
-  if (server.close_when_free || server.pool().set.retired) return server.close("replaced");
+  const bool shared = server.listeners != nullptr;
+  const bool replaced = server.close_when_free || server.pool().set.retired;
+  if (replaced && !shared) return server.close("replaced");
   if (server.exchange.batch_open()) {  // behind a COPY that took the client's Sync for its own
     end_batch(server, server.exchange.skipping() ? Batch::kFails : Batch::kOpen);
     return server.push();
@@ -150,6 +152,7 @@ void Worker::on_server_cleaned(Server& server) {
     server.inject_query("ROLLBACK", kNoteReset);
     return server.push();
   }
+  if (shared) return server.listeners->on_free();
   if (server.dirty) {
     server.dirty = server.settings_unknown = false;
     server.inject_query(server.kept ? kDiscardAllButSequences : "DISCARD ALL", kNoteReset);
@@ -199,7 +202,7 @@ void Worker::on_client_left(Server& server, Leaving how) {
   send_cancel(server);
 }
 
-void Worker::on_server_closed(Server& server) {
+void Worker::on_server_closed(Server& server, std::string_view why) {
   HostPool& pool = server.pool();
   std::erase(pool.servers, &server);
   pool.pool.closed(server);
@@ -207,6 +210,7 @@ void Worker::on_server_closed(Server& server) {
   CHECK(it != servers_.end());
   buried_servers_.push_back(std::move(it->second));
   servers_.erase(it);
+  if (server.listeners != nullptr) server.listeners->on_lost(why);
   if (stopping_) return;
   for (auto grant = pool.pool.make_do(loop_.now()); grant.waiter != nullptr;
        grant = pool.pool.make_do(loop_.now())) {

@@ -58,6 +58,7 @@ const char* reason_name(sql::Residue reason) {
     case sql::kHoldCursor:
       return "cursor with hold";
     case sql::kListening:
+    case sql::kChannelsAsk:
       return "listen";
     case sql::kSqlPrepared:
       return "prepared statement";
@@ -89,6 +90,7 @@ const char* reason_ends(sql::Residue reason) {
     case sql::kHoldCursor:
       return "CLOSE ALL or DISCARD ALL";
     case sql::kListening:
+    case sql::kChannelsAsk:
       return "UNLISTEN * or DISCARD ALL";
     case sql::kSqlPrepared:
       return "DEALLOCATE ALL or DISCARD ALL";

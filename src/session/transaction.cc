@@ -15,6 +15,10 @@ bool is_of_transaction(std::string_view name) {
          name == "transaction_deferrable";
 }
 
+bool is_of_channel(const Change& change) {
+  return change.kind == Change::Kind::kListen || change.kind == Change::Kind::kUnlisten;
+}
+
 // bool.c, parse_bool: any prefix of true, yes; on; 1.
 bool is_true(std::string_view value) {
   const std::string lower = canonical_name(value);
@@ -65,6 +69,9 @@ void apply(const Change& change, const Settings& base, Settings& settings) {
     case Change::Kind::kNamed:
       if (settings.find(change.name) == nullptr) settings.set(change.name, kNamedOnly);
       return;
+    case Change::Kind::kListen:
+    case Change::Kind::kUnlisten:
+      return;
   }
 }
 
@@ -103,9 +110,13 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
       add({.kind = Change::Kind::kResetAll});
       return;
     case sql::Verb::kDiscardAll:
-      add({.kind = Change::Kind::kReset, .name = "session_authorization"});
-      add({.kind = Change::Kind::kReset, .name = "role"});
-      add({.kind = Change::Kind::kResetAll});
+      return discard_all();
+    case sql::Verb::kListen:
+      if (!explicit_) add({.kind = Change::Kind::kListen, .name = statement.name});
+      return;
+    case sql::Verb::kUnlisten:
+    case sql::Verb::kUnlistenAll:
+      add({.kind = Change::Kind::kUnlisten, .name = statement.name});
       return;
     case sql::Verb::kOther:
     case sql::Verb::kCall:
@@ -122,9 +133,6 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
     case sql::Verb::kDeclareHold:
     case sql::Verb::kCloseCursor:
     case sql::Verb::kCloseAllCursors:
-    case sql::Verb::kListen:
-    case sql::Verb::kUnlisten:
-    case sql::Verb::kUnlistenAll:
     case sql::Verb::kNotify:
     case sql::Verb::kCopyIn:
     case sql::Verb::kCopyOut:
@@ -135,6 +143,13 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
       stage(statement);
       return;
   }
+}
+
+void Transaction::discard_all() {
+  add({.kind = Change::Kind::kReset, .name = "session_authorization"});
+  add({.kind = Change::Kind::kReset, .name = "role"});
+  add({.kind = Change::Kind::kResetAll});
+  add({.kind = Change::Kind::kUnlisten});
 }
 
 void Transaction::unanalysed(const sql::Statement& statement, std::string_view tag) {
@@ -189,7 +204,10 @@ void Transaction::add(Change change) {
   const auto begin = staged_.begin() + static_cast<std::ptrdiff_t>(since);
   const bool all = change.kind == Change::Kind::kResetAll;
   const auto same = std::find_if(begin, staged_.end(), [&](const Change& earlier) {
-    return all ? earlier.kind == Change::Kind::kResetAll : earlier.name == change.name;
+    if (all || is_of_channel(earlier) || is_of_channel(change)) {
+      return earlier.kind == change.kind && earlier.name == change.name;
+    }
+    return earlier.name == change.name;
   });
   // Session authorization and role act upon each other: their order is kept.
   const bool ordered = change.name == "session_authorization" || change.name == "role";

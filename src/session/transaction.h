@@ -21,8 +21,10 @@ namespace session {
 // One change of session state that became permanent, in order.
 struct Change {
   // kNamed: a custom setting; that also comes of what is rolled back, or was for a transaction.
-  enum class Kind : std::uint8_t { kSet, kReset, kResetAll, kNamed } kind{};
-  std::string name, value_sql;       // kSet; of kReset and kNamed the name
+  // kListen (outside of a transaction block), kUnlisten: no settings.
+  enum class Kind : std::uint8_t { kSet, kReset, kResetAll, kNamed, kListen, kUnlisten } kind{};
+  std::string name, value_sql;  // kSet; of kReset and kNamed the name; of the last two the channel,
+                                // "" = all
   std::optional<std::string> value;  // kSet: one plain string when it is one constant
 };
 
@@ -64,6 +66,7 @@ class Transaction {
   void unanalysed(const sql::Statement& statement, std::string_view tag);
   void stage(const sql::Statement& statement);
   void add(Change change);
+  void discard_all();
   void note_named(const std::string& setting);
   void modes(const sql::Statement& statement);
   void commit(bool chain);

@@ -71,6 +71,7 @@ enum Residue : std::uint16_t {
   kUnreadable = 1 << 9,     // text not analysed whose words hint at state
   kBackendPid = 1 << 10,    // pg_backend_pid() was told: it shall stay true
   kSequenceAsk = 1 << 11,   // currval, lastval: of what this session did last
+  kChannelsAsk = 1 << 12,   // pg_listening_channels: likewise of the session
 };
 
 struct SetStatement {

@@ -43,7 +43,7 @@ struct Effect {
 
 // Of the other built-in functions, those that leave something behind on their connection, and
 // (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
-constexpr std::array<Effect, 25> kEffects = {{
+constexpr std::array<Effect, 26> kEffects = {{
     {"currval", kSequenceAsk},
     {"lastval", kSequenceAsk},
     {"nextval", kSequenceState},
@@ -54,6 +54,7 @@ constexpr std::array<Effect, 25> kEffects = {{
     {"pg_conf_load_time", kNoResidue},   // of one server
     {"pg_current_xact_id", kNoResidue},  // assigns a transaction id
     {"pg_get_replication_slots", kNoResidue},
+    {"pg_listening_channels", kChannelsAsk},
     {"pg_postmaster_start_time", kNoResidue},
     {"pg_replication_origin_session_setup", kOpaque},
     {"pg_show_all_settings", kNoResidue},

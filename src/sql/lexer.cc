@@ -239,6 +239,15 @@ std::size_t Lexer::continuation(std::size_t after) const {
   return kNone;
 }
 
+std::string quote_identifier(std::string_view name) {
+  std::string out = "\"";
+  for (const char c : name) {
+    if (c == '"') out += c;
+    out += c;
+  }
+  return out + '"';
+}
+
 std::string quote_literal(std::string_view text) {
   const bool backslash = text.find('\\') != std::string_view::npos;
   std::string result(backslash ? "E'" : "'");

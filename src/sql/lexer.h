@@ -100,6 +100,8 @@ class Lexer {
 // whatever standard_conforming_strings says.
 std::string quote_literal(std::string_view text);
 
+std::string quote_identifier(std::string_view name);  // always in quotes
+
 // The text of a PREPARE, EXECUTE, EXPLAIN EXECUTE, CREATE ... AS EXECUTE or DEALLOCATE with another
 // statement's name, which needs no quotes; nullopt = the text is none of them, or names none.
 std::optional<std::string> rename_prepared(std::string_view text, std::string_view name);

@@ -210,7 +210,7 @@ def test_pins_name_the_statement(start_weir):
             ("temporary object", "create temp table scratch ( a text default $ )"),
         "SELECT 1; SELECT pg_advisory_lock(4711); SELECT 2":
             ("advisory lock", "select pg_advisory_lock ( $ )"),
-        "LISTEN gossip": ("listen", "listen gossip"),
+        "BEGIN; LISTEN gossip; COMMIT": ("listen", "listen gossip"),
         "PREPARE p AS SELECT 'a secret'": ("prepared statement", "prepare p as select $"),
         "DO $$ BEGIN PERFORM pg_advisory_lock(4712); END $$": ("advisory lock", "do $"),
         "SELECT pg_backend_pid()": ("backend pid", "select pg_backend_pid ( )"),

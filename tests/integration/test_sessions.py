@@ -68,7 +68,7 @@ def test_temporary_table_of_a_transaction_needs_no_pin(pair):
      ["SELECT pg_advisory_unlock(5)", "SELECT pg_advisory_unlock(6)"]),
     ("SELECT pg_advisory_lock(7)", ["SELECT pg_advisory_unlock_all()"]),
     ("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT", ["CLOSE c"]),
-    ("LISTEN news", ["UNLISTEN news"]),
+    ("BEGIN; LISTEN news; COMMIT", ["UNLISTEN news"]),
     ("PREPARE p AS SELECT 1", ["DEALLOCATE p"]),
 ])
 def test_a_pin_ends_with_what_it_is_for(pair, taken, given_back):
