@@ -371,6 +371,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void forward_bind(const protocol::Frame& frame);
   bool forward_parse_start(protocol::Bytes in, std::size_t total);
   void on_parse_bytes(protocol::Bytes piece);
+  void note_names(protocol::Bytes piece);
   void forward_bind_start(protocol::Bytes in, std::size_t total);
   void forward_named(const protocol::Frame& frame);
   void forward_execute(const protocol::Frame& frame);
@@ -467,6 +468,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::shared_ptr<session::PreparedStatement> statement;
   };
   std::unique_ptr<LargeParse> large_parse_;  // is passing
+  std::optional<std::string> names_end_;     // likewise what may name settings: its latest bytes
   bool discard_message_ = false;             // the ledger refused the latest message
   bool force_forward_ = false;               // the next message goes to the server at hand
   bool counted_held_ = false;                // in Shared::held

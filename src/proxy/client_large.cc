@@ -47,12 +47,16 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
       count_as(*worker_.unread_analysis(), {});
       drop_unnamed();
       if (expect({.what = Expect::kQuery, .analysis = worker_.unread_analysis()})) {
+        note_names(in);
         server->relay(in);
       }
       break;
     case protocol::frontend::kFunctionCall:
       note_unread_statement();
-      if (expect({.what = Expect::kFunctionCall})) server->relay(in);
+      if (expect({.what = Expect::kFunctionCall})) {
+        note_names(in);
+        server->relay(in);
+      }
       break;
     case protocol::frontend::kParse:
       if (in.size() < kNamesUpTo) return 0;
@@ -84,8 +88,22 @@ std::size_t Client::on_stream_bytes(protocol::Bytes in) {
   const auto piece = in.first(std::min(stream_left_, in.size()));
   if (!stream_discard_ && server != nullptr) server->relay(piece);
   stream_left_ -= piece.size();
+  if (names_end_) note_names(piece);
+  if (stream_left_ == 0) names_end_.reset();
   if (large_parse_ != nullptr) on_parse_bytes(piece);
   return piece.size();
+}
+
+// Of settings, in a message that comes in pieces: one may be cut.
+void Client::note_names(protocol::Bytes piece) {
+  constexpr std::size_t kLongest = 128;
+  const std::string_view text = protocol::as_text(piece);
+  if (!names_end_) names_end_.emplace();
+  names_end_->append(text.substr(0, kLongest));
+  note_opaque(*names_end_);
+  note_opaque(text);
+  names_end_->append(text.size() > kLongest ? text.substr(text.size() - kLongest) : "");
+  names_end_->erase(0, names_end_->size() - std::min(names_end_->size(), kLongest));
 }
 
 // It is kept piece by piece, so that no other client waits while a long text is copied, and shared
@@ -166,7 +184,12 @@ void Client::forward_bind_start(protocol::Bytes in, std::size_t total) {
   expect({.what = Expect::kBind});
   write_front(server->made(), protocol::frontend::kBind, total - statement.size() + name.size(),
               {portal, name});
-  server->relay(reader.rest());
+  const protocol::Bytes values = reader.rest();
+  if (known != nullptr && ((*known)->analysis->residue & sql::kOpaque) != 0) {
+    note_opaque((*known)->query);
+    note_names(values);
+  }
+  server->relay(values);
 }
 
 }  // namespace proxy

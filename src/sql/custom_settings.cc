@@ -24,24 +24,36 @@ bool is_custom_name(std::string_view name) {
   return before != '.';
 }
 
+bool is_behind_set(std::string_view text) {
+  std::size_t to = text.size();
+  while (to > 0 && !is_of_word(text[to - 1])) --to;
+  std::size_t from = to;
+  while (from > 0 && is_of_word(text[from - 1])) --from;
+  std::string word(text.substr(from, to - from));
+  std::ranges::transform(word, word.begin(), lower);
+  return word == "set" || word == "local" || word == "session";
+}
+
 }  // namespace
 
+// From point to point: most text has few.
 void add_custom_settings(std::string_view text, NamedIn in, std::size_t most,
                          std::set<std::string, std::less<>>& into) {
-  std::string name, last;
-  for (std::size_t at = 0; at < text.size() && into.size() < most;) {
-    if (!begins_word(text[at])) {
-      ++at;
-      continue;
-    }
-    const std::size_t from = at;
-    while (at < text.size() && (is_of_word(text[at]) || text[at] == '.')) ++at;
-    name.assign(text.substr(from, at - from));
+  const auto is_of_name = [&](std::size_t i) { return is_of_word(text[i]) || text[i] == '.'; };
+  std::string name;
+  std::size_t to = 0;
+  for (std::size_t point = text.find('.'); point != text.npos && into.size() < most;
+       point = text.find('.', to)) {
+    std::size_t from = point;
+    while (from > to && is_of_name(from - 1)) --from;
+    for (to = point + 1; to < text.size() && is_of_name(to);) ++to;
+    while (from < to && !begins_word(text[from])) ++from;
+    name.assign(text.substr(from, to - from));
     std::ranges::transform(name, name.begin(), lower);
-    const bool quoted = from > 0 && text[from - 1] == '\'';
-    const bool set = last == "set" || last == "local" || last == "session";
-    if ((in == NamedIn::kValues || quoted || set) && is_custom_name(name)) into.insert(name);
-    last.swap(name);
+    if (!is_custom_name(name)) continue;
+    const bool counts = in == NamedIn::kValues || (from > 0 && text[from - 1] == '\'') ||
+                        is_behind_set(text.substr(0, from));
+    if (counts) into.insert(name);
   }
 }
 

@@ -400,6 +400,25 @@ def test_large_settings_that_a_block_makes(start_weir, count, size):
                 "".join(chr(97 + n % 26) * size for n in range(count))
 
 
+@pytest.mark.parametrize("way", ["block", "parameter", "statement"])
+def test_customized_options_named_in_what_is_too_large_to_gather(start_weir, cluster, table, way):
+    """Wherever it is cut on its way."""
+    cluster.sql(0, CUSTOM_SCHEMA.format(table=table))
+    weir = start_weir({"pool": {"size": 1}, "limits": {"gather_bytes": "64kB"}}, workers=1)
+    with weir.connect() as one, weir.connect() as two:
+        for cut in range(0, 40, 3):
+            name, padding = f"large.{way}{cut}", "x" * (131_000 + cut)
+            if way == "block":
+                one.query(f"DO $$ BEGIN --{padding}\nSET {name} TO '7'; END $$")
+            elif way == "statement":
+                one.query(f"SELECT {table}_s.named('{name}', '7') /*{padding}*/")
+            else:
+                one.extended(f"SELECT {table}_s.named($1, '7'), length($2)", (name, padding))
+            ask = f"/* weir: primary */ SELECT nullif(current_setting('{name}', true), '')"
+            assert (two.value(ask), one.value(ask)) == (None, "7"), name
+    cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")
+
+
 # --- defaults -------------------------------------------------------------------------------------
 
 
