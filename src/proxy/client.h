@@ -321,6 +321,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void finish_report();
 
   // client_listen.cc
+  std::string encoding() const;
   bool listens_together(const HostPool& pool) const;
   bool wait_for_listeners(HostPool& pool);
   bool note_listening(const session::Change& change);

@@ -1,4 +1,5 @@
 // Client: LISTEN on the connection that a pool's sessions share for it.
+#include <cctype>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,13 @@ constexpr std::size_t kUnheardMax = 16u << 20;
 
 }  // namespace
 
+// Of what the session is sent, as PostgreSQL compares names of encodings: "utf-8" is "UTF8".
+std::string Client::encoding() const {
+  std::string name = default_of("client_encoding");
+  std::erase_if(name, [](unsigned char c) { return std::isalnum(c) == 0; });
+  return name == "unicode" ? "utf8" : name;
+}
+
 // Whether the request is nothing but LISTEN, and may be carried out on the shared connection. That
 // one takes a place in the pool, in each worker: others must be left for everything else.
 bool Client::listens_together(const HostPool& pool) const {
@@ -29,7 +37,7 @@ bool Client::listens_together(const HostPool& pool) const {
   Listeners& shared = pools_->listeners;
   const bool elsewhere = listening_ != nullptr && listening_ != &shared;  // a pool was replaced
   if (elsewhere) return false;
-  return shared.connection() == nullptr || shared.encoding() == default_of("client_encoding");
+  return shared.connection() == nullptr || shared.encoding() == encoding();
 }
 
 // True: the request has its server, or waits for it.

@@ -290,7 +290,7 @@ void Client::attach(Server& with) {
   with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());
   if (gathered_.listens && pools_->listeners.connection() == nullptr &&
       listens_together(with.pool())) {
-    pools_->listeners.adopt(worker_, with, default_of("client_encoding"));
+    pools_->listeners.adopt(worker_, with, encoding());
   }
   settle_notifications(with);
   gathered_.attached = gathered_.complete;

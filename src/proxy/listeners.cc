@@ -75,7 +75,9 @@ std::vector<std::string> Listeners::channels_of(const Client& client) const {
   return result;
 }
 
-void Listeners::await(Client& client) { waiting_.push_back(&client); }
+void Listeners::await(Client& client) {
+  if (std::ranges::find(waiting_, &client) == waiting_.end()) waiting_.push_back(&client);
+}
 
 // PostgreSQL sends what has come before it says that it is ready. One question is under way at a
 // time: who asks meanwhile may have committed after that one was answered.

@@ -366,3 +366,51 @@ TEST_CASE("order survives: set, reset all, set") {
 
 }  // namespace
 }  // namespace session
+
+TEST_CASE(
+    "LISTEN on its own and UNLISTEN are told when they are committed, and change no setting") {
+  Session s;
+  s.settings.set("x", "TO '1'");
+  const auto told = [&] {
+    std::string all;
+    for (const Change& change : s.transaction.take_committed()) {
+      all += change.kind == Change::Kind::kListen     ? "+"
+             : change.kind == Change::Kind::kUnlisten ? "-"
+                                                      : "?";
+      all += change.name;
+      apply(change, s.base, s.settings);
+    }
+    CHECK(s.get("x") == "TO '1'");
+    return all;
+  };
+  const auto end = [&](char status) {
+    s.transaction.on_ready(status);
+    return told();
+  };
+  s.done(Verb::kListen, "LISTEN", "x");
+  s.done(Verb::kListen, "LISTEN", "y");
+  CHECK(end('I') == "+x+y");
+  s.done(Verb::kUnlistenAll, "UNLISTEN");
+  CHECK(end('I') == "-");
+  s.done(Verb::kListen, "LISTEN", "x");
+  s.transaction.on_error();
+  CHECK(end('I') == "");
+
+  s.done(Verb::kBegin, "BEGIN");
+  CHECK(end('T') == "");
+  s.done(Verb::kListen, "LISTEN", "x");  // its server's
+  s.done(set("x", "1"));
+  s.done(Verb::kUnlisten, "UNLISTEN", "x");
+  s.done(Verb::kSavepoint, "SAVEPOINT", "s");
+  s.done(Verb::kUnlisten, "UNLISTEN", "y");
+  s.done(Verb::kRollbackTo, "ROLLBACK", "s");
+  s.done(Verb::kUnlisten, "UNLISTEN", "z");
+  CHECK(end('T') == "");
+  s.done(Verb::kCommit, "COMMIT");
+  CHECK(end('I') == "?x-x-z");
+
+  s.done(Verb::kBegin, "BEGIN");
+  s.done(Verb::kUnlistenAll, "UNLISTEN");
+  s.done(Verb::kRollback, "ROLLBACK");
+  CHECK(end('I') == "");
+}
