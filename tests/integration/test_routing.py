@@ -343,6 +343,7 @@ def test_route_as_a_startup_option(weir, cluster):
 # --- distribution ---------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("balancing", ["least_connections", "round_robin", "random"])
 def test_reads_are_spread_evenly(start_weir, cluster, balancing):
     weir = start_weir({"routing": {"balancing": balancing, "consistency": "eventual"}})

@@ -364,11 +364,7 @@ TEST_CASE("order survives: set, reset all, set") {
   CHECK(s.get("b") == "TO '3'");
 }
 
-}  // namespace
-}  // namespace session
-
-TEST_CASE(
-    "LISTEN on its own and UNLISTEN are told when they are committed, and change no setting") {
+TEST_CASE("LISTEN on its own, and UNLISTEN: told when committed, and no settings") {
   Session s;
   s.settings.set("x", "TO '1'");
   const auto told = [&] {
@@ -414,3 +410,6 @@ TEST_CASE(
   s.done(Verb::kRollback, "ROLLBACK");
   CHECK(end('I') == "");
 }
+
+}  // namespace
+}  // namespace session
