@@ -16,8 +16,6 @@ using net::read_clock;
 using Object = sql::CatalogObject;
 
 constexpr base::milliseconds kTimeout{20'000};        // of a reading
-constexpr base::milliseconds kSpacing{50};            // between two readings, and
-constexpr int kSpacingRatio = 10;                     // at least so many times as long as one took
 constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sake of unknown names
 constexpr base::milliseconds kRetry{1'000};
 constexpr const char* kFetch = "FETCH 200 FROM objects";  // bounds what is not counted yet
@@ -218,7 +216,7 @@ void CatalogFeed::on_definitions_changed() {
   {
     std::lock_guard lock(mutex_);
     ++changes_;
-    due_ = std::min(due_, began_ + spacing_);
+    change_due_ = pace_.after_change(read_clock());
     version_.fetch_add(1, std::memory_order_release);
   }
   reader_.wake();
@@ -228,7 +226,7 @@ void CatalogFeed::on_unknown_name() {
   {
     std::lock_guard lock(mutex_);
     if (catalog_ && !catalog_->is_whole()) return;  // it would stay unknown
-    const base::Time due = began_ + std::max<base::Duration>(kUnknownSpacing, spacing_);
+    const base::Time due = std::max(began_ + kUnknownSpacing, pace_.allowed());
     if (due >= due_) return;
     due_ = due;
   }
@@ -279,8 +277,9 @@ void CatalogReader::run() {
     std::pair<std::string, std::shared_ptr<CatalogFeed>> due;
     for (const auto& [dbname, feed] : feeds_) {
       std::lock_guard feed_lock(feed->mutex_);
-      if (has_primary && feed->due_ <= now && !due.second) due = {dbname, feed};
-      if (has_primary) next = std::min(next, feed->due_);
+      const base::Time at = std::min(feed->due_, feed->change_due_);
+      if (has_primary && at <= now && !due.second) due = {dbname, feed};
+      if (has_primary) next = std::min(next, at);
     }
     if (due.second) {
       lock.unlock();
@@ -300,7 +299,8 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     std::lock_guard lock(feed.mutex_);
     changes = feed.changes_;
     feed.began_ = began;
-    feed.due_ = base::Time::max();
+    feed.due_ = feed.change_due_ = base::Time::max();
+    feed.pace_.began(began);
   }
   auto reading = read(dbname);
   const base::Time ended = read_clock();
@@ -325,14 +325,16 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     feed.from_ = *std::move(reading);
   }
   std::lock_guard lock(feed.mutex_);
-  feed.spacing_ = std::max<base::Duration>(kSpacing, kSpacingRatio * (ended - began));
+  const bool outdated = feed.changes_ != changes;
+  feed.pace_.ended(ended,
+                   outdated ? ReadingPace::Outcome::kOutdated : ReadingPace::Outcome::kCurrent);
+  feed.change_due_ = outdated ? feed.pace_.after_change(ended) : base::Time::max();
   const base::Duration wait = catalog ? base::Duration(config_.catalog_interval) : kRetry;
   feed.due_ = std::min(feed.due_, ended + wait);
   if (!catalog) return;
   const bool news = catalog != feed.catalog_ || feed.read_changes_ != changes;
   feed.catalog_ = std::move(catalog);
   feed.read_changes_ = changes;
-  if (feed.changes_ != changes) feed.due_ = std::min(feed.due_, began + feed.spacing_);
   if (news) feed.version_.fetch_add(1, std::memory_order_release);
 }
 
