@@ -89,6 +89,20 @@ def test_what_only_the_primary_can_answer(cluster, client, names, sql, protocol)
         assert client.status == "I"
 
 
+@pytest.mark.parametrize("sql", ["LOCK TABLE {t} IN SHARE MODE", "ANALYZE {t}", "VACUUM {t}",
+                                 "PREPARE TRANSACTION 'never'"])
+def test_what_a_primary_allows_read_only_transactions(cluster, client, table, sql):
+    """Though it is no read, and a standby refuses it."""
+    with cluster.connect(0, "app", "app") as direct:
+        answers = []
+        for target in (client, direct):
+            target.query("BEGIN READ ONLY")
+            target.send(wire.query(sql.format(t=table)))
+            answers.append([got.body for got in target.read_until_ready()])
+            target.query("ROLLBACK" if target.status != "I" else "ROLLBACK PREPARED 'never'")
+    assert answers[0] == answers[1]
+
+
 def test_what_a_replica_can_answer_stays_there(cluster, client, names):
     for first in (PORT, "SELECT set_config('work_mem', '5MB', true)", "SHOW work_mem",
                   "SELECT setseed(0.5)", "SAVEPOINT a"):
@@ -107,6 +121,30 @@ def test_only_the_first_statement_moves_it(cluster, client, names):
         client.query("SELECT id FROM {unlogged}".format(**names))
     assert failed.value.code in ("0A000", "55000") and client.status == "E"
     client.query("ROLLBACK")
+
+
+@pytest.mark.parametrize("way", ["statements", "text", "batch"])
+@pytest.mark.parametrize("sql", [
+    "SET TRANSACTION READ WRITE", "RESET transaction_read_only",
+    "SET LOCAL transaction_read_only TO off", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE"])
+def test_modes_that_a_standby_has_not(cluster, weir, table, sql, way):
+    """Of a session that only reads by default: as the primary takes them."""
+    texts = ["BEGIN", sql, f"INSERT INTO {table} VALUES (1) ON CONFLICT DO NOTHING", "COMMIT"]
+    requests = {"statements": [wire.query(text) for text in texts],
+                "text": [wire.query("; ".join(texts))],
+                "batch": [b"".join((*(part for text in texts for part in (
+                    parse("", text), bind("", ""), execute())), SYNC))]}
+
+    def answers(client):
+        client.query("SET default_transaction_read_only = on")
+        for request in requests[way]:
+            client.send(request)
+            for got in client.read_until_ready():
+                yield got.fields()["M"] if got.type == "E" else got.type
+
+    with weir.connect(**EVENTUAL) as ours, cluster.connect(0, "app", "app") as theirs:
+        assert list(answers(ours)) == list(answers(theirs))
 
 
 def test_what_it_leaves_is_left_on_the_primary(cluster, client, table):
