@@ -104,6 +104,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::optional<protocol::Error> error_instead(std::uint32_t note) const;
   // With the client's names for its statements; false = there are none in it.
   bool write_renamed(protocol::Bytes error);
+  void write_reworded(protocol::Bytes error, std::string_view message);
+  bool in_read_only() const;  // a transaction, as the client has asked for
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
   void on_position(protocol::Bytes body);

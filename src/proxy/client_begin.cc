@@ -102,6 +102,8 @@ void Client::begin_anew() {
   if (begin_ && status_ == 'T') server->inject_query(begin_sql(*begin_->single()), kNoteBegin);
 }
 
+bool Client::in_read_only() const { return transaction_.read_only() || is_read_only_by_default(); }
+
 // The request that was to begin it anew is refused: as an error in it, this makes it fail.
 void Client::fail_begun() {
   if (!begin_ || status_ != 'T') return;

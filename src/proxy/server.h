@@ -162,6 +162,7 @@ class Server final : public net::Connection, public pool::Server {
   bool ends_unheard(protocol::Bytes error);
   bool leave_answered_client();
   bool relay_renamed(protocol::Bytes error);
+  bool relay_as_primary(protocol::Bytes error);
   bool relay_own_notification(protocol::Bytes body);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();

@@ -123,6 +123,37 @@ def test_only_the_first_statement_moves_it(cluster, client, names):
     client.query("ROLLBACK")
 
 
+REFUSED = ("INSERT INTO {t} VALUES (1)", "COPY {t} FROM STDIN", "COPY {t} (id) FROM STDIN",
+           "SELECT * FROM {t} FOR UPDATE", "TRUNCATE {t}", "CREATE TABLE never ()",
+           "SELECT nextval('{t}_seq')", "SELECT setval('{t}_seq', 1)", "DECLARE c CURSOR FOR "
+           "SELECT 1 FROM {t} FOR SHARE", "EXPLAIN ANALYZE DELETE FROM {t}",
+           "LOCK TABLE {t} IN ROW EXCLUSIVE MODE", "SET TRANSACTION READ WRITE")
+
+
+@pytest.mark.parametrize("begin", [("BEGIN READ ONLY",), ("BEGIN", "SET TRANSACTION READ ONLY"),
+                                   ("SET default_transaction_read_only = on", "BEGIN")])
+def test_writes_are_refused_in_the_primarys_words(cluster, weir, table, begin):
+    cluster.sql(0, f"CREATE SEQUENCE {table}_seq; GRANT ALL ON SEQUENCE {table}_seq TO app")
+    cluster.wait_replayed()
+
+    def said(client, first, sql):
+        for part in begin:
+            client.query(part)
+        if first:
+            client.query(f"SELECT 1 FROM {table}")
+        try:
+            return client.query(sql.format(t=table))
+        except wire.ServerError as failed:
+            return failed.code, failed.message
+        finally:
+            client.query("ROLLBACK")
+
+    with weir.connect(**EVENTUAL) as ours, cluster.connect(0, "app", "app") as theirs:
+        for sql in REFUSED:
+            for first in (True, False):
+                assert said(ours, first, sql) == said(theirs, first, sql), sql
+
+
 @pytest.mark.parametrize("way", ["statements", "text", "batch"])
 @pytest.mark.parametrize("sql", [
     "SET TRANSACTION READ WRITE", "RESET transaction_read_only",
@@ -145,6 +176,12 @@ def test_modes_that_a_standby_has_not(cluster, weir, table, sql, way):
 
     with weir.connect(**EVENTUAL) as ours, cluster.connect(0, "app", "app") as theirs:
         assert list(answers(ours)) == list(answers(theirs))
+
+
+def test_who_asks_for_a_replica_hears_of_its_recovery(client, table):
+    with pytest.raises(wire.ServerError) as failed:
+        client.query(f"/* weir: replica */ COPY {table} FROM STDIN")
+    assert failed.value.message == "cannot execute COPY during recovery"
 
 
 def test_what_it_leaves_is_left_on_the_primary(cluster, client, table):
