@@ -152,7 +152,8 @@ class Client final : public net::Connection, public pool::Waiter {
     const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
     int rule = route::kNoRule;         // that had a say in it, as Decision has it
     bool begins = false;               // has a BEGIN,
-    bool does_more = false;            // and something else
+    bool does_more = false;            // and something else,
+    bool reads = false;                // which takes a snapshot
     bool primary_only = false;         // as Analysis has it
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
@@ -169,6 +170,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool closes = false;               // a named statement
     bool old_unnamed = false;          // binds an unnamed statement that it did not parse
     sql::AnalysisPtr analysis;         // of a Query
+    sql::AnalysisPtr bound;            // of a BEGIN that was prepared before
     sql::AnalysisPtr last_parse;
     std::string last_parse_name;
   };
@@ -259,6 +261,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_begin.cc
   bool may_begin_on_replica(const sql::Statement& begin);
+  bool leaves_snapshot_open();
   sql::AnalysisPtr gathered_begin() const;
   void note_begin();
   void note_begun(char status);

@@ -17,6 +17,12 @@ bool is_repeatable(std::string_view isolation) {
   return isolation == "repeatable read" || isolation == "serializable";
 }
 
+bool ends_transaction(const sql::Analysis* analysis) {
+  const sql::Statement* single = analysis != nullptr ? analysis->single() : nullptr;
+  return single != nullptr &&
+         (single->verb == sql::Verb::kCommit || single->verb == sql::Verb::kRollback);
+}
+
 // What begins the same transaction.
 std::string begin_sql(const sql::Statement& begin) {
   std::string text = "BEGIN";
@@ -42,9 +48,17 @@ bool Client::may_begin_on_replica(const sql::Statement& begin) {
 sql::AnalysisPtr Client::gathered_begin() const {
   if (gathered_.large || gathered_.flush || !gathered_.begins || gathered_.does_more)
     return nullptr;
-  const auto& found = gathered_.analysis ? gathered_.analysis : gathered_.last_parse;
+  const auto& found = gathered_.analysis ? gathered_.analysis
+                      : gathered_.bound  ? gathered_.bound
+                                         : gathered_.last_parse;
   const sql::Statement* single = found ? found->single() : nullptr;
   return single != nullptr && single->verb == sql::Verb::kBegin ? found : nullptr;
+}
+
+// A strong transaction with a single snapshot is begun by this request, but the statement that
+// takes the snapshot is not in it, and cannot begin the transaction anew where it is proven fresh.
+bool Client::leaves_snapshot_open() {
+  return !gathered_.reads && consistency() == config::Consistency::kStrong && !gathered_begin();
 }
 
 // The gathered request is sent.
@@ -79,9 +93,13 @@ bool Client::begins_elsewhere() {
     return false;
   }
   if (gathered_.primary_only) return true;
-  if (gathered_.access == sql::Access::kNone) return false;
-  return gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0 ||
-         consistency() == config::Consistency::kStrong;
+  const bool strong = consistency() == config::Consistency::kStrong;
+  if (gathered_.access == sql::Access::kNone) {
+    // It takes no snapshot, and what does could not begin the transaction anew any more.
+    gathered_.primary_only = strong && !ends_transaction(gathered_.analysis.get());
+    return gathered_.primary_only;
+  }
+  return strong || gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0;
 }
 
 std::size_t Client::on_first_in_block(protocol::Bytes in) {

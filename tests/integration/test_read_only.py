@@ -281,6 +281,36 @@ def test_strong_counts_from_the_first_statement(weir, cluster, table, begin):
             client.query("COMMIT")
 
 
+@pytest.mark.parametrize("way", ["text", "prepared", "text with more", "more behind it"])
+def test_strong_ones_are_proven_by_what_takes_the_snapshot(weir, cluster, table, way):
+    """However they have begun: what is committed then may be on no replica yet."""
+    with weir.connect(**{"weir.consistency": "strong"}) as client:
+        client.query("SET weir.explain = on")
+        client.send(parse("begins", REPEATABLE), SYNC)
+        client.read_until_ready()
+
+        def begun_on_a_replica():
+            client.notices.clear()
+            if way == "prepared":
+                client.send(bind("", "begins"), execute(), SYNC)
+                client.read_until_ready()
+            else:
+                more = "; SET LOCAL work_mem = '5MB'" if way == "text with more" else ""
+                client.query(REPEATABLE + more)
+            if "replica" in client.notices[0]["M"] or way == "text with more":
+                return True
+            client.query("ROLLBACK")
+            return False
+
+        wait_until(begun_on_a_replica, "it begins on a replica", 10 * SLOW)
+        with cluster.paused(1, 2):
+            cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
+            if way == "more behind it":
+                client.query("SET LOCAL work_mem = '5MB'")
+            assert client.value(f"SELECT count(*) FROM {table}") == "1"
+            client.query("COMMIT")
+
+
 def test_strong_ones_with_a_snapshot_are_on_replicas(weir, cluster):
     with weir.connect(**{"weir.consistency": "strong"}) as client:
         def on_a_replica():
