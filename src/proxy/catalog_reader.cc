@@ -77,6 +77,7 @@ FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 163
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
   CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f'
+    WHEN c.relkind = 'S' THEN 's'
     WHEN c.relhassubclass THEN 'p'
     WHEN c.relkind = 'v' AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid
       AND r.ev_type = '1' AND r.ev_action::text LIKE '%{ROWMARKCLAUSE%') THEN 'l' ELSE '' END,
@@ -97,8 +98,8 @@ SELECT 'r', c.oid, n.nspname, c.relname,
 FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
   LEFT JOIN written w ON w.id = c.oid
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
-  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity
-    OR w.id IS NOT NULL)
+  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f', 'S') OR c.relhassubclass
+    OR c.relrowsecurity OR w.id IS NOT NULL)
 UNION ALL
 SELECT 'f', p.oid, n.nspname, p.proname,
   CASE WHEN p.prorettype = 'trigger'::regtype THEN 't'
@@ -165,6 +166,7 @@ Object::Trait trait_of(std::string_view text) {
   if (text == "v") return Object::Trait::kVolatile;
   if (text == "u") return Object::Trait::kUnlogged;
   if (text == "l") return Object::Trait::kLocking;
+  if (text == "s") return Object::Trait::kSequence;
   if (text == "p") return Object::Trait::kParent;
   if (text == "t") return Object::Trait::kTrigger;
   return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
