@@ -86,7 +86,10 @@ bool Client::may_begin_elsewhere() const {
 
 // Whether its server is not the one for the gathered statement, the first one.
 bool Client::begins_elsewhere() {
-  if (gathered_.large) return false;
+  if (gathered_.large) {  // it is not read
+    gathered_.primary_only = consistency() == config::Consistency::kStrong;
+    return gathered_.primary_only;
+  }
   if (gathered_.hints.route == sql::Hint::kPrimary) return true;
   if (gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica ||
       terms().route == sql::Hint::kReplica) {

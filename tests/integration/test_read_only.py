@@ -281,7 +281,8 @@ def test_strong_counts_from_the_first_statement(weir, cluster, table, begin):
             client.query("COMMIT")
 
 
-@pytest.mark.parametrize("way", ["text", "prepared", "text with more", "more behind it"])
+@pytest.mark.parametrize("way", ["text", "prepared", "text with more", "more behind it",
+                                 "large"])
 def test_strong_ones_are_proven_by_what_takes_the_snapshot(weir, cluster, table, way):
     """However they have begun: what is committed then may be on no replica yet."""
     with weir.connect(**{"weir.consistency": "strong"}) as client:
@@ -307,7 +308,8 @@ def test_strong_ones_are_proven_by_what_takes_the_snapshot(weir, cluster, table,
             cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
             if way == "more behind it":
                 client.query("SET LOCAL work_mem = '5MB'")
-            assert client.value(f"SELECT count(*) FROM {table}") == "1"
+            comment = f"/* {'x' * 1_200_000} */" if way == "large" else ""
+            assert client.value(f"SELECT count(*) FROM {table} {comment}") == "1"
             client.query("COMMIT")
 
 
