@@ -75,6 +75,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool run_again(protocol::Bytes requests, Where where);
   // What is run again was refused by a replica for what it is.
   void on_misroute();
+  // A replica has refused to write for the first of these: from now on it counts as a write.
+  void note_refused(protocol::Bytes requests) const;
   bool has_run_again() const { return reruns_ != 0; }
   bool was_first() const { return was_first_; }  // to use the server at hand
   bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }

@@ -322,6 +322,11 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
     if (entry != nullptr) {
       const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
       client->count_end(entry->counted, StatementMeter::Ended::kFailed, error.code);
+      // Too late to run it again unseen.
+      if (error.code == protocol::sqlstate::kReadOnlyTransaction && !on_primary() &&
+          !client->in_read_only()) {
+        client->note_refused(rerun.bytes());
+      }
     }
   }
   if (is_injected(note)) on_hidden_failure(note, body);
