@@ -16,8 +16,6 @@ using net::read_clock;
 using Object = sql::CatalogObject;
 
 constexpr base::milliseconds kTimeout{20'000};        // of a reading
-constexpr base::milliseconds kSpacing{50};            // between two readings, and
-constexpr int kSpacingRatio = 10;                     // at least so many times as long as one took
 constexpr base::milliseconds kUnknownSpacing{2'000};  // between two for the sake of unknown names
 constexpr base::milliseconds kRetry{1'000};
 constexpr const char* kFetch = "FETCH 200 FROM objects";  // bounds what is not counted yet
@@ -79,6 +77,7 @@ FROM pg_operator o JOIN namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 163
 UNION ALL
 SELECT 'r', c.oid, n.nspname, c.relname,
   CASE WHEN c.relpersistence = 'u' THEN 'u' WHEN c.relkind = 'f' THEN 'f'
+    WHEN c.relkind = 'S' THEN 's'
     WHEN c.relhassubclass THEN 'p'
     WHEN c.relkind = 'v' AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid
       AND r.ev_type = '1' AND r.ev_action::text LIKE '%{ROWMARKCLAUSE%') THEN 'l' ELSE '' END,
@@ -99,8 +98,8 @@ SELECT 'r', c.oid, n.nspname, c.relname,
 FROM called, pg_class c JOIN namespace n ON n.oid = c.relnamespace
   LEFT JOIN written w ON w.id = c.oid
 WHERE c.relkind IN ('r', 'v', 'p', 'f', 'S') AND c.relpersistence <> 't'
-  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f') OR c.relhassubclass OR c.relrowsecurity
-    OR w.id IS NOT NULL)
+  AND (c.relpersistence = 'u' OR c.relkind IN ('v', 'f', 'S') OR c.relhassubclass
+    OR c.relrowsecurity OR w.id IS NOT NULL)
 UNION ALL
 SELECT 'f', p.oid, n.nspname, p.proname,
   CASE WHEN p.prorettype = 'trigger'::regtype THEN 't'
@@ -167,6 +166,7 @@ Object::Trait trait_of(std::string_view text) {
   if (text == "v") return Object::Trait::kVolatile;
   if (text == "u") return Object::Trait::kUnlogged;
   if (text == "l") return Object::Trait::kLocking;
+  if (text == "s") return Object::Trait::kSequence;
   if (text == "p") return Object::Trait::kParent;
   if (text == "t") return Object::Trait::kTrigger;
   return text == "f" ? Object::Trait::kForeign : Object::Trait::kNone;
@@ -218,7 +218,7 @@ void CatalogFeed::on_definitions_changed() {
   {
     std::lock_guard lock(mutex_);
     ++changes_;
-    due_ = std::min(due_, began_ + spacing_);
+    change_due_ = pace_.after_change(read_clock());
     version_.fetch_add(1, std::memory_order_release);
   }
   reader_.wake();
@@ -228,7 +228,7 @@ void CatalogFeed::on_unknown_name() {
   {
     std::lock_guard lock(mutex_);
     if (catalog_ && !catalog_->is_whole()) return;  // it would stay unknown
-    const base::Time due = began_ + std::max<base::Duration>(kUnknownSpacing, spacing_);
+    const base::Time due = std::max(began_ + kUnknownSpacing, pace_.allowed());
     if (due >= due_) return;
     due_ = due;
   }
@@ -279,8 +279,9 @@ void CatalogReader::run() {
     std::pair<std::string, std::shared_ptr<CatalogFeed>> due;
     for (const auto& [dbname, feed] : feeds_) {
       std::lock_guard feed_lock(feed->mutex_);
-      if (has_primary && feed->due_ <= now && !due.second) due = {dbname, feed};
-      if (has_primary) next = std::min(next, feed->due_);
+      const base::Time at = std::min(feed->due_, feed->change_due_);
+      if (has_primary && at <= now && !due.second) due = {dbname, feed};
+      if (has_primary) next = std::min(next, at);
     }
     if (due.second) {
       lock.unlock();
@@ -300,7 +301,8 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     std::lock_guard lock(feed.mutex_);
     changes = feed.changes_;
     feed.began_ = began;
-    feed.due_ = base::Time::max();
+    feed.due_ = feed.change_due_ = base::Time::max();
+    feed.pace_.began(began);
   }
   auto reading = read(dbname);
   const base::Time ended = read_clock();
@@ -325,14 +327,16 @@ void CatalogReader::refresh(const std::string& dbname, CatalogFeed& feed) {
     feed.from_ = *std::move(reading);
   }
   std::lock_guard lock(feed.mutex_);
-  feed.spacing_ = std::max<base::Duration>(kSpacing, kSpacingRatio * (ended - began));
+  const bool outdated = feed.changes_ != changes;
+  feed.pace_.ended(ended,
+                   outdated ? ReadingPace::Outcome::kOutdated : ReadingPace::Outcome::kCurrent);
+  feed.change_due_ = outdated ? feed.pace_.after_change(ended) : base::Time::max();
   const base::Duration wait = catalog ? base::Duration(config_.catalog_interval) : kRetry;
   feed.due_ = std::min(feed.due_, ended + wait);
   if (!catalog) return;
   const bool news = catalog != feed.catalog_ || feed.read_changes_ != changes;
   feed.catalog_ = std::move(catalog);
   feed.read_changes_ = changes;
-  if (feed.changes_ != changes) feed.due_ = std::min(feed.due_, began + feed.spacing_);
   if (news) feed.version_.fetch_add(1, std::memory_order_release);
 }
 

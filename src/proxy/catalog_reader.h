@@ -17,6 +17,7 @@
 #include "config/config.h"
 #include "proxy/libpq_connection.h"
 #include "proxy/monitor.h"
+#include "proxy/reading_pace.h"
 #include "proxy/session_defaults.h"
 #include "sql/catalog.h"
 
@@ -53,13 +54,14 @@ class CatalogFeed {
   CatalogReader& reader_;
   std::atomic<std::uint64_t> version_{0};
   mutable std::mutex mutex_;
-  sql::CatalogPtr catalog_;         // the last one that was read
-  CatalogReading from_;             // what it was made of
-  std::uint64_t changes_ = 0;       // calls of on_definitions_changed()
-  std::uint64_t read_changes_ = 0;  // that catalog_ has seen
-  base::Time due_{};
-  base::Time began_{};        // the last reading
-  base::Duration spacing_{};  // to the next one, at least
+  sql::CatalogPtr catalog_;                    // the last one that was read
+  CatalogReading from_;                        // what it was made of
+  std::uint64_t changes_ = 0;                  // calls of on_definitions_changed()
+  std::uint64_t read_changes_ = 0;             // that catalog_ has seen
+  base::Time due_{};                           // the next reading, by the timer
+  base::Time change_due_ = base::Time::max();  // by definitions that have changed
+  base::Time began_{};                         // the last reading
+  ReadingPace pace_;
 };
 
 // One thread a cluster, one short connection a reading, as soon as there is a primary. Databases

@@ -221,6 +221,29 @@ void Client::on_misroute() {
   ++pools_->stats.misroutes;
 }
 
+void Client::note_refused(protocol::Bytes requests) const {
+  protocol::Frame frame;
+  for (auto rest = requests;
+       protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;
+       rest = rest.subspan(frame.raw.size())) {
+    if (frame.type == protocol::frontend::kQuery) {
+      const auto text = protocol::decode_query(frame.body);
+      analyze(text.value_or(""))->refused = true;
+      return;
+    }
+    if (frame.type == protocol::frontend::kSync) return;
+    if (frame.type == protocol::frontend::kParse) {
+      if (const auto parse = protocol::decode_parse(frame.body)) {
+        analyze(parse->query)->refused = true;
+      }
+    } else if (frame.type == protocol::frontend::kBind) {
+      const auto bind = protocol::decode_bind(frame.body);
+      const auto* known = bind ? statements_.find(bind->statement) : nullptr;
+      if (known != nullptr) analysis_of(**known)->refused = true;
+    }
+  }
+}
+
 bool Client::run_again(protocol::Bytes requests, Where where) {
   if (reruns_ == kMaxReruns) return false;
   end_report();

@@ -75,6 +75,8 @@ class Client final : public net::Connection, public pool::Waiter {
   bool run_again(protocol::Bytes requests, Where where);
   // What is run again was refused by a replica for what it is.
   void on_misroute();
+  // A replica has refused to write for the first of these: from now on it counts as a write.
+  void note_refused(protocol::Bytes requests) const;
   bool has_run_again() const { return reruns_ != 0; }
   bool was_first() const { return was_first_; }  // to use the server at hand
   bool may_ask_for_new() { return !was_first_ && !std::exchange(asked_for_new_, true); }
@@ -104,6 +106,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::optional<protocol::Error> error_instead(std::uint32_t note) const;
   // With the client's names for its statements; false = there are none in it.
   bool write_renamed(protocol::Bytes error);
+  void write_reworded(protocol::Bytes error, std::string_view message);
+  bool in_read_only() const;  // a transaction, as the client has asked for
   void on_ready_for_query(char status);
   void on_probe_row(protocol::Bytes body);
   void on_position(protocol::Bytes body);
@@ -157,7 +161,8 @@ class Client final : public net::Connection, public pool::Waiter {
     const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
     int rule = route::kNoRule;         // that had a say in it, as Decision has it
     bool begins = false;               // has a BEGIN,
-    bool does_more = false;            // and something else
+    bool does_more = false;            // and something else,
+    bool reads = false;                // which takes a snapshot
     bool primary_only = false;         // as Analysis has it
     bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
     bool plain = true;                 // no message changes session state
@@ -176,6 +181,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool closes = false;               // a named statement
     bool old_unnamed = false;          // binds an unnamed statement that it did not parse
     sql::AnalysisPtr analysis;         // of a Query
+    sql::AnalysisPtr bound;            // of a BEGIN that was prepared before
     sql::AnalysisPtr last_parse;
     std::string last_parse_name;
   };
@@ -266,6 +272,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // client_begin.cc
   bool may_begin_on_replica(const sql::Statement& begin);
+  bool leaves_snapshot_open();
   sql::AnalysisPtr gathered_begin() const;
   void note_begin();
   void note_begun(char status);

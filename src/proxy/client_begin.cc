@@ -17,6 +17,12 @@ bool is_repeatable(std::string_view isolation) {
   return isolation == "repeatable read" || isolation == "serializable";
 }
 
+bool ends_transaction(const sql::Analysis* analysis) {
+  const sql::Statement* single = analysis != nullptr ? analysis->single() : nullptr;
+  return single != nullptr &&
+         (single->verb == sql::Verb::kCommit || single->verb == sql::Verb::kRollback);
+}
+
 // What begins the same transaction.
 std::string begin_sql(const sql::Statement& begin) {
   std::string text = "BEGIN";
@@ -42,9 +48,17 @@ bool Client::may_begin_on_replica(const sql::Statement& begin) {
 sql::AnalysisPtr Client::gathered_begin() const {
   if (gathered_.large || gathered_.flush || !gathered_.begins || gathered_.does_more)
     return nullptr;
-  const auto& found = gathered_.analysis ? gathered_.analysis : gathered_.last_parse;
+  const auto& found = gathered_.analysis ? gathered_.analysis
+                      : gathered_.bound  ? gathered_.bound
+                                         : gathered_.last_parse;
   const sql::Statement* single = found ? found->single() : nullptr;
   return single != nullptr && single->verb == sql::Verb::kBegin ? found : nullptr;
+}
+
+// A strong transaction with a single snapshot is begun by this request, but the statement that
+// takes the snapshot is not in it, and cannot begin the transaction anew where it is proven fresh.
+bool Client::leaves_snapshot_open() {
+  return !gathered_.reads && consistency() == config::Consistency::kStrong && !gathered_begin();
 }
 
 // The gathered request is sent.
@@ -72,16 +86,23 @@ bool Client::may_begin_elsewhere() const {
 
 // Whether its server is not the one for the gathered statement, the first one.
 bool Client::begins_elsewhere() {
-  if (gathered_.large) return false;
+  if (gathered_.large) {  // it is not read
+    gathered_.primary_only = consistency() == config::Consistency::kStrong;
+    return gathered_.primary_only;
+  }
   if (gathered_.hints.route == sql::Hint::kPrimary) return true;
   if (gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica ||
       terms().route == sql::Hint::kReplica) {
     return false;
   }
   if (gathered_.primary_only) return true;
-  if (gathered_.access == sql::Access::kNone) return false;
-  return gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0 ||
-         consistency() == config::Consistency::kStrong;
+  const bool strong = consistency() == config::Consistency::kStrong;
+  if (gathered_.access == sql::Access::kNone) {
+    // It takes no snapshot, and what does could not begin the transaction anew any more.
+    gathered_.primary_only = strong && !ends_transaction(gathered_.analysis.get());
+    return gathered_.primary_only;
+  }
+  return strong || gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0;
 }
 
 std::size_t Client::on_first_in_block(protocol::Bytes in) {
@@ -101,6 +122,8 @@ std::size_t Client::on_first_in_block(protocol::Bytes in) {
 void Client::begin_anew() {
   if (begin_ && status_ == 'T') server->inject_query(begin_sql(*begin_->single()), kNoteBegin);
 }
+
+bool Client::in_read_only() const { return transaction_.read_only() || is_read_only_by_default(); }
 
 // The request that was to begin it anew is refused: as an error in it, this makes it fail.
 void Client::fail_begun() {

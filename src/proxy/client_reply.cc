@@ -171,16 +171,19 @@ void Client::on_deallocated(const std::string& name) {
 bool Client::write_renamed(protocol::Bytes error) {
   const auto view = protocol::decode_error(error);
   const auto message = view ? statements_.renamed(view->message, last_named_) : std::nullopt;
-  if (!message) return false;
+  if (message) write_reworded(error, *message);
+  return message.has_value();
+}
+
+void Client::write_reworded(protocol::Bytes error, std::string_view message) {
   protocol::Reader fields(error);
   protocol::MessageWriter out(made(), protocol::backend::kError);
   while (const char code = static_cast<char>(fields.u8())) {
     const std::string_view value = fields.cstring();
     out.u8(static_cast<std::uint8_t>(code));
-    out.cstring(code == 'M' ? std::string_view(*message) : value);
+    out.cstring(code == 'M' ? message : value);
   }
   out.u8(0);
-  return true;
 }
 
 void Client::on_ready_for_query(char status) {

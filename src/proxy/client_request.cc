@@ -256,6 +256,7 @@ bool Client::gather(protocol::Bytes in) {
     gather_frame(protocol::frame_of(rest, header));
     gathered_.bytes += header.total;
   }
+  if (gathered_.begins && leaves_snapshot_open()) gathered_.needs_primary = true;
   return true;
 }
 
@@ -269,6 +270,7 @@ void Client::join(const sql::Analysis* analysis) {
   const sql::Statement* single = analysis->single();
   const bool begin = single != nullptr && single->verb == sql::Verb::kBegin;
   (begin ? gathered_.begins : gathered_.does_more) = true;
+  gathered_.reads = gathered_.reads || analysis->access != sql::Access::kNone;
   gathered_.plain = gathered_.plain && analysis->plain;
   gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
   gathered_.asks_sequence = gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
@@ -303,6 +305,9 @@ void Client::gather_frame(const protocol::Frame& frame) {
       gathered_.runs = true;
       if (const auto bind = protocol::decode_bind(frame.body)) {
         join(analysis_of(bind->statement));
+        const bool here = gathered_.last_parse && bind->statement == gathered_.last_parse_name;
+        const session::StatementPtr* known = here ? nullptr : statements_.find(bind->statement);
+        if (gathered_.begins && known != nullptr) gathered_.bound = analysis_of(**known);
         const bool parsed_here = gathered_.last_parse && gathered_.last_parse_name.empty();
         if (bind->statement.empty() && !parsed_here) gathered_.old_unnamed = true;
       }

@@ -168,6 +168,7 @@ class Server final : public net::Connection, public pool::Server {
   bool leave_answered_client();
   bool relay_renamed(protocol::Bytes error);
   bool relay_notification(protocol::Bytes body);
+  bool relay_as_primary(protocol::Bytes error);
   void relay_to_client(char type, protocol::Bytes raw);
   void relay_held();
   void drop_held();

@@ -323,7 +323,7 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
     if (instead) {
       relay_held();
       protocol::write_error(client->made(), *instead);
-    } else if (!relay_renamed(body)) {
+    } else if (!relay_renamed(body) && !relay_as_primary(body)) {
       relay_to_client(whole ? protocol::backend::kError : kInPieces, raw);
       stream_forward_ = true;
     }
@@ -331,6 +331,11 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
     if (entry != nullptr) {
       const auto error = protocol::decode_error(body).value_or(protocol::ErrorView{});
       client->count_end(entry->counted, StatementMeter::Ended::kFailed, error.code);
+      // Too late to run it again unseen.
+      if (error.code == protocol::sqlstate::kReadOnlyTransaction && !on_primary() &&
+          !client->in_read_only()) {
+        client->note_refused(rerun.bytes());
+      }
     }
   }
   if (is_injected(note)) on_hidden_failure(note, body);
@@ -340,6 +345,17 @@ bool Server::relay_renamed(protocol::Bytes error) {
   if (protocol::as_text(error).find("\"weir_") == std::string_view::npos) return false;
   relay_held();
   return client->write_renamed(error);
+}
+
+// COPY FROM in a READ ONLY transaction. All else that writes is refused with the same words there
+// and on the primary.
+bool Server::relay_as_primary(protocol::Bytes error) {
+  if (on_primary() || !client->in_read_only()) return false;
+  const auto view = protocol::decode_error(error);
+  if (!view || view->message != "cannot execute COPY during recovery") return false;
+  relay_held();
+  client->write_reworded(error, "cannot execute COPY FROM in a read-only transaction");
+  return true;
 }
 
 // True: it needs no more. The client knows itself by the pid that it was given at log-in, not by

@@ -57,6 +57,10 @@ Finding own_finding(const CatalogObject& object) {
   if (object.kind == Kind::kRelation) {
     if (object.trait == Trait::kUnlogged)
       return {Access::kWrite, kNoResidue, named + " is unlogged", /*primary_only=*/true};
+    if (object.trait == Trait::kSequence) {  // WAL has it up to 32 calls of nextval() ahead
+      return {Access::kWrite, kNoResidue, "sequence " + object.name + " is ahead on a replica",
+              /*primary_only=*/true};
+    }
     if (object.trait == Trait::kForeign) return {Access::kWrite, kNoResidue, named + " is foreign"};
     if (object.trait == Trait::kLocking) return {Access::kWrite, kNoResidue, named + " locks rows"};
     if (object.oid < kFirstUserOid && shows_server(object.name)) {

@@ -28,6 +28,7 @@ struct CatalogObject {
     kUnlogged,
     kForeign,
     kLocking,
+    kSequence,
     kParent,   // a table that others inherit from: `relations` are these
     kTrigger,  // a function that nothing but a trigger can call
   };

@@ -35,6 +35,31 @@ bool is_of_host(std::string_view setting) {
   return setting == "all" || setting == "transaction_read_only" || setting == "in_hot_standby";
 }
 
+// Whether a setting makes of its transaction what a standby has none of.
+bool is_for_primary(const SetStatement& set) {
+  const std::string value = lower(set.value.value_or(""));
+  if (set.name == "transaction_isolation") return set.reset || value == "serializable";
+  return set.name == "transaction_read_only" && value != "on" && value != "true";
+}
+
+bool is_for_primary(std::string_view name, const Statement& set) {
+  // Of what another transaction on the primary has exported.
+  if (name == "TRANSACTION SNAPSHOT") return true;
+  return set.read_only == false || set.isolation == "serializable" ||
+         std::ranges::any_of(set.sets, [](const SetStatement& s) { return is_for_primary(s); });
+}
+
+// What a READ ONLY transaction may do but for one on a standby: ClassifyUtilityCommandAsReadOnly of
+// PostgreSQL's utility.c.
+bool maintains(const PgQuery__Node* node) {
+  constexpr int kRowExclusiveLock = 3;                           // lockdefs.h
+  return node->node_case == PG_QUERY__NODE__NODE_VACUUM_STMT ||  // ANALYZE
+         node->node_case == PG_QUERY__NODE__NODE_CLUSTER_STMT ||
+         node->node_case == PG_QUERY__NODE__NODE_REINDEX_STMT ||
+         (node->node_case == PG_QUERY__NODE__NODE_LOCK_STMT &&
+          node->lock_stmt->mode > kRowExclusiveLock);
+}
+
 bool is_temporary(const PgQuery__RangeVar* relation) {
   return relation != nullptr && (std::string_view(relation->relpersistence) == "t" ||
                                  is_temp_schema(relation->schemaname));
@@ -48,7 +73,7 @@ class Classifier {
     if (!transaction_state(node) && !data(node) && !session_state(node)) catalog(node);
     // What pins a session must not pin it to a replica.
     if (out_.statement.residue != kNoResidue) out_.statement.access = Access::kWrite;
-    out_.primary_only = out_.primary_only || is_refused_in_recovery();
+    out_.primary_only = out_.primary_only || is_refused_in_recovery() || maintains(node);
     return std::move(out_);
   }
 
@@ -60,7 +85,8 @@ class Classifier {
     constexpr unsigned kAnywhere = kOpaque | kUnreadable | kRandomSeed;
     const Verb verb = out_.statement.verb;
     return (out_.statement.residue & ~kAnywhere) != 0 || verb == Verb::kCreateTemp ||
-           verb == Verb::kNotify || verb == Verb::kUnlisten || verb == Verb::kUnlistenAll;
+           verb == Verb::kNotify || verb == Verb::kUnlisten || verb == Verb::kUnlistenAll ||
+           verb == Verb::kVacuumLike || verb == Verb::kPrepareTransaction;
   }
 
   void set(Verb verb, Access access, std::uint16_t residue = kNoResidue) {
@@ -128,8 +154,8 @@ bool Classifier::transaction_state(const PgQuery__Node* node) {
       return true;
     case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
       read_set(*node->variable_set_stmt, statement());
-      // SET TRANSACTION SNAPSHOT: of what another transaction on the primary has exported.
-      out_.primary_only = std::string_view(node->variable_set_stmt->name) == "TRANSACTION SNAPSHOT";
+      out_.primary_only = is_for_primary(node->variable_set_stmt->name, statement());
+      if (out_.primary_only) statement().access = Access::kWrite;
       return true;
     case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: {
       const char* name = node->variable_show_stmt->name;

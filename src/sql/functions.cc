@@ -43,7 +43,7 @@ struct Effect {
 
 // Of the other built-in functions, those that leave something behind on their connection, and
 // (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
-constexpr std::array<Effect, 26> kEffects = {{
+constexpr std::array<Effect, 29> kEffects = {{
     {"currval", kSequenceAsk},
     {"lastval", kSequenceAsk},
     {"nextval", kSequenceState},
@@ -56,10 +56,13 @@ constexpr std::array<Effect, 26> kEffects = {{
     {"pg_get_replication_slots", kNoResidue},
     {"pg_listening_channels", kChannelsAsk},
     {"pg_postmaster_start_time", kNoResidue},
+    {"pg_replication_origin_oid", kNoResidue},  // a standby refuses it
     {"pg_replication_origin_session_setup", kOpaque},
     {"pg_show_all_settings", kNoResidue},
     {"pg_try_advisory_lock", kAdvisoryLock},
     {"pg_try_advisory_lock_shared", kAdvisoryLock},
+    {"pg_walfile_name", kNoResidue},  // a standby refuses it
+    {"pg_walfile_name_offset", kNoResidue},
     {"plpgsql_call_handler", kOpaque},
     {"plpgsql_inline_handler", kOpaque},
     {"query_to_xml", kOpaque},  // these run SQL given as a string
@@ -141,7 +144,7 @@ FunctionEffect function_effect(std::string_view schema, std::string_view name, i
 bool shows_server(std::string_view relation) {
   if (!relation.starts_with("pg_")) return false;
   if (relation.starts_with("pg_stat_") || relation.starts_with("pg_statio_")) return true;
-  constexpr std::array<std::string_view, 12> kViews = {"pg_backend_memory_contexts",
+  constexpr std::array<std::string_view, 13> kViews = {"pg_backend_memory_contexts",
                                                        "pg_cursors",
                                                        "pg_file_settings",
                                                        "pg_hba_file_rules",
@@ -151,6 +154,7 @@ bool shows_server(std::string_view relation) {
                                                        "pg_prepared_xacts",
                                                        "pg_replication_origin_status",
                                                        "pg_replication_slots",
+                                                       "pg_sequences",  // of each the last value
                                                        "pg_settings",
                                                        "pg_shmem_allocations"};
   return std::ranges::find(kViews, relation) != kViews.end();

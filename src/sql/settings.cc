@@ -13,13 +13,6 @@ namespace {
 
 constexpr std::string_view kSpaces = " \t\n\r\f\v";
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  return result;
-}
-
 // GUC_LIST_QUOTE in PostgreSQL's guc.c: SET takes a list of names; in set_config's one string they
 // are separated by commas.
 bool is_name_list(std::string_view setting) {
@@ -260,6 +253,13 @@ bool is_set_config(const PgQuery__FuncCall& call) {
 }
 
 }  // namespace
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  return result;
+}
 
 void read_set(const PgQuery__VariableSetStmt& set, Statement& statement) {
   statement.access = Access::kNone;

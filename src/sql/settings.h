@@ -10,6 +10,9 @@
 
 namespace sql {
 
+// The names of settings, and most of their words, are read without regard to case.
+std::string lower(std::string_view text);
+
 // Fills verb, sets, residue and the transaction's properties of SET and RESET in all their forms.
 void read_set(const PgQuery__VariableSetStmt& set, Statement& statement);
 

@@ -89,6 +89,20 @@ def test_what_only_the_primary_can_answer(cluster, client, names, sql, protocol)
         assert client.status == "I"
 
 
+@pytest.mark.parametrize("sql", ["LOCK TABLE {t} IN SHARE MODE", "ANALYZE {t}", "VACUUM {t}",
+                                 "PREPARE TRANSACTION 'never'"])
+def test_what_a_primary_allows_read_only_transactions(cluster, client, table, sql):
+    """Though it is no read, and a standby refuses it."""
+    with cluster.connect(0, "app", "app") as direct:
+        answers = []
+        for target in (client, direct):
+            target.query("BEGIN READ ONLY")
+            target.send(wire.query(sql.format(t=table)))
+            answers.append([got.body for got in target.read_until_ready()])
+            target.query("ROLLBACK" if target.status != "I" else "ROLLBACK PREPARED 'never'")
+    assert answers[0] == answers[1]
+
+
 def test_what_a_replica_can_answer_stays_there(cluster, client, names):
     for first in (PORT, "SELECT set_config('work_mem', '5MB', true)", "SHOW work_mem",
                   "SELECT setseed(0.5)", "SAVEPOINT a"):
@@ -107,6 +121,67 @@ def test_only_the_first_statement_moves_it(cluster, client, names):
         client.query("SELECT id FROM {unlogged}".format(**names))
     assert failed.value.code in ("0A000", "55000") and client.status == "E"
     client.query("ROLLBACK")
+
+
+REFUSED = ("INSERT INTO {t} VALUES (1)", "COPY {t} FROM STDIN", "COPY {t} (id) FROM STDIN",
+           "SELECT * FROM {t} FOR UPDATE", "TRUNCATE {t}", "CREATE TABLE never ()",
+           "SELECT nextval('{t}_seq')", "SELECT setval('{t}_seq', 1)", "DECLARE c CURSOR FOR "
+           "SELECT 1 FROM {t} FOR SHARE", "EXPLAIN ANALYZE DELETE FROM {t}",
+           "LOCK TABLE {t} IN ROW EXCLUSIVE MODE", "SET TRANSACTION READ WRITE")
+
+
+@pytest.mark.parametrize("begin", [("BEGIN READ ONLY",), ("BEGIN", "SET TRANSACTION READ ONLY"),
+                                   ("SET default_transaction_read_only = on", "BEGIN")])
+def test_writes_are_refused_in_the_primarys_words(cluster, weir, table, begin):
+    cluster.sql(0, f"CREATE SEQUENCE {table}_seq; GRANT ALL ON SEQUENCE {table}_seq TO app")
+    cluster.wait_replayed()
+
+    def said(client, first, sql):
+        for part in begin:
+            client.query(part)
+        if first:
+            client.query(f"SELECT 1 FROM {table}")
+        try:
+            return client.query(sql.format(t=table))
+        except wire.ServerError as failed:
+            return failed.code, failed.message
+        finally:
+            client.query("ROLLBACK")
+
+    with weir.connect(**EVENTUAL) as ours, cluster.connect(0, "app", "app") as theirs:
+        for sql in REFUSED:
+            for first in (True, False):
+                assert said(ours, first, sql) == said(theirs, first, sql), sql
+
+
+@pytest.mark.parametrize("way", ["statements", "text", "batch"])
+@pytest.mark.parametrize("sql", [
+    "SET TRANSACTION READ WRITE", "RESET transaction_read_only",
+    "SET LOCAL transaction_read_only TO off", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE"])
+def test_modes_that_a_standby_has_not(cluster, weir, table, sql, way):
+    """Of a session that only reads by default: as the primary takes them."""
+    texts = ["BEGIN", sql, f"INSERT INTO {table} VALUES (1) ON CONFLICT DO NOTHING", "COMMIT"]
+    requests = {"statements": [wire.query(text) for text in texts],
+                "text": [wire.query("; ".join(texts))],
+                "batch": [b"".join((*(part for text in texts for part in (
+                    parse("", text), bind("", ""), execute())), SYNC))]}
+
+    def answers(client):
+        client.query("SET default_transaction_read_only = on")
+        for request in requests[way]:
+            client.send(request)
+            for got in client.read_until_ready():
+                yield got.fields()["M"] if got.type == "E" else got.type
+
+    with weir.connect(**EVENTUAL) as ours, cluster.connect(0, "app", "app") as theirs:
+        assert list(answers(ours)) == list(answers(theirs))
+
+
+def test_who_asks_for_a_replica_hears_of_its_recovery(client, table):
+    with pytest.raises(wire.ServerError) as failed:
+        client.query(f"/* weir: replica */ COPY {table} FROM STDIN")
+    assert failed.value.message == "cannot execute COPY during recovery"
 
 
 def test_what_it_leaves_is_left_on_the_primary(cluster, client, table):
@@ -203,6 +278,38 @@ def test_strong_counts_from_the_first_statement(weir, cluster, table, begin):
             if begin != REPEATABLE:
                 cluster.sql(0, f"UPDATE {table} SET v = '{n}' WHERE id = {n}")
                 assert client.value(f"SELECT v FROM {table} WHERE id = {n}") == str(n)
+            client.query("COMMIT")
+
+
+@pytest.mark.parametrize("way", ["text", "prepared", "text with more", "more behind it",
+                                 "large"])
+def test_strong_ones_are_proven_by_what_takes_the_snapshot(weir, cluster, table, way):
+    """However they have begun: what is committed then may be on no replica yet."""
+    with weir.connect(**{"weir.consistency": "strong"}) as client:
+        client.query("SET weir.explain = on")
+        client.send(parse("begins", REPEATABLE), SYNC)
+        client.read_until_ready()
+
+        def begun_on_a_replica():
+            client.notices.clear()
+            if way == "prepared":
+                client.send(bind("", "begins"), execute(), SYNC)
+                client.read_until_ready()
+            else:
+                more = "; SET LOCAL work_mem = '5MB'" if way == "text with more" else ""
+                client.query(REPEATABLE + more)
+            if "replica" in client.notices[0]["M"] or way == "text with more":
+                return True
+            client.query("ROLLBACK")
+            return False
+
+        wait_until(begun_on_a_replica, "it begins on a replica", 10 * SLOW)
+        with cluster.paused(1, 2):
+            cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
+            if way == "more behind it":
+                client.query("SET LOCAL work_mem = '5MB'")
+            comment = f"/* {'x' * 1_200_000} */" if way == "large" else ""
+            assert client.value(f"SELECT count(*) FROM {table} {comment}") == "1"
             client.query("COMMIT")
 
 

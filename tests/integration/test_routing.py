@@ -288,6 +288,15 @@ def test_a_read_that_writes_after_all_runs_once_on_the_primary(weir, client, num
     assert misroutes(weir) == before + 1  # then its shape is known
 
 
+def test_what_was_refused_too_late_is_known_from_then_on(client, numbers):
+    """Its client had seen a part of the answer."""
+    sql = f"SELECT repeat('x', 1000) FROM generate_series(1, 1000); SELECT n FROM {numbers}"
+    with pytest.raises(wire.ServerError) as failed:
+        client.query(sql)
+    assert failed.value.code == "25006"
+    assert client.query(sql)[1000:] == [["1"]]
+
+
 def test_who_asks_for_a_replica_hears_what_it_says(client, numbers):
     with pytest.raises(wire.ServerError) as failed:
         client.query(f"/* weir: replica */ SELECT n FROM {numbers}")
