@@ -97,7 +97,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // From the server's relay.
   void on_parse_ended(std::uint64_t statement, bool ok);
-  void on_unnamed_lost() { statements_.erase(""); }
+  void on_unnamed_lost();
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
   // client_count.cc
@@ -120,6 +120,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_listen.cc
   bool has_unheard() const { return !unheard_.empty(); }
   void tell_unheard();
+  void tell_if_idle();
   void on_notification(protocol::Bytes body);  // of the shared connection
   bool hears_elsewhere(std::string_view channel) const;
   void on_heard();
@@ -474,6 +475,7 @@ class Client final : public net::Connection, public pool::Waiter {
   struct LargeParse {
     std::string name;
     std::shared_ptr<session::PreparedStatement> statement;
+    bool skipped = false;  // by the server, for an error in front of it
   };
   std::unique_ptr<LargeParse> large_parse_;  // is passing
   std::optional<std::string> names_end_;     // likewise what may name settings: its latest bytes

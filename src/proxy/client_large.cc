@@ -153,7 +153,7 @@ void Client::on_parse_bytes(protocol::Bytes piece) {
   if (statement.kept) statement.query.append(protocol::as_text(piece));
   if (stream_left_ != 0) return;
   const auto parse = std::exchange(large_parse_, nullptr);
-  if (stream_discard_) return;
+  if (stream_discard_ || parse->skipped) return;
   if (statement.kept) {
     const auto end = statement.query.find('\0');
     if (end == std::string::npos) return;  // the server says so

@@ -108,18 +108,22 @@ void Client::on_notification(protocol::Bytes body) {
                  .code = protocol::sqlstate::kOutOfMemory,
                  .message = "too many notifications wait for the client to take them"});
   }
-  const bool idle =
-      server == nullptr || (server->exchange.empty() && !server->exchange.batch_open());
-  if (!idle || status_ != 'I' || owes_ready_ || lost_ != Lost::kNone) return;
-  if (state_ != State::kIdle && state_ != State::kWaiting) return;
-  tell_unheard();
-  push();
+  tell_if_idle();
 }
 
 void Client::tell_unheard() {
   if (unheard_.empty()) return;
   made().append(unheard_.view());
   unheard_.release();
+}
+
+void Client::tell_if_idle() {
+  if (unheard_.empty() || status_ != 'I' || owes_ready_ || lost_ != Lost::kNone) return;
+  const bool rests =
+      server == nullptr || (server->exchange.empty() && !server->exchange.batch_open());
+  if (!rests || (state_ != State::kIdle && state_ != State::kWaiting)) return;
+  tell_unheard();
+  push();
 }
 
 // A session hears what it has sent itself before it hears that its transaction is over, with the

@@ -118,7 +118,7 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
   if (stream_left_ != 0) stream_discard_ = true;  // a piece of a message is on its way
   large_parse_ = nullptr;
   names_end_.reset();
-  if (status_ == 'I' && !owes_ready_) tell_unheard();
+  tell_if_idle();
   push();
   if (is_open() && (!in_.empty() || stream_.readable())) worker_.run_soon(*this);
 }

@@ -66,9 +66,17 @@ void Client::write_made_up(const session::Entry& entry) {
 void Client::on_parse_ended(std::uint64_t statement, bool ok) {
   const auto it =
       std::ranges::find(pending_parses_, statement, &decltype(pending_parses_)::value_type::first);
+  if (large_parse_ != nullptr && large_parse_->statement->id == statement) {
+    large_parse_->skipped = !ok;
+  }
   if (it == pending_parses_.end()) return;
   if (!ok) statements_.erase(it->second);
   pending_parses_.erase(it);
+}
+
+void Client::on_unnamed_lost() {
+  statements_.erase("");
+  if (large_parse_ != nullptr && large_parse_->name.empty()) large_parse_->skipped = true;
 }
 
 // For SHOW PINS: the statement without its literals, or what kind of one it is.
@@ -381,6 +389,7 @@ void Client::on_releasable() {
     send_settings();  // it may have RESET there what it began with
     server->push();
   }
+  tell_if_idle();  // what came while only we asked something
   if (!in_.empty() || held_) worker_.run_soon(*this);
 }
 

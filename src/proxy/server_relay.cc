@@ -230,6 +230,7 @@ bool Server::leave_answered_client() {
   Client& answered = *client;
   if (!answered.part_from_server()) return false;
   answered.end_report();
+  answered.tell_if_idle();
   answered.push();
   if (answered.is_open()) worker_.run_soon(answered);  // its input may have waited
   return true;
