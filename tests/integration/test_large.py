@@ -133,17 +133,16 @@ def test_large_statements_among_others(target):
         assert client.rows() == [[size]]
 
 
-@pytest.mark.parametrize("name", ["", "two"])
-def test_a_large_statement_that_is_skipped_while_it_passes(target, name):
+def test_a_large_statement_that_is_skipped_while_it_passes(target):
     """The error in front of it comes when half of it is on its way."""
     with target.connect() as client:
-        large = parse(name, f"SELECT length('{'a' * (4 * MB)}')")
+        large = parse("two", f"SELECT length('{'a' * (4 * MB)}')")
         client.send(parse("", "SELECT 1/0"), bind("", ""), execute(), large[:2 * MB])
         assert client.read().type == "1"
         assert client.read().fields()["C"] == "22012"
         client.send(large[2 * MB:], SYNC)
         assert [m.type for m in client.read_until_ready()] == ["Z"]
-        client.send(bind("", name), execute(), SYNC)
+        client.send(bind("", "two"), execute(), SYNC)
         assert [m.fields()["C"] for m in client.read_until_ready() if m.type == "E"] == ["26000"]
 
 
