@@ -354,6 +354,7 @@ void Client::note_statements(const sql::Analysis& analysis) {
       gathered_.access = std::max(gathered_.access, sql::Access::kRead);
     }
     if (statement.verb != sql::Verb::kBegin) continue;
+    gathered_.begins = true;
     gathered_.needs_primary = gathered_.needs_primary || !may_begin_on_replica(statement);
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }

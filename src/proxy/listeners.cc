@@ -50,7 +50,6 @@ void Listeners::remove(Client& client, std::string_view channel) {
 }
 
 void Listeners::remove(Client& client) {
-  std::erase(waiting_, &client);
   std::erase(asking_, &client);
   std::ranges::replace(asked_, &client, static_cast<Client*>(nullptr));
   absl::erase_if(channels_, [&](auto& entry) {
@@ -76,7 +75,7 @@ std::vector<std::string> Listeners::channels_of(const Client& client) const {
 }
 
 void Listeners::await(Client& client) {
-  if (std::ranges::find(waiting_, &client) == waiting_.end()) waiting_.push_back(&client);
+  if (std::ranges::find(waiting_, client.id) == waiting_.end()) waiting_.push_back(client.id);
 }
 
 // PostgreSQL sends what has come before it says that it is ready. One question is under way at a
@@ -125,9 +124,9 @@ void Listeners::on_free() {
   }
   if (!asking_.empty() && asked_.empty()) return send_question();
   while (!waiting_.empty() && is_free()) {
-    Client* next = waiting_.front();
+    Client* next = worker_->find_client(waiting_.front());
     waiting_.pop_front();
-    next->reroute();
+    if (next != nullptr) next->reroute();
     if (connection_ == nullptr) return;
   }
   if (!channels_.empty() || !is_free()) return;
@@ -156,7 +155,9 @@ void Listeners::on_lost(std::string_view why) {
     lost.insert(lost.end(), clients.begin(), clients.end());
   }
   for (Client* client : lost) client->on_listening_lost(code, why);
-  for (Client* client : std::exchange(waiting_, {})) client->reroute();
+  for (const std::uint64_t id : std::exchange(waiting_, {})) {
+    if (Client* client = worker_->find_client(id)) client->reroute();
+  }
 }
 
 }  // namespace proxy

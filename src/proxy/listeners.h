@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -34,7 +35,7 @@ class Listeners {
   // client, whose LISTEN has been carried out there, hears of the channel from now on.
   void add(Client& client, std::string_view channel);
   void remove(Client& client, std::string_view channel);
-  void remove(Client& client);  // also what it waits for
+  void remove(Client& client);
   bool has(const Client& client, std::string_view channel) const;
   std::vector<std::string> channels_of(const Client& client) const;
   using Channels = absl::flat_hash_map<std::string, std::vector<Client*>>;
@@ -59,7 +60,7 @@ class Listeners {
   std::string encoding_;
   Channels channels_;
   std::vector<std::string> left_;        // channels that nobody listens to any more
-  std::deque<Client*> waiting_;          // for the connection
+  std::deque<std::uint64_t> waiting_;    // clients, for the connection
   std::vector<Client*> asking_, asked_;  // with the next question; with the one under way
   bool delivering_ = false;
 };

@@ -20,7 +20,7 @@ double faded(double average, base::Duration unconfirmed) { return average * kept
 
 Latency after_reply(Latency before, double sample, base::Duration elapsed) {
   sample = std::max(sample, 1.0);  // 0 would mean that it was not measured
-  if (before.typical == 0) return {.peak = sample, .typical = sample};
+  if (before.typical == 0) return {.peak = sample, .typical = std::min(sample, kFirstMostUs)};
   const double keep = kept(elapsed);
   Latency after = before;
   after.peak = std::max(sample, sample + (before.peak - sample) * keep);

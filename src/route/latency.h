@@ -24,8 +24,9 @@ double faded(double average, base::Duration unconfirmed);
 //   time. Sees every kind of slowness, also of a long query.
 // typical: rises with the number of slower replies, each of which counts as at most kOutlier times
 //   the average, and falls with time or their number, whichever is faster. Sees a host that is
-//   slow to answer all, and not that a few queries are long.
+//   slow to answer all, and not that a few queries are long; nor that a host has only begun: the
+//   first reply counts as at most kFirstMostUs, for its server had to load what it knows.
 Latency after_reply(Latency before, double sample, base::Duration elapsed);
-inline constexpr double kOutlier = 8;
+inline constexpr double kOutlier = 8, kFirstMostUs = 1000;
 
 }  // namespace route

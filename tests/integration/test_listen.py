@@ -1,7 +1,9 @@
 """LISTEN: the sessions of a pool share one server connection for it, and miss nothing."""
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import threading
 import time
 
@@ -202,6 +204,36 @@ def test_its_loss_ends_those_who_listen(narrow, cluster):
         other.query("LISTEN news")
         other.query("NOTIFY news, 'again'")
         assert other.notifications == [[b"news", b"again"]]
+
+
+def test_who_waits_for_it(start_weir, cluster):
+    """While the server takes its time over one LISTEN: each in turn, but for those who have left;
+    nobody else waits."""
+    weir = start_weir({"pool": {"size": 4}}, workers=1)
+    with contextlib.ExitStack() as stack:
+        first, *more = [stack.enter_context(weir.connect()) for _ in range(8)]
+        first.query("LISTEN news")
+        ((pid,),) = listening_backends(cluster)
+        os.kill(int(pid), signal.SIGSTOP)
+        try:
+            for client in more:
+                client.send(wire.query("LISTEN news"))
+            waiting = len(more) - 1  # one is at work
+            wait_until(lambda: len(weir.show("WAITS")) == waiting, "they wait", 10 * SLOW)
+            assert first.value("SELECT 1") == "1"
+            gone, told_off, stay = more[1], more[2], [more[0], *more[3:]]
+            gone.drop()
+            wire.cancel(weir.host, weir.port, told_off.pid, told_off.secret)
+            assert told_off.read_until_ready()[0].fields()["C"] == "57014"
+        finally:
+            os.kill(int(pid), signal.SIGCONT)
+        for client in stay:
+            assert [m.type for m in client.read_until_ready()] == ["C", "Z"]
+        told_off.query("LISTEN other")
+        first.query("NOTIFY news, 'all'; NOTIFY other, 'one'")
+        for client in stay:
+            wait_heard(client, [("news", "all")])
+        wait_heard(told_off, [("other", "one")])
 
 
 def test_pause_does_not_wait_for_it(narrow):

@@ -58,6 +58,19 @@ TEST_CASE("latency: workers' clocks may be a little apart") {
   CHECK(latency.typical > 500);
 }
 
+TEST_CASE("latency: a first reply that was slow is not typical") {
+  const Latency begun = after_reply({}, 50'000, {});
+  CHECK(begun.peak == 50'000);
+  CHECK(begun.typical == kFirstMostUs);
+  Latency slow = begun, fast = begun;
+  for (int n = 0; n < 20; ++n) {
+    slow = after_reply(slow, 20'000, base::milliseconds(1));
+    fast = after_reply(fast, 300, base::milliseconds(1));
+  }
+  CHECK(slow.typical > 300 * 4 + 2000);  // it is soon seen to be
+  CHECK(fast.typical < 1000);
+}
+
 TEST_CASE("latency: few long queries are not typical") {
   Latency latency = replies({}, 10, 300, kShort);
   for (int i = 0; i < 50; ++i) {
