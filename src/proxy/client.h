@@ -335,6 +335,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool note_listening(const session::Change& change);
   void unlisten(std::string_view channel);  // "" = all
   void leave_listeners();
+  bool is_settled(const Server& with) const;
   void settle_notifications(Server& with);
   void note_channels_asked();
   void show_channels();

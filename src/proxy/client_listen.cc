@@ -129,11 +129,13 @@ void Client::tell_if_idle() {
 // A session hears what it has sent itself before it hears that its transaction is over, with the
 // number by which it knows itself. What other sessions have sent on the same connection must have
 // been told before: it comes with the same number.
+bool Client::is_settled(const Server& with) const {
+  return listening_ == nullptr || with.listeners != nullptr || with.last_user == 0 ||
+         with.last_user == id;
+}
+
 void Client::settle_notifications(Server& with) {
-  if (listening_ == nullptr || gathered_.access != sql::Access::kWrite || !with.on_primary() ||
-      with.listeners != nullptr || with.last_user == 0 || with.last_user == id) {
-    return;
-  }
+  if (is_settled(with) || !with.on_primary() || routed_access() != sql::Access::kWrite) return;
   hearing_ = true;
   listening_->ask(*this);
 }

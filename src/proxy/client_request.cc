@@ -122,7 +122,8 @@ bool Client::may_pipeline() {
   const bool fits = server->on_primary() || (!gathered_.needs_primary && !may_write_later() &&
                                              gathered_.access != sql::Access::kWrite &&
                                              gathered_.hints.route != sql::Hint::kPrimary);
-  return fits && is_as_fresh() && terms() == in_flight_terms_ && in_flight_plain_ &&
+  const bool settles = gathered_.access == sql::Access::kWrite && !is_settled(*server);
+  return fits && !settles && is_as_fresh() && terms() == in_flight_terms_ && in_flight_plain_ &&
          gathered_.plain && !gathered_.large && server->exchange.size() < kMaxPipelined;
 }
 

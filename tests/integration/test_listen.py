@@ -129,6 +129,29 @@ def test_ones_own_come_before_the_end_of_their_transaction(narrow):
             assert own == [number == client.pid for number in client.notifiers]
 
 
+@pytest.mark.parametrize("requests", [
+    ["NOTIFY news, 'own'"],
+    ["BEGIN", "NOTIFY news, 'own'", "COMMIT"],
+    ["/* weir: primary */ SELECT 1", "NOTIFY news, 'own'"],
+])
+def test_what_others_have_sent_from_there_is_not_ones_own(start_weir, cluster, requests):
+    weir = start_weir({"pool": {"size": 2}}, workers=1)  # the shared one, and one for all else
+    with weir.connect() as one, weir.connect() as sender:
+        one.query("LISTEN news")
+        ((pid,),) = listening_backends(cluster)
+        os.kill(int(pid), signal.SIGSTOP)
+        try:
+            sender.query("NOTIFY news, 'of the sender'")
+            one.send(*map(wire.query, requests))
+            time.sleep(0.2 * SLOW)
+        finally:
+            os.kill(int(pid), signal.SIGCONT)
+        for _ in requests:
+            one.read_until_ready()
+        assert one.notifications == [[b"news", b"of the sender"], [b"news", b"own"]]
+        assert [number == one.pid for number in one.notifiers] == [False, True]
+
+
 def test_what_is_rolled_back(narrow):
     with narrow.connect() as one, narrow.connect() as sender:
         one.query("LISTEN kept")
