@@ -326,7 +326,8 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     if (server->state() == Server::State::kClosed) continue;
     // A host that went silent does not close its connections. What can be run again need not wait,
     // nor what was asked of a primary in whose place another one is.
-    const bool asked = server->client != nullptr && server->asked_to_write;
+    const bool asked =
+        server->listeners != nullptr || (server->client != nullptr && server->asked_to_write);
     if (down && (server->rerun.after_loss() || (replaced && asked))) {
       server->close("its host is down");
       continue;

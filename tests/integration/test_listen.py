@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from support import SLOW, wire
-from support.cluster import wait_until
-from support.weir import WORKERS
+from support.cluster import frozen, running_cluster, wait_until
+from support.weir import WORKERS, Weir
 from support.wire import SYNC, bind, describe, execute, parse
 
 LISTENERS = 50
@@ -227,6 +227,28 @@ def test_its_loss_ends_those_who_listen(narrow, cluster):
         other.query("LISTEN news")
         other.query("NOTIFY news, 'again'")
         assert other.notifications == [[b"news", b"again"]]
+
+
+def test_a_silent_primary_that_is_replaced_ends_those_who_listen():
+    """Its connections stay open, and would tell nothing for ever."""
+    with running_cluster(1) as cluster, contextlib.ExitStack() as stack:
+        weir = Weir(cluster, {"timeouts": {"query_wait": "60s", "server_retry": "100ms"},
+                              "clusters": {"main": {"monitor": {"timeout": "1s"}}}})
+        stack.callback(weir.discard)
+        weir.start().wait_ready()
+        one = stack.enter_context(weir.connect())
+        one.socket.settimeout(60 * SLOW)
+        one.query("LISTEN news")
+        stack.enter_context(frozen(cluster, 0))
+        wait_until(lambda: "down" in [row["state"] for row in weir.show("HOSTS")], "it is down",
+                   20 * SLOW)
+        cluster.command("promote", 1)
+        assert one.expect_closed()[-1].fields()["S"] == "FATAL"
+        with weir.connect() as again:
+            again.socket.settimeout(60 * SLOW)
+            again.query("LISTEN news")
+            again.query("NOTIFY news, 'here'")
+            assert again.notifications == [[b"news", b"here"]]
 
 
 def test_who_waits_for_it(start_weir, cluster):
