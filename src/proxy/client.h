@@ -157,22 +157,23 @@ class Client final : public net::Connection, public pool::Waiter {
     std::size_t bytes = 0;  // whole messages looked at
     sql::Access access = sql::Access::kNone;
     sql::Hints hints;
-    std::uint64_t patterns = 0;        // Analysis::patterns, joined,
-    std::uint64_t patterns_of = 0;     // and of which they are
-    const char* reason = nullptr;      // why it goes where it goes; null = it was not routed
-    int rule = route::kNoRule;         // that had a say in it, as Decision has it
-    bool begins = false;               // has a BEGIN,
-    bool does_more = false;            // and something else,
-    bool reads = false;                // which takes a snapshot
-    bool primary_only = false;         // as Analysis has it
-    bool needs_primary = false;        // whatever it accesses: opens a transaction that may write
-    bool plain = true;                 // no message changes session state
-    bool only_set = false;             // one SET and nothing else
-    bool loads = false;                // a library: on a connection that nobody has used
-    bool asks_sequence = false;        // where this session wrote last
-    bool asks_lsn = false;             // SHOW weir.lsn
-    bool listens = false;              // has a LISTEN,
-    bool does_else = false;            // and what is none
+    std::uint64_t patterns = 0;     // Analysis::patterns, joined,
+    std::uint64_t patterns_of = 0;  // and of which they are
+    const char* reason = nullptr;   // why it goes where it goes; null = it was not routed
+    int rule = route::kNoRule;      // that had a say in it, as Decision has it
+    bool begins = false;            // has a BEGIN,
+    bool does_more = false;         // and something else,
+    bool reads = false;             // which takes a snapshot
+    bool primary_only = false;      // as Analysis has it
+    bool needs_primary = false;     // whatever it accesses: opens a transaction that may write
+    bool plain = true;              // no message changes session state
+    bool only_set = false;          // one SET and nothing else
+    bool loads = false;             // a library: on a connection that nobody has used
+    bool asks_sequence = false;     // where this session wrote last
+    bool asks_lsn = false;          // SHOW weir.lsn
+    bool listens = false;           // has a LISTEN,
+    bool does_else = false;         // and what is none
+    bool only_listens() const { return listens && !does_else; }
     bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
     bool attached = false;             // the server at hand was found for it
     bool large = false;                // must be sent before it is whole
@@ -372,6 +373,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool expect(session::Entry&& entry);
   void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
+  void note_asked(const sql::Analysis& analysis);
   void forward_query(const protocol::Frame& frame);
   std::optional<std::string> renamed_sql(std::string_view text, const sql::Analysis& analysis);
   bool has_sql_prepared(std::string_view name) const;

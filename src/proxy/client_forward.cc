@@ -57,7 +57,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
                    status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;
   prepares_only_ = gathered_.flush && !gathered_.runs;
-  prepares_listen_ = prepares_only_ && gathered_.listens && !gathered_.does_else;
+  prepares_listen_ = prepares_only_ && gathered_.only_listens();
   if (!gathered_.plain) in_flight_plain_ = false;
   if (can_be_rerun()) {
     server->rerun.sent(in.first(bytes), rerun_kind());
@@ -182,6 +182,12 @@ void Client::forward_frame(const protocol::Frame& frame) {
   }
 }
 
+// What the server must be made to know of the session before it is asked.
+void Client::note_asked(const sql::Analysis& analysis) {
+  if ((analysis.residue & sql::kSequenceAsk) != 0) note_sequence_asked();
+  if ((analysis.residue & sql::kChannelsAsk) != 0) note_channels_asked();
+}
+
 void Client::forward_query(const protocol::Frame& frame) {
   meter_.sending = 0;
   // The request's own analysis, when it was gathered; in a transaction it is made here.
@@ -191,8 +197,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   }
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
-  if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
-  if ((analysis->residue & sql::kChannelsAsk) != 0) note_channels_asked();
+  note_asked(*analysis);
   note_statement(*analysis);
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
@@ -254,7 +259,7 @@ void Client::note_access(sql::Access access) {
   if (access != sql::Access::kWrite || !server->on_primary()) return;
   wrote_ = true;
   if (server->listeners != nullptr) return;
-  server->last_user = id;
+  server->last_notifier = id;
   if (listening_ != nullptr) own_pid_ = server->backend_pid;
   if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
 }
@@ -324,8 +329,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   const auto analysis = analyze(parse->query);
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
-  if ((analysis->residue & sql::kSequenceAsk) != 0) note_sequence_asked();
-  if ((analysis->residue & sql::kChannelsAsk) != 0) note_channels_asked();
+  note_asked(*analysis);
   count_as(*analysis, parse->query);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.

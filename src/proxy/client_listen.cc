@@ -28,9 +28,9 @@ std::string Client::encoding() const {
 // Whether the request is nothing but LISTEN, and may be carried out on the shared connection. That
 // one takes a place in the pool, in each worker: others must be left for everything else.
 bool Client::listens_together(const HostPool& pool) const {
-  if (!gathered_.listens || gathered_.does_else || !gathered_.complete || gathered_.flush ||
-      gathered_.large || status_ != 'I' || pools_->mode == config::PoolMode::kSession ||
-      pools_->asks_channels || !pool.pool.allows(worker_.shared().workers + 1)) {
+  if (!gathered_.only_listens() || !gathered_.complete || gathered_.flush || gathered_.large ||
+      status_ != 'I' || pools_->mode == config::PoolMode::kSession || pools_->asks_channels ||
+      !pool.pool.allows(worker_.shared().workers + 1)) {
     return false;
   }
   if (!default_of("idle_session_timeout").empty()) return false;  // it would end all of them
@@ -130,8 +130,8 @@ void Client::tell_if_idle() {
 // number by which it knows itself. What other sessions have sent on the same connection must have
 // been told before: it comes with the same number.
 bool Client::is_settled(const Server& with) const {
-  return listening_ == nullptr || with.listeners != nullptr || with.last_user == 0 ||
-         with.last_user == id;
+  return listening_ == nullptr || with.listeners != nullptr || with.last_notifier == 0 ||
+         with.last_notifier == id;
 }
 
 void Client::settle_notifications(Server& with) {
@@ -147,7 +147,7 @@ void Client::on_heard() {
     finish_report();
     push();
   } else if (server != nullptr) {
-    server->last_user = id;
+    server->last_notifier = id;
   }
   if (is_open()) worker_.run_soon(*this);
 }

@@ -116,7 +116,7 @@ class Server final : public net::Connection, public pool::Server {
   static constexpr std::uint64_t kNobody = UINT64_MAX;  // it is gone
   std::uint64_t last_writer = 0;
   // The client that last ran here what may notify; 0 = none. Any session's, also when it is gone.
-  std::uint64_t last_user = 0;
+  std::uint64_t last_notifier = 0;
   Listeners* listeners = nullptr;  // who share it to LISTEN; null = it is a connection like others
   bool others_sequences = false;   // others wrote before it, and what sequences gave them is there
   bool plans_stale = false;        // what its statements answer has changed: prepare them anew

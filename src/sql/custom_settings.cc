@@ -1,15 +1,13 @@
 #include "sql/custom_settings.h"
 
-#include <algorithm>
+#include "sql/settings.h"
 
 namespace sql {
 namespace {
 
 constexpr std::size_t kLongest = 63 * 2 + 1;  // two identifiers
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-bool begins_word(char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_'; }
+bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 bool is_of_word(char c) { return begins_word(c) || (c >= '0' && c <= '9') || c == '$'; }
 
@@ -29,8 +27,7 @@ bool is_behind_set(std::string_view text) {
   while (to > 0 && !is_of_word(text[to - 1])) --to;
   std::size_t from = to;
   while (from > 0 && is_of_word(text[from - 1])) --from;
-  std::string word(text.substr(from, to - from));
-  std::ranges::transform(word, word.begin(), lower);
+  const std::string word = lower(text.substr(from, to - from));
   return word == "set" || word == "local" || word == "session";
 }
 
@@ -40,7 +37,6 @@ bool is_behind_set(std::string_view text) {
 void add_custom_settings(std::string_view text, NamedIn in, std::size_t most,
                          std::set<std::string, std::less<>>& into) {
   const auto is_of_name = [&](std::size_t i) { return is_of_word(text[i]) || text[i] == '.'; };
-  std::string name;
   std::size_t to = 0;
   for (std::size_t point = text.find('.'); point != text.npos && into.size() < most;
        point = text.find('.', to)) {
@@ -48,8 +44,7 @@ void add_custom_settings(std::string_view text, NamedIn in, std::size_t most,
     while (from > to && is_of_name(from - 1)) --from;
     for (to = point + 1; to < text.size() && is_of_name(to);) ++to;
     while (from < to && !begins_word(text[from])) ++from;
-    name.assign(text.substr(from, to - from));
-    std::ranges::transform(name, name.begin(), lower);
+    const std::string name = lower(text.substr(from, to - from));
     if (!is_custom_name(name)) continue;
     const bool counts = in == NamedIn::kValues || (from > 0 && text[from - 1] == '\'') ||
                         is_behind_set(text.substr(0, from));

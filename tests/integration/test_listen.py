@@ -46,6 +46,16 @@ def listening_backends(cluster):
                           " AND backend_type = 'client backend'")
 
 
+@contextlib.contextmanager
+def shared_one_stopped(cluster):
+    ((pid,),) = listening_backends(cluster)
+    os.kill(int(pid), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(int(pid), signal.SIGCONT)
+
+
 def test_many_listeners_need_one_connection(narrow, cluster):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(narrow.connect()) for _ in range(LISTENERS)]
@@ -138,14 +148,10 @@ def test_what_others_have_sent_from_there_is_not_ones_own(start_weir, cluster, r
     weir = start_weir({"pool": {"size": 2}}, workers=1)  # the shared one, and one for all else
     with weir.connect() as one, weir.connect() as sender:
         one.query("LISTEN news")
-        ((pid,),) = listening_backends(cluster)
-        os.kill(int(pid), signal.SIGSTOP)
-        try:
+        with shared_one_stopped(cluster):
             sender.query("NOTIFY news, 'of the sender'")
             one.send(*map(wire.query, requests))
             time.sleep(0.2 * SLOW)
-        finally:
-            os.kill(int(pid), signal.SIGCONT)
         for _ in requests:
             one.read_until_ready()
         assert one.notifications == [[b"news", b"of the sender"], [b"news", b"own"]]
@@ -258,9 +264,7 @@ def test_who_waits_for_it(start_weir, cluster):
     with contextlib.ExitStack() as stack:
         first, *more = [stack.enter_context(weir.connect()) for _ in range(8)]
         first.query("LISTEN news")
-        ((pid,),) = listening_backends(cluster)
-        os.kill(int(pid), signal.SIGSTOP)
-        try:
+        with shared_one_stopped(cluster):
             for client in more:
                 client.send(wire.query("LISTEN news"))
             waiting = len(more) - 1  # one is at work
@@ -270,8 +274,6 @@ def test_who_waits_for_it(start_weir, cluster):
             gone.drop()
             wire.cancel(weir.host, weir.port, told_off.pid, told_off.secret)
             assert told_off.read_until_ready()[0].fields()["C"] == "57014"
-        finally:
-            os.kill(int(pid), signal.SIGCONT)
         for client in stay:
             assert [m.type for m in client.read_until_ready()] == ["C", "Z"]
         told_off.query("LISTEN other")
@@ -371,6 +373,11 @@ def test_nothing_is_missed_or_told_twice(narrow):
 
 def test_asyncpg(narrow):
     """Its listeners are called without a query of their own."""
+    async def until(holds):
+        for _ in range(200):
+            if not holds():
+                await asyncio.sleep(0.02 * SLOW)
+
     async def run():
         connections = [await asyncpg.connect(host="127.0.0.1", port=narrow.port, user="app",
                                              password="app", database="app", ssl=False)
@@ -382,16 +389,10 @@ def test_asyncpg(narrow):
             notes.append(note)
             await connection.add_listener("news", note)
         await connections[0].execute("SELECT pg_notify('news', $1)", "to all")
-        for _ in range(200):
-            if got == [["to all"]] * 4:
-                break
-            await asyncio.sleep(0.02 * SLOW)
+        await until(lambda: got == [["to all"]] * 4)
         await connections[1].remove_listener("news", notes[1])  # which hears nothing from here on
         await connections[2].execute("NOTIFY news, 'to the others'")
-        for _ in range(200):
-            if [len(one) for one in got] == [2, 1, 2, 2]:
-                break
-            await asyncio.sleep(0.02 * SLOW)
+        await until(lambda: [len(one) for one in got] == [2, 1, 2, 2])
         assert got[0] == got[2] == got[3] == ["to all", "to the others"] and got[1] == ["to all"]
         for connection in connections:
             await connection.close()

@@ -2,73 +2,57 @@
 // (PostgreSQL's documentation, 27.4.1) or answers otherwise.
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "expect.h"
 
 namespace sql {
 namespace {
 
+using Kind = CatalogObject::Kind;
+using Trait = CatalogObject::Trait;
+
+CatalogObject system_view(std::uint32_t oid, std::string name) {
+  return {.kind = Kind::kRelation, .oid = oid, .schema = "pg_catalog", .name = std::move(name)};
+}
+
+CatalogObject relation(std::uint32_t oid, std::string name, Trait trait,
+                       std::vector<std::uint32_t> relations = {}) {
+  return {.kind = Kind::kRelation,
+          .oid = oid,
+          .schema = "public",
+          .name = std::move(name),
+          .trait = trait,
+          .on_default_path = true,
+          .relations = std::move(relations)};
+}
+
+CatalogObject function(std::uint32_t oid, std::string name, Trait trait, std::string body) {
+  return {.kind = Kind::kFunction,
+          .oid = oid,
+          .schema = "public",
+          .name = std::move(name),
+          .trait = trait,
+          .on_default_path = true,
+          .body = std::move(body)};
+}
+
 const Catalog& catalog() {
-  using Kind = CatalogObject::Kind;
-  using Trait = CatalogObject::Trait;
   static const std::vector<CatalogObject> kObjects = {
-      {.kind = Kind::kRelation, .oid = 12000, .schema = "pg_catalog", .name = "pg_locks"},
-      {.kind = Kind::kRelation, .oid = 12002, .schema = "pg_catalog", .name = "pg_sequences"},
-      {.kind = Kind::kRelation,
-       .oid = 12001,
-       .schema = "pg_catalog",
-       .name = "pg_stat_replication"},
-      {.kind = Kind::kRelation,
-       .oid = 20001,
-       .schema = "public",
-       .name = "scratch",
-       .trait = Trait::kUnlogged,
-       .on_default_path = true},
-      {.kind = Kind::kRelation,
-       .oid = 20002,
-       .schema = "public",
-       .name = "elsewhere",
-       .trait = Trait::kForeign,
-       .on_default_path = true},
-      {.kind = Kind::kFunction,
-       .oid = 20003,
-       .schema = "public",
-       .name = "reads_scratch",
-       .on_default_path = true,
-       .body = "SELECT count(*) FROM scratch"},
-      {.kind = Kind::kFunction,
-       .oid = 20004,
-       .schema = "public",
-       .name = "volatile_one",
-       .trait = Trait::kVolatile,
-       .on_default_path = true,
-       .body = "SELECT 1"},
-      {.kind = Kind::kFunction,
-       .oid = 20005,
-       .schema = "public",
-       .name = "volatile_scratch",
-       .trait = Trait::kVolatile,
-       .on_default_path = true,
-       .body = "SELECT count(*) FROM scratch"},
-      {.kind = Kind::kRelation,
-       .oid = 20007,
-       .schema = "public",
-       .name = "counter",
-       .trait = Trait::kSequence,
-       .on_default_path = true},
-      {.kind = Kind::kRelation,
-       .oid = 20008,
-       .schema = "public",
-       .name = "counter_view",
-       .on_default_path = true,
-       .relations = {20007}},
-      {.kind = Kind::kRelation,
-       .oid = 20006,
-       .schema = "public",
-       .name = "scratch_view",
-       .on_default_path = true,
-       .relations = {20001}},
+      system_view(12000, "pg_locks"),
+      system_view(12001, "pg_stat_replication"),
+      system_view(12002, "pg_sequences"),
+      relation(20001, "scratch", Trait::kUnlogged),
+      relation(20002, "elsewhere", Trait::kForeign),
+      function(20003, "reads_scratch", Trait::kNone, "SELECT count(*) FROM scratch"),
+      function(20004, "volatile_one", Trait::kVolatile, "SELECT 1"),
+      function(20005, "volatile_scratch", Trait::kVolatile, "SELECT count(*) FROM scratch"),
+      relation(20006, "scratch_view", Trait::kNone, {20001}),
+      relation(20007, "counter", Trait::kSequence),
+      relation(20008, "counter_view", Trait::kNone, {20007}),
   };
   static const Catalog kCatalog(kObjects);
   return kCatalog;
