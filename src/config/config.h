@@ -227,15 +227,17 @@ struct Auth {
   // Users that [users] does not list are looked up with auth_query, as auth_user, in the database
   // that the client asked for (or auth_database). "" auth_user = no lookups.
   std::string auth_user, auth_password, auth_database;
-  std::string auth_query;                 // "" = kDefaultAuthQuery; returns (name, secret) for $1
+  // "" = kDefaultAuthQuery; for $1 returns (name, secret) or (name, secret, may log in).
+  std::string auth_query;
   milliseconds auth_query_cache{30'000};  // how long a found secret is believed
 
   bool operator==(const Auth&) const = default;
 };
 // Honours VALID UNTIL; schema-qualified so that no search_path can redirect it.
 inline constexpr const char* kDefaultAuthQuery =
-    "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
-    "FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
+    "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END, "
+    "rolcanlogin "
+    "FROM pg_catalog.pg_authid WHERE rolname = $1";
 
 struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds login{60'000};         // client: from accept to its first ReadyForQuery

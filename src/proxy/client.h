@@ -208,7 +208,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_startup(const protocol::StartupMessage& message);
   bool take_parameters(const protocol::StartupMessage& message);
   void find_secret();
-  void on_secret(absl::StatusOr<std::optional<std::string>> found);
+  void on_secret(absl::StatusOr<AuthLookup::Found> found);
   void start_auth();
   void on_password(protocol::Bytes body);
   void check_password(std::string_view given);
@@ -433,7 +433,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::optional<protocol::ScramServer> scram;
     std::string md5_salt;
     base::Time began{};
-    bool user_known = false;
+    bool user_known = false, may_log_in = true;
     bool tls_done = false, direct_tls = false, ssl_refused = false, gss_refused = false;
   };
   std::unique_ptr<Login> login_;

@@ -46,7 +46,7 @@ void Client::find_secret() {
   Worker* worker = &worker_;
   worker_.shared().lookup.find(
       std::move(request), [worker, client_id = id, alive = std::weak_ptr<bool>(worker_.alive())](
-                              absl::StatusOr<std::optional<std::string>> found) {
+                              absl::StatusOr<AuthLookup::Found> found) {
         const auto guard = alive.lock();
         if (!guard) return;
         worker->loop().post([worker, client_id, found = std::move(found)] {
@@ -55,7 +55,7 @@ void Client::find_secret() {
       });
 }
 
-void Client::on_secret(absl::StatusOr<std::optional<std::string>> found) {
+void Client::on_secret(absl::StatusOr<AuthLookup::Found> found) {
   if (state_ != State::kLookup) return;
   if (absl::IsNotFound(found.status())) return fail_unknown_database();
   if (!found.ok()) {
@@ -65,9 +65,10 @@ void Client::on_secret(absl::StatusOr<std::optional<std::string>> found) {
                  .code = protocol::sqlstate::kCannotConnectNow,
                  .message = "the user could not be looked up"});
   }
-  if (*found && !(*found)->empty()) {
+  if (const AuthLookup::Found& role = *found; role && !role->secret.empty()) {
     login_->user_known = true;
-    login_->secret = **found;
+    login_->secret = role->secret;
+    login_->may_log_in = role->may_log_in;
     worker_.shared().credentials.learn(user_, {.stored = login_->secret});
   }
   start_auth();
@@ -185,6 +186,13 @@ void Client::auth_failed(std::string_view detail_for_log) {
 
 void Client::auth_ok() {
   protocol::write_authentication(made(), protocol::AuthRequest::kOk);
+  if (!login_->may_log_in) {
+    worker_.shared().logins_failed++;
+    spdlog::warn("{}: log-in refused: the role has NOLOGIN", who());
+    return fail({.severity = protocol::Severity::kFatal,
+                 .code = protocol::sqlstate::kInvalidAuthorization,
+                 .message = "role \"" + user_ + "\" is not permitted to log in"});
+  }
   log_in();
 }
 

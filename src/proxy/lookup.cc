@@ -135,9 +135,9 @@ void AuthLookup::run() {
 }
 
 // Locked when called and when it returns; from then on nobody joins the question.
-absl::StatusOr<AuthLookup::Secret> AuthLookup::settle(Question& question,
-                                                      std::unique_lock<std::mutex>& lock) {
-  absl::StatusOr<Secret> answer = absl::CancelledError("stopping");
+absl::StatusOr<AuthLookup::Found> AuthLookup::settle(Question& question,
+                                                     std::unique_lock<std::mutex>& lock) {
+  absl::StatusOr<Found> answer = absl::CancelledError("stopping");
   if (const Remembered* remembered = recall(question)) {
     answer = remembered->answer;
   } else if (!stop_.raised()) {
@@ -152,12 +152,12 @@ absl::StatusOr<AuthLookup::Secret> AuthLookup::settle(Question& question,
   return answer;
 }
 
-absl::StatusOr<AuthLookup::Secret> AuthLookup::ask(const LookupRequest& request) {
+absl::StatusOr<AuthLookup::Found> AuthLookup::ask(const LookupRequest& request) {
   if (request.name.find('\0') != std::string::npos) return std::nullopt;  // libpq would cut it
   ServerLogin login = login_of(request);
   std::optional<LibpqConnection> connection = take_idle(login);
   const bool was_idle = connection.has_value();
-  absl::StatusOr<Secret> answer = absl::UnavailableError("not connected");
+  absl::StatusOr<Found> answer = absl::UnavailableError("not connected");
   if (was_idle) answer = ask_on(*connection, request);
   // One that was idle may have been closed by the server since.
   if (!was_idle || absl::IsUnavailable(answer.status())) {
@@ -170,16 +170,18 @@ absl::StatusOr<AuthLookup::Secret> AuthLookup::ask(const LookupRequest& request)
   return answer;
 }
 
-absl::StatusOr<AuthLookup::Secret> AuthLookup::ask_on(LibpqConnection& connection,
-                                                      const LookupRequest& request) {
+absl::StatusOr<AuthLookup::Found> AuthLookup::ask_on(LibpqConnection& connection,
+                                                     const LookupRequest& request) {
   const std::array<const char*, 1> parameters = {request.name.c_str()};
   const char* query = request.query.empty() ? config::kDefaultAuthQuery : request.query.c_str();
   const absl::StatusOr<Rows> rows =
       connection.execute(query, parameters, read_clock() + request.timeout);
   if (!rows.ok()) return rows.status();
-  if (rows->columns() != 2) {
+  if (rows->columns() != 2 && rows->columns() != 3) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "auth_query must return two columns, name and secret: it returned ", rows->columns()));
+        "auth_query must return two columns, name and secret, or three, with a boolean that says "
+        "who may log in: it returned ",
+        rows->columns()));
   }
   if (rows->count() > 1) {
     return absl::FailedPreconditionError(
@@ -187,7 +189,17 @@ absl::StatusOr<AuthLookup::Secret> AuthLookup::ask_on(LibpqConnection& connectio
   }
   if (rows->count() == 0) return std::nullopt;
   const auto secret = rows->value(0, 1);
-  return secret ? Secret(*secret) : std::nullopt;
+  if (!secret) return std::nullopt;
+  Role role{.secret = std::string(*secret)};
+  if (rows->columns() == 3) {
+    const auto may = rows->value(0, 2);
+    if (may != "t" && may != "f") {
+      return absl::FailedPreconditionError(
+          "auth_query's third column, who may log in, must be a boolean that is not null");
+    }
+    role.may_log_in = may == "t";
+  }
+  return role;
 }
 
 std::optional<LibpqConnection> AuthLookup::take_idle(const ServerLogin& login) {
@@ -231,7 +243,7 @@ const AuthLookup::Remembered* AuthLookup::recall(const Question& question) const
   return in(unreachable_, question.login);
 }
 
-void AuthLookup::remember(const Question& question, const absl::StatusOr<Secret>& answer) {
+void AuthLookup::remember(const Question& question, const absl::StatusOr<Found>& answer) {
   const base::Time now = read_clock();
   if (is_unreachable(answer.status())) {
     put(unreachable_, options_.absent_max, question.login,

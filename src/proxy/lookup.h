@@ -25,7 +25,7 @@ struct LookupRequest {
   std::uint16_t port = 0;
   config::Tls tls;
   std::string dbname, user, password;  // of the look-up's own login, never the client's
-  std::string query;                   // returns (name, secret) for $1
+  std::string query;                   // as config::Auth::auth_query
   std::string name;                    // $1
   base::milliseconds timeout{5'000};   // for connecting, and again for the answer
 };
@@ -42,8 +42,12 @@ class AuthLookup {
   // when it has no such database (as far as its language tells),
   // kFailedPrecondition when it does not like the query or we its answer, kResourceExhausted,
   // kCancelled at the end.
-  using Secret = std::optional<std::string>;
-  using Done = absl::AnyInvocable<void(absl::StatusOr<Secret>)>;
+  struct Role {
+    std::string secret;
+    bool may_log_in = true;  // to be told only to those who prove that they know the secret
+  };
+  using Found = std::optional<Role>;
+  using Done = absl::AnyInvocable<void(absl::StatusOr<Found>)>;
 
   struct Options {
     std::size_t threads = 2;
@@ -76,7 +80,7 @@ class AuthLookup {
     std::vector<Done> waiting;  // as many as there are clients logging in
   };
   struct Remembered {
-    absl::StatusOr<Secret> answer;
+    absl::StatusOr<Found> answer;
     base::Time until;
   };
   using Memory = std::unordered_map<std::string, Remembered>;
@@ -87,16 +91,16 @@ class AuthLookup {
   };
 
   void run();
-  absl::StatusOr<Secret> settle(Question& question, std::unique_lock<std::mutex>& lock);
-  absl::StatusOr<Secret> ask(const LookupRequest& request);
-  static absl::StatusOr<Secret> ask_on(LibpqConnection& connection, const LookupRequest& request);
+  absl::StatusOr<Found> settle(Question& question, std::unique_lock<std::mutex>& lock);
+  absl::StatusOr<Found> ask(const LookupRequest& request);
+  static absl::StatusOr<Found> ask_on(LibpqConnection& connection, const LookupRequest& request);
   std::optional<LibpqConnection> take_idle(const ServerLogin& login);
   void keep_idle(ServerLogin login, LibpqConnection connection);
 
   // All of these with mutex_ held.
   std::list<Idle> take_expired();
   const Remembered* recall(const Question& question) const;
-  void remember(const Question& question, const absl::StatusOr<Secret>& answer);
+  void remember(const Question& question, const absl::StatusOr<Found>& answer);
   static void put(Memory& memory, std::size_t max, const std::string& key, Remembered value);
 
   const Options options_;

@@ -19,8 +19,7 @@ using absl::StatusCode;
 using proxy::AuthLookup;
 using proxy::LookupRequest;
 using proxy_test::world;
-using Secret = AuthLookup::Secret;
-using Answer = absl::StatusOr<Secret>;
+using Answer = absl::StatusOr<AuthLookup::Found>;
 using namespace std::chrono_literals;
 
 namespace {
@@ -49,7 +48,8 @@ Answer ask(AuthLookup& lookup, LookupRequest question) {
 
 std::string value(const Answer& answer) {
   if (!answer.ok()) return "error: " + std::string(answer.status().message());
-  return answer->value_or("absent");
+  if (!*answer) return "absent";
+  return (*answer)->secret + ((*answer)->may_log_in ? "" : ", may not log in");
 }
 
 constexpr const char* kCount = "SELECT $1::text, nextval('asked')::text";
@@ -64,7 +64,7 @@ constexpr const char* kSleep = "SELECT $1::text, pg_sleep(60)::text";
 
 }  // namespace
 
-TEST_CASE("the default query finds those who may log in, and only them") {
+TEST_CASE("the default query finds secrets that are valid, and who may not log in with them") {
   if (world() == nullptr) return;
   AuthLookup lookup;
   const std::string verifier =
@@ -72,11 +72,14 @@ TEST_CASE("the default query finds those who may log in, and only them") {
   REQUIRE(verifier.starts_with("SCRAM-SHA-256$"));
   CHECK(value(ask(lookup, request("alice"))) == verifier);
   for (const char* name :
-       {"nobody", "nologin", "nosecret", "expired", "", "alice'--", "ALICE", "x' OR '1'='1"}) {
+       {"nobody", "nosecret", "expired", "", "alice'--", "ALICE", "x' OR '1'='1"}) {
     CAPTURE(name);
     CHECK(value(ask(lookup, request(name))) == "absent");
   }
   CHECK(value(ask(lookup, request(std::string("alice\0x", 7)))) == "absent");
+  const std::string nologin = value(ask(lookup, request("nologin")));
+  CHECK(nologin.starts_with("SCRAM-SHA-256$"));
+  CHECK(nologin.ends_with(", may not log in"));
 }
 
 TEST_CASE("the answer comes on a look-up thread") {
@@ -172,7 +175,11 @@ TEST_CASE("what the query does wrong is an error of its own, and the connection 
     CHECK(std::string(answer.status().message()).find(words) != std::string::npos);
   };
   refuse("SELECT $1", "two columns");
-  refuse("SELECT $1::text, 2, 3", "two columns");
+  refuse("SELECT $1::text, 2, true, 4", "two columns");
+  refuse("SELECT $1::text, 2, 3", "boolean");
+  refuse("SELECT $1::text, 2, NULL::bool", "boolean");
+  CHECK(value(ask(lookup, request("a", "SELECT $1::text, 2, true"))) == "2");
+  CHECK(value(ask(lookup, request("a", "SELECT $1::text, 2, false"))) == "2, may not log in");
   refuse("SELECT $1::text, x FROM generate_series(1, 2) x", "one row");
   refuse("SELECT $1::text, x FROM nosuchtable", "(42P01)");
   refuse("SELEC $1", "(42601)");
