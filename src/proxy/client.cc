@@ -253,6 +253,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   spdlog::debug("{}: runs its request again", who());
   // As it was before these requests.
   pending_parses_.clear();
+  pending_unnamed_.clear();
   protocol::Frame frame;
   for (auto rest = requests;
        protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;

@@ -97,7 +97,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   // From the server's relay.
   void on_parse_ended(std::uint64_t statement, bool ok);
-  void on_unnamed_lost();
+  void on_unnamed_ended(std::uint64_t statement, bool skipped);  // not well
   void on_statement_ended(const sql::Analysis& analysis, int index, std::string_view tag);
   void on_error();
   // client_count.cc
@@ -273,6 +273,12 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t skip_refused(protocol::Bytes in);
 
   // client_begin.cc
+  struct Begin {
+    std::string isolation;  // "" = by default
+    std::string modes;      // the others, as they stand behind it
+  };
+  void note_sent(char type);
+  void note_modes(const sql::Statement& begin);
   bool may_begin_on_replica(const sql::Statement& begin);
   bool leaves_snapshot_open();
   sql::AnalysisPtr gathered_begin() const;
@@ -396,6 +402,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_opaque(std::string_view text);
   void drop_unnamed();
   void make_room(const session::PreparedStatement& statement);
+  void put_unnamed(const session::StatementPtr& statement);
   void ensure_prepared(const session::PreparedStatement& statement);
   std::string_view server_name_of(std::string_view statement, const session::StatementPtr* known);
 
@@ -468,8 +475,11 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint32_t kept_reads_ = 0;  // since kept_since_
   char status_ = 'I';
 
-  sql::AnalysisPtr begin_;   // of its READ ONLY transaction, of which nothing else was answered
-  bool begin_used_ = false;  // something else was sent
+  std::optional<Begin> begin_;  // of its READ ONLY transaction, of which nothing else was answered
+  Begin said_;                  // what the request says of it
+  bool begin_used_ = false;     // something else was sent
+  std::optional<Begin> begun_;  // likewise, once something was answered
+  bool chain_sent_ = false;     // what was sent last begins another such transaction
 
   // The request.
   Gathered gathered_;
@@ -523,6 +533,8 @@ class Client final : public net::Connection, public pool::Waiter {
   protocol::Buffer unheard_;                 // notifications, for when its transaction is over
   std::uint32_t own_pid_ = 0;                // what it notifies comes from there; 0 = nothing
   std::vector<std::pair<std::uint64_t, std::string>> pending_parses_;
+  // Unnamed ones that may be skipped, with what was there before.
+  std::vector<std::pair<std::uint64_t, session::StatementPtr>> pending_unnamed_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
   config::Consistency in_flight_level_{};

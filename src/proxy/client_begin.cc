@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "protocol/frontend.h"
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
@@ -21,15 +22,6 @@ bool ends_transaction(const sql::Analysis* analysis) {
   const sql::Statement* single = analysis != nullptr ? analysis->single() : nullptr;
   return single != nullptr &&
          (single->verb == sql::Verb::kCommit || single->verb == sql::Verb::kRollback);
-}
-
-// What begins the same transaction.
-std::string begin_sql(const sql::Statement& begin) {
-  std::string text = "BEGIN";
-  if (begin.isolation) text += " ISOLATION LEVEL " + *begin.isolation;
-  if (begin.read_only) text += *begin.read_only ? " READ ONLY" : " READ WRITE";
-  if (begin.deferrable) text += *begin.deferrable ? " DEFERRABLE" : " NOT DEFERRABLE";
-  return text;
 }
 
 }  // namespace
@@ -61,6 +53,13 @@ bool Client::leaves_snapshot_open() {
   return !gathered_.reads && consistency() == config::Consistency::kStrong && !gathered_begin();
 }
 
+// The latest BEGIN of the request. What AND CHAIN begins later keeps what is the default now.
+void Client::note_modes(const sql::Statement& begin) {
+  said_.isolation = begin.isolation.value_or(default_of("default_transaction_isolation"));
+  said_.modes = begin.read_only.value_or(is_read_only_by_default()) ? " READ ONLY" : "";
+  if (begin.deferrable) said_.modes += *begin.deferrable ? " DEFERRABLE" : " NOT DEFERRABLE";
+}
+
 // The gathered request is sent.
 void Client::note_begin() {
   if (begin_) {
@@ -70,12 +69,25 @@ void Client::note_begin() {
   begin_used_ = false;
   const bool may_move = status_ == 'I' && !server->on_primary() && pins.empty() &&
                         pools_->mode == config::PoolMode::kTransaction;
-  if (may_move) begin_ = gathered_begin();
+  if (may_move && gathered_.begins) (gathered_begin() ? begin_ : begun_) = said_;
+}
+
+void Client::note_sent(char type) {
+  if (type != protocol::frontend::kSync && type != protocol::frontend::kFlush) chain_sent_ = false;
 }
 
 // ReadyForQuery.
 void Client::note_begun(char status) {
-  if (begin_used_ || status != 'T') begin_ = nullptr;
+  if (status != 'T') {
+    begin_.reset();
+    begun_.reset();
+  } else if (begin_ && begin_used_) {
+    begun_ = std::exchange(begin_, {});
+  }
+  if (!begun_ || !chain_sent_ || !server->exchange.empty()) return;
+  begin_ = std::exchange(begun_, {});
+  begin_used_ = false;
+  if (!transaction_.isolation().empty()) begin_->isolation = transaction_.isolation();
 }
 
 // What comes next is the first statement of a transaction that may still be moved.
@@ -102,6 +114,8 @@ bool Client::begins_elsewhere() {
     gathered_.primary_only = strong && !ends_transaction(gathered_.analysis.get());
     return gathered_.primary_only;
   }
+  // Which nothing could promise for the statements behind it.
+  if (strong && !is_repeatable(begin_->isolation)) gathered_.primary_only = true;
   return strong || gathered_.hints.level != sql::Level::kNone || gathered_.hints.min_lsn != 0;
 }
 
@@ -120,7 +134,10 @@ std::size_t Client::on_first_in_block(protocol::Bytes in) {
 
 // A server was found for the transaction's first statement.
 void Client::begin_anew() {
-  if (begin_ && status_ == 'T') server->inject_query(begin_sql(*begin_->single()), kNoteBegin);
+  if (!begin_ || status_ != 'T') return;
+  const std::string isolation =
+      begin_->isolation.empty() ? "" : " ISOLATION LEVEL " + begin_->isolation;
+  server->inject_query("BEGIN" + isolation + begin_->modes, kNoteBegin);
 }
 
 bool Client::in_read_only() const { return transaction_.read_only() || is_read_only_by_default(); }
@@ -128,7 +145,7 @@ bool Client::in_read_only() const { return transaction_.read_only() || is_read_o
 // The request that was to begin it anew is refused: as an error in it, this makes it fail.
 void Client::fail_begun() {
   if (!begin_ || status_ != 'T') return;
-  begin_ = nullptr;
+  begin_.reset();
   transaction_.reset();
   tracking_ = false;
   lost_why_ = "It found no server.";

@@ -69,6 +69,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
     protocol::Frame frame;
     CHECK(protocol::read_frame(in.first(bytes).subspan(used), worker_.config().limits.message_bytes,
                                frame) == protocol::HeaderStatus::kOk);
+    note_sent(frame.type);
     forward_frame(frame);
     used += frame.raw.size();
   }
@@ -114,6 +115,7 @@ std::size_t Client::forward(protocol::Bytes in) {
     return bad_message(header.type);
   }
   if (header.type == protocol::frontend::kTerminate) return on_terminate();
+  note_sent(header.type);
   if (header.total > in.size()) return forward_large(in, header);
   protocol::Frame frame;
   protocol::read_frame(in, max_body, frame);
@@ -202,6 +204,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
   note_routed(*analysis);
+  chain_sent_ = !analysis->statements.empty() && analysis->statements.back().chain;
   const auto renamed =
       analysis->plain ? std::nullopt
                       : renamed_sql(protocol::decode_query(frame.body).value_or(""), *analysis);
@@ -344,7 +347,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
       worker_.statements().intern(pools_->catalog_feed.get(), parse->query, parse->types, analysis);
   if (parse->statement.empty()) {
     ++pools_->stats.server_parse_count;
-    statements_.put("", statement);
+    put_unnamed(statement);
     server->unnamed_statement = statement->id;
     expect({.what = Expect::kParse, .statement = statement->id, .note = kNoteUnnamed});
     if (renamed) {
@@ -381,6 +384,15 @@ void Client::forward_parse(const protocol::Frame& frame) {
   ++pools_->stats.server_parse_count;
   expect({.what = Expect::kParse, .statement = statement->id});
   protocol::write_parse(server->made(), statement->server_name, parse->query, parse->types);
+}
+
+void Client::put_unnamed(const session::StatementPtr& statement) {
+  // The first message of a batch is not skipped.
+  if (server->exchange.batch_open() && !server->exchange.empty()) {
+    const session::StatementPtr* before = statements_.find("");
+    pending_unnamed_.emplace_back(statement->id, before == nullptr ? nullptr : *before);
+  }
+  statements_.put("", statement);
 }
 
 // Notes that the server has the statement from now on, and closes the one that must go for it.
@@ -523,7 +535,10 @@ void Client::forward_execute(const protocol::Frame& frame) {
       analysis = find_portal(execute->portal);
     }
   }
-  if (analysis) note_statement(*analysis);
+  if (analysis) {
+    note_statement(*analysis);
+    chain_sent_ = !analysis->statements.empty() && analysis->statements.back().chain;
+  }
   if (expect({.what = Expect::kExecute, .analysis = std::move(analysis)})) {
     server->relay(frame.raw);
   }

@@ -160,8 +160,9 @@ void Client::on_parse_bytes(protocol::Bytes piece) {
     statement.types = statement.query.substr(end + 1);
     statement.query.resize(end);
   }
+  if (parse->name.empty()) return put_unnamed(parse->statement);
   statements_.put(parse->name, parse->statement);
-  if (!parse->name.empty()) pending_parses_.emplace_back(statement.id, parse->name);
+  pending_parses_.emplace_back(statement.id, parse->name);
 }
 
 // Its length changes with the name.

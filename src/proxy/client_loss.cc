@@ -158,7 +158,7 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
     const session::Entry& entry = lost.exchange.owed(i);
     if (entry.what != session::Expect::kParse || entry.fate == session::Fate::kSwallow) continue;
     if (entry.note == kNoteUnnamed) {
-      on_unnamed_lost();
+      on_unnamed_ended(entry.statement, false);
     } else {
       on_parse_ended(entry.statement, false);
     }
@@ -179,11 +179,13 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
   forget_sequences();
   pins.clear();
   pending_parses_.clear();
+  pending_unnamed_.clear();
   portals_.clear();
   custom_.clear();
   transaction_.reset();
   gathered_ = {};
-  begin_ = nullptr;
+  begin_.reset();
+  begun_.reset();
   opaque_by_.clear();
   tracking_ = wrote_ = read_fresh_ = defined_ = altered_defaults_ = opaque_ = recheck_ = false;
   own_pid_ = 0;

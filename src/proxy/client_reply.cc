@@ -69,14 +69,38 @@ void Client::on_parse_ended(std::uint64_t statement, bool ok) {
   if (large_parse_ != nullptr && large_parse_->statement->id == statement) {
     large_parse_->skipped = !ok;
   }
+  if (!pending_unnamed_.empty()) {
+    const auto unnamed = std::ranges::find(pending_unnamed_, statement,
+                                           &decltype(pending_unnamed_)::value_type::first);
+    if (unnamed != pending_unnamed_.end()) pending_unnamed_.erase(unnamed);
+  }
   if (it == pending_parses_.end()) return;
   if (!ok) statements_.erase(it->second);
   pending_parses_.erase(it);
 }
 
-void Client::on_unnamed_lost() {
-  statements_.erase("");
-  if (large_parse_ != nullptr && large_parse_->name.empty()) large_parse_->skipped = true;
+// Failed or skipped. PostgreSQL has forgotten the older one when it comes to a Parse that fails,
+// and still has it behind one that it skips.
+void Client::on_unnamed_ended(std::uint64_t statement, bool skipped) {
+  const bool passing = large_parse_ != nullptr && large_parse_->statement->id == statement;
+  if (passing) large_parse_->skipped = true;
+  session::StatementPtr before;
+  const auto sent = std::ranges::find(pending_unnamed_, statement,
+                                      &decltype(pending_unnamed_)::value_type::first);
+  if (sent != pending_unnamed_.end()) {
+    if (skipped) before = std::move(sent->second);
+    pending_unnamed_.erase(sent);
+  }
+  for (auto& [later, its_before] : pending_unnamed_) {
+    if (its_before && its_before->id == statement) its_before = before;
+  }
+  const session::StatementPtr* now = statements_.find("");
+  if (passing ? skipped : now == nullptr || (*now)->id != statement) return;
+  if (before) {
+    statements_.put("", std::move(before));
+  } else {
+    statements_.erase("");
+  }
 }
 
 // For SHOW PINS: the statement without its literals, or what kind of one it is.

@@ -356,6 +356,7 @@ void Client::note_statements(const sql::Analysis& analysis) {
     }
     if (statement.verb != sql::Verb::kBegin) continue;
     gathered_.begins = true;
+    note_modes(statement);
     gathered_.needs_primary = gathered_.needs_primary || !may_begin_on_replica(statement);
     gathered_.access = std::max(gathered_.access, sql::Access::kRead);
   }

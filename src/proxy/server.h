@@ -177,7 +177,7 @@ class Server final : public net::Connection, public pool::Server {
   void on_step(const session::Step& step, char type, protocol::Bytes raw, protocol::Bytes body,
                bool whole);
   void on_idle_frame(char type, protocol::Bytes body);
-  void on_dropped(const session::Entry& entry);
+  void on_dropped(const session::Entry& entry, bool skipped);
   void on_hidden_failure(Note note, protocol::Bytes body);
   void note_fatal(protocol::Bytes body);
 

@@ -313,8 +313,8 @@ void Server::on_failure(const session::Step& step, Note note, protocol::Bytes ra
                         protocol::Bytes body, bool whole) {
   const session::Entry* entry = step.entry;
   const bool parse = entry != nullptr && entry->what == session::Expect::kParse;
-  for (const auto& dropped : exchange.dropped()) on_dropped(dropped);
-  if (parse) on_dropped(*entry);
+  if (parse) on_dropped(*entry, false);
+  for (const auto& dropped : exchange.dropped()) on_dropped(dropped, true);
   // A statement that we prepared in the client's name: its error is the client's.
   const bool hidden_parse = parse && entry->fate == session::Fate::kSwallow;
   if (client != nullptr && (step.forward || hidden_parse)) {
@@ -464,8 +464,8 @@ void Server::note_fatal(protocol::Bytes body) {
   if (view && (view->severity == "FATAL" || view->severity == "PANIC")) fatal_relayed_ = true;
 }
 
-// Sent, but skipped by the server after an error: it does not know what it would have made.
-void Server::on_dropped(const session::Entry& entry) {
+// Sent, but it failed, or was skipped by the server after an error.
+void Server::on_dropped(const session::Entry& entry, bool skipped) {
   if (entry.what == session::Expect::kParse && entry.statement != 0) {
     const bool unnamed = entry.note == kNoteUnnamed;
     if (unnamed) {
@@ -473,9 +473,11 @@ void Server::on_dropped(const session::Entry& entry) {
     } else if (entry.fate != session::Fate::kMakeUp) {
       statements.erase(entry.statement);
     }
-    if (client != nullptr && unnamed) {
-      client->on_unnamed_lost();
-    } else if (client != nullptr && entry.fate != session::Fate::kSwallow) {
+    if (client == nullptr || entry.fate == session::Fate::kSwallow) {
+      // The client has it still.
+    } else if (unnamed) {
+      client->on_unnamed_ended(entry.statement, skipped);
+    } else {
       client->on_parse_ended(entry.statement, false);
     }
   }

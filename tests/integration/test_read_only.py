@@ -313,6 +313,61 @@ def test_strong_ones_are_proven_by_what_takes_the_snapshot(weir, cluster, table,
             client.query("COMMIT")
 
 
+@pytest.mark.parametrize("end", ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "prepared"])
+@pytest.mark.parametrize("before", ["nothing", "another one", "more in its text"])
+def test_strong_ones_that_another_one_begins(weir, cluster, table, end, before):
+    """AND CHAIN begins one with a snapshot of its own, of the same kind."""
+    with weir.connect(**{"weir.consistency": "strong"}) as client:
+        client.send(parse("ends", "COMMIT AND CHAIN"), SYNC)
+        client.read_until_ready()
+
+        def on_a_replica():
+            client.query(REPEATABLE + ("; SELECT 1" if before == "more in its text" else ""))
+            if cluster.number_of(client.value(PORT)) != 0:
+                return True
+            client.query("ROLLBACK")
+            return False
+
+        def chain():
+            if end == "prepared":
+                client.send(bind("", "ends"), execute(), SYNC)
+                client.read_until_ready()
+            else:
+                client.query(end)
+
+        wait_until(on_a_replica, "a replica is proven fresh", 10 * SLOW)
+        if before == "another one":
+            chain()
+        chain()
+        with cluster.paused(1, 2):
+            cluster.sql(0, f"INSERT INTO {table} VALUES (1)")
+            assert client.value(f"SELECT count(*) FROM {table}") == "1"
+            assert client.value("SHOW transaction_isolation") == "repeatable read"
+            cluster.sql(0, f"INSERT INTO {table} VALUES (2)")
+            assert client.value(f"SELECT count(*) FROM {table}") == "1"
+            with pytest.raises(wire.ServerError) as failed:
+                client.query(f"INSERT INTO {table} VALUES (3)")
+            assert failed.value.code == "25006"
+        client.query("ROLLBACK")
+
+
+def test_what_and_chain_begins_moves_as_any_other(cluster, client, names):
+    """By its own first statement; with what SET TRANSACTION has said of the one before."""
+    client.query("BEGIN READ ONLY")
+    assert cluster.number_of(client.value(PORT)) != 0
+    client.query("COMMIT AND CHAIN")
+    assert client.value("SELECT id FROM {unlogged}".format(**names)) == "7"
+    assert client.value("SHOW transaction_read_only") == "on"
+    client.query("COMMIT")
+    client.query("BEGIN READ ONLY")
+    client.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    assert cluster.number_of(client.value(PORT)) != 0
+    client.query("COMMIT AND CHAIN")
+    assert client.value("SELECT id FROM {unlogged}".format(**names)) == "7"
+    assert client.value("SHOW transaction_isolation") == "repeatable read"
+    client.query("ROLLBACK")
+
+
 def test_strong_ones_with_a_snapshot_are_on_replicas(weir, cluster):
     with weir.connect(**{"weir.consistency": "strong"}) as client:
         def on_a_replica():
