@@ -520,7 +520,9 @@ class Client final : public net::Connection, public pool::Waiter {
   bool opaque_ = false;              // kOpaque or kUnreadable ran: to be probed
   std::string opaque_by_;            // the latest of them, for SHOW PINS
   std::set<std::string, std::less<>> custom_;  // settings that it may have set, as it names them
-  bool recheck_ = false;                       // a pin may be gone: to be probed
+  std::set<std::string, std::less<>> called_;  // likewise, by their own text and parameters
+  bool unnamed_setting_ = false;  // kUnnamedSetting ran, and no name with a value was found
+  bool recheck_ = false;          // a pin may be gone: to be probed
   // Of a commit that others may have been pipelined behind: its position is to be told; what it has
   // notified may be the session's to hear.
   bool report_due_ = false, hear_due_ = false;

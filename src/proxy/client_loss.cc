@@ -188,6 +188,7 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
   begun_.reset();
   opaque_by_.clear();
   tracking_ = wrote_ = read_fresh_ = defined_ = altered_defaults_ = opaque_ = recheck_ = false;
+  unnamed_setting_ = false;
   own_pid_ = 0;
   unlistens_ = false;
   report_due_ = hear_due_ = force_forward_ = held_ = misrouted_ = false;

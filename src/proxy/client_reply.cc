@@ -114,6 +114,8 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
   const auto at = static_cast<std::size_t>(index);
   const auto& statement = at < analysis.statements.size() ? analysis.statements[at] : kUnknown;
   if (!analysis.plain) transaction_.on_statement(statement, tag);
+  unnamed_setting_ =
+      tag != "ROLLBACK" && (unnamed_setting_ || (statement.residue & sql::kUnnamedSetting) != 0);
   // Pins that are new may have ended with the transaction that brought them.
   recheck_ = recheck_ || (statement.residue & kPinning) != 0 ||
              ((pins.reasons() & kProbedPins) != 0 && session::may_remove_residue(statement));
@@ -136,7 +138,8 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
     server->statements.clear();
     server->unnamed_statement = 0;
   }
-  if (const auto removed = session::residue_removed_by(statement, tag)) {
+  if (auto removed = session::residue_removed_by(statement, tag)) {
+    if (statement.verb == sql::Verb::kResetAll && transaction_.in_block()) removed = 0;
     pins.remove(removed);
     if ((removed & sql::kSequenceState) != 0) {
       forget_sequences();
@@ -171,6 +174,7 @@ std::uint16_t Client::pinning_residue(const sql::Statement& statement) const {
 
 void Client::on_error() {
   ++pools_->stats.errors;
+  if (!transaction_.in_block()) unnamed_setting_ = false;
   if (tracking_) transaction_.on_error();
 }
 
@@ -325,6 +329,7 @@ void Client::on_probe_row(protocol::Bytes body) {
     const std::string* known = settings_.find(name);
     const bool valueless = known == nullptr || *known == session::kNamedOnly;
     if (session::is_custom(name) && value.empty() && valueless) return;
+    if (called_.contains(name)) unnamed_setting_ = false;
     if (name == "role" && value == kNoRole) return;
     if (name == "session_authorization" && value == pools_->server_user) return;
     probed_.set(name, session::quote_value(value));
@@ -351,6 +356,11 @@ void Client::on_position(protocol::Bytes body) {
 void Client::on_probe_ended() {
   if (!server->probing) return;  // it failed
   server->probing = false;
+  if (std::exchange(unnamed_setting_, false)) {
+    pins.add(sql::kUnnamedSetting, worker_.loop().now(), opaque_by_);
+    server->dirty = true;
+  }
+  called_.clear();
   opaque_by_ = {};
   for (const auto& [name, value] : settings_.entries()) {
     if (session::is_custom(name) && probed_.find(name) == nullptr) probed_.set(name, value);
@@ -367,6 +377,7 @@ void Client::on_probe_ended() {
 
 // What was left is not known: it stays where it is.
 void Client::on_probe_failed() {
+  unnamed_setting_ = false;
   probed_ = {};
   pins.add(sql::kOpaque, worker_.loop().now(), std::exchange(opaque_by_, {}));
 }
@@ -374,6 +385,7 @@ void Client::on_probe_failed() {
 // pg_settings does not show what no library has defined: that is asked for by name.
 std::string Client::probe() {
   std::set<std::string, std::less<>> custom = std::exchange(custom_, {});
+  if (unnamed_setting_) called_ = custom;
   for (const auto& [name, value] : settings_.entries()) {
     if (session::is_custom(name)) custom.insert(name);
   }

@@ -10,7 +10,7 @@ constexpr std::size_t kStatementBytes = 200;
 constexpr sql::Residue kAll[] = {
     sql::kTempObject,  sql::kAdvisoryLock,  sql::kHoldCursor, sql::kListening,
     sql::kSqlPrepared, sql::kSequenceState, sql::kRandomSeed, sql::kLoadedLibrary,
-    sql::kOpaque,      sql::kUnreadable,    sql::kBackendPid,
+    sql::kOpaque,      sql::kUnreadable,    sql::kBackendPid, sql::kUnnamedSetting,
 };
 
 // Never ends within a UTF-8 character.
@@ -75,6 +75,8 @@ const char* reason_name(sql::Residue reason) {
       return "unreadable statement";
     case sql::kBackendPid:
       return "backend pid";
+    case sql::kUnnamedSetting:
+      return "unnamed setting";
   }
   return "unknown";
 }
@@ -97,6 +99,8 @@ const char* reason_ends(sql::Residue reason) {
     case sql::kSequenceState:
     case sql::kSequenceAsk:
       return "DISCARD SEQUENCES or DISCARD ALL";
+    case sql::kUnnamedSetting:
+      return "RESET ALL or DISCARD ALL";
     case sql::kRandomSeed:
     case sql::kLoadedLibrary:
     case sql::kOpaque:
@@ -133,6 +137,8 @@ std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_vi
       if (contains(what, "sequences")) return sql::kSequenceState;
       return sql::kNoResidue;
     }
+    case sql::Verb::kResetAll:
+      return sql::kUnnamedSetting;
     case sql::Verb::kUnlistenAll:
       return sql::kListening;
     case sql::Verb::kDeallocateAll:
@@ -151,7 +157,6 @@ std::uint16_t residue_removed_by(const sql::Statement& statement, std::string_vi
     case sql::Verb::kSetTransaction:
     case sql::Verb::kSet:
     case sql::Verb::kReset:
-    case sql::Verb::kResetAll:
     case sql::Verb::kShow:
     case sql::Verb::kPrepare:
     case sql::Verb::kExecute:

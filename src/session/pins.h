@@ -39,7 +39,8 @@ const char* reason_name(sql::Residue reason);
 const char* reason_ends(sql::Residue reason);
 
 // The residues that a successful statement takes away from a session, e.g. DISCARD ALL all,
-// UNLISTEN * kListening, DEALLOCATE ALL kSqlPrepared, CLOSE ALL kHoldCursor, DISCARD TEMP.
+// RESET ALL (once committed) kUnnamedSetting, UNLISTEN * kListening, DEALLOCATE ALL kSqlPrepared,
+// CLOSE ALL kHoldCursor, DISCARD TEMP.
 // DISCARD TEMP and DISCARD SEQUENCES are told apart by `tag`, the CommandComplete tag, or, when
 // there is none, by the statement's name. What names one of several (UNLISTEN x, CLOSE x,
 // DROP TABLE) takes nothing away: another may be left.

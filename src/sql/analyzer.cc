@@ -126,7 +126,8 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
   analysis.hints = shape.hints;
   analysis.catalog = knowledge.catalog != nullptr ? knowledge.catalog->key(knowledge.names) : 0;
   // What pins a session must not pin it to a replica.
-  constexpr unsigned kUnknown = kOpaque | kUnreadable;  // whoever gives a hint knows better
+  constexpr unsigned kUnknown =
+      kOpaque | kUnreadable | kUnnamedSetting;  // whoever gives a hint knows better
   if (analysis.hints.route == Hint::kReplica && (analysis.residue & ~kUnknown) != 0) {
     analysis.hints.route = Hint::kNone;
   }

@@ -99,6 +99,7 @@ std::uint16_t own_left(const CatalogObject& object) {
   if (object.is_opaque) {
     return may_change && !is_harmless_extension(object) ? kOpaque : kNoResidue;
   }
+  if (sets_unnamed(object.body)) return kOpaque | kUnnamedSetting;
   return may_leave(object.body) ? kOpaque : kNoResidue;
 }
 
@@ -364,7 +365,8 @@ void Finding::join(const Finding& other) {
 Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
     : id_(next_id()), scope_(std::move(scope)) {
   Closure::Findings by_default = Closure(objects, Names::kDefaultPath, scope_).run();
-  auto [alone, anywhere, left] = Closure(objects, Names::kAnywhere, scope_).run();
+  Closure::Findings elsewhere = Closure(objects, Names::kAnywhere, scope_).run();
+  const auto& left = elsewhere.left;
   leaves_ = !is_whole();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const CatalogObject& object = objects[i];
@@ -375,16 +377,22 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
     add_custom_settings(object.body, NamedIn::kBody, kCustomSettingsMax, custom_settings_);
     leaves_ = leaves_ || left[i] != kNoResidue;
     if (object.trait == Trait::kTrigger) continue;
-    const bool is_harmless = anywhere[i].access == Access::kRead && left[i] == kNoResidue;
+    for (auto* side : {&by_default, &elsewhere}) {
+      // Not by what is used as a read: nobody asks what that leaves.
+      if (side->whole[i].access == Access::kWrite) {
+        side->whole[i].residue |= side->left[i] & kUnnamedSetting;
+      }
+    }
+    const bool is_harmless = elsewhere.whole[i].access == Access::kRead && left[i] == kNoResidue;
     if (object.kind != Kind::kFunction && is_harmless) continue;
     entries_[index_of(object.kind)][object.name].push_back(
         {.schema = object.schema,
          .on_default_path = object.on_default_path,
          .hidden = object.hidden,
-         .harmless_alone = alone[i].access == Access::kRead,
+         .harmless_alone = elsewhere.alone[i].access == Access::kRead,
          .args_min = object.args_min,
          .args_max = object.args_max,
-         .findings = {std::move(by_default.whole[i]), std::move(anywhere[i])},
+         .findings = {std::move(by_default.whole[i]), std::move(elsewhere.whole[i])},
          .left = {by_default.left[i], left[i]}});
   }
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sql/catalog.h"
+#include "sql/custom_settings.h"
 #include "sql/effects.h"
 #include "sql/lexer.h"
 #include "sql/settings.h"
@@ -108,6 +109,8 @@ class Classifier {
 
   void transaction(const PgQuery__TransactionStmt& s);
   void query(const PgQuery__Node* node);
+  std::uint16_t left_by_call(const PgQuery__FuncCall& call) const;
+  static std::uint16_t left_by_block(const PgQuery__DoStmt& s);
   void truncate(const PgQuery__TruncateStmt& s);
   void copy(const PgQuery__CopyStmt& s);
   void copied(const PgQuery__RangeVar& relation);
@@ -216,8 +219,11 @@ bool Classifier::data(const PgQuery__Node* node) {
       create_as(*node->create_table_as_stmt, node);
       return true;
     case PG_QUERY__NODE__NODE_CALL_STMT:
+      set(Verb::kCall, Access::kWrite, left_by_call(*node->call_stmt->funccall));
+      return true;
     case PG_QUERY__NODE__NODE_DO_STMT:
-      set(Verb::kCall, Access::kWrite, kOpaque);
+      set(Verb::kCall, Access::kWrite, left_by_block(*node->do_stmt));
+      out_.literals_matter = true;
       return true;
     case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
       truncate(*node->truncate_stmt);
@@ -246,6 +252,22 @@ void Classifier::query(const PgQuery__Node* node) {
     known = read_set_configs(*node->select_stmt, statement());
   if (known < effects.session_set_configs) statement().residue |= kOpaque;
   out_.literals_matter = effects.session_set_configs + effects.local_set_configs > 0;
+}
+
+std::uint16_t Classifier::left_by_call(const PgQuery__FuncCall& call) const {
+  const auto [schema, name] = qualified_name(nodes(call.n_funcname, call.funcname));
+  const auto left =
+      function_effect(schema, name, static_cast<int>(call.n_args), knowledge_).residue;
+  return kOpaque | (left & kUnnamedSetting);
+}
+
+std::uint16_t Classifier::left_by_block(const PgQuery__DoStmt& s) {
+  for (const PgQuery__Node* option : nodes(s.n_args, s.args)) {
+    if (option->node_case != PG_QUERY__NODE__NODE_DEF_ELEM) continue;
+    if (option->def_elem->defname != std::string_view("as")) continue;
+    if (sets_unnamed(string_of(option->def_elem->arg))) return kOpaque | kUnnamedSetting;
+  }
+  return kOpaque;
 }
 
 void Classifier::truncate(const PgQuery__TruncateStmt& s) {

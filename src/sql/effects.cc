@@ -254,8 +254,9 @@ class Walk {
     std::string why = std::move(effect.why);
     if (why.empty()) why.append("function ").append(name.name).append(" may write");
     if (!effect.sets_setting) return writes(std::move(why), effect.residue);
-    writes(std::move(why));
-    ++(is_local_set_config(call) ? effects_.local_set_configs : effects_.session_set_configs);
+    const bool local = is_local_set_config(call);
+    writes(std::move(why), local || is_named_set_config(call) ? kNoResidue : kUnnamedSetting);
+    ++(local ? effects_.local_set_configs : effects_.session_set_configs);
   }
 
   // row.name may be name(row).

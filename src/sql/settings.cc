@@ -301,6 +301,19 @@ void read_transaction_modes(Nodes modes, Statement& statement) {
   }
 }
 
+bool is_named_set_config(const PgQuery__FuncCall& call) {
+  const PgQuery__Node* name = call.n_args == 0 ? nullptr : call.args[0];
+  if (name != nullptr && name->node_case == PG_QUERY__NODE__NODE_NAMED_ARG_EXPR) {
+    if (name->named_arg_expr->name != std::string_view("setting_name")) return false;
+    name = name->named_arg_expr->arg;
+  }
+  while (name != nullptr && name->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+    name = name->type_cast->arg;
+  }
+  return name != nullptr && (name->node_case == PG_QUERY__NODE__NODE_A_CONST ||
+                             name->node_case == PG_QUERY__NODE__NODE_PARAM_REF);
+}
+
 bool is_local_set_config(const PgQuery__FuncCall& call) {
   return call.n_args == 3 && bool_constant(call.args[2]) == true;
 }

@@ -20,6 +20,8 @@ void read_set(const PgQuery__VariableSetStmt& set, Statement& statement);
 void read_transaction_modes(Nodes modes, Statement& statement);
 
 // Whether the third argument is the constant true.
+// Its first argument is a constant or a parameter.
+bool is_named_set_config(const PgQuery__FuncCall& call);
 bool is_local_set_config(const PgQuery__FuncCall& call);
 
 // SELECT set_config(...), ... and nothing else that could keep the calls from being made: adds

@@ -86,23 +86,10 @@ class BodyState {
   static bool leaves_anywhere(const Lexer& lexer, std::string_view word, std::string_view last) {
     if (word == "temp" || word == "temporary") return is_one_of(kBeforeTemp, last);
     if (word == "hold") return last == "with";
-    if (word == "set_config") return !is_local(lexer);
+    if (word == "set_config") return !is_local_call(lexer);
     if (word == "execute") return !is_readable(lexer);
     // Its rule for UPDATE sets what it shows.
     return word == "pg_settings" || word == "pg_temp" || word.starts_with("pg_temp_");
-  }
-
-  // Whether the last argument of the call that follows is the word true.
-  static bool is_local(Lexer lexer) {
-    int depth = 0;
-    bool comma = false, is_true = false;  // before the last token; it is true, behind a comma
-    for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
-      depth += lexer.is(token, '(') - lexer.is(token, ')');
-      if (depth == 0) return is_true;
-      is_true = comma && lexer.is(token, "true");
-      comma = depth == 1 && lexer.is(token, ',');
-    }
-    return false;
   }
 
   // Whether what EXECUTE executes begins with a string that says which command it is, and that one
@@ -168,5 +155,17 @@ bool mentions_state(std::string_view text) {
 }
 
 bool may_leave(std::string_view body) { return BodyState().leaves(body, 0); }
+
+bool is_local_call(Lexer lexer) {
+  int depth = 0;
+  bool comma = false, is_true = false;  // before the last token; it is true, behind a comma
+  for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
+    depth += lexer.is(token, '(') - lexer.is(token, ')');
+    if (depth == 0) return is_true;
+    is_true = comma && lexer.is(token, "true");
+    comma = depth == 1 && lexer.is(token, ',');
+  }
+  return false;
+}
 
 }  // namespace sql

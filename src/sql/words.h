@@ -31,4 +31,8 @@ bool mentions_state(std::string_view text);
 // for set_config.
 bool may_leave(std::string_view body);
 
+// `lexer` stands behind set_config: whether the call ends with its transaction, its last argument
+// being the word true.
+bool is_local_call(Lexer lexer);
+
 }  // namespace sql

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from support import SLOW, wire
-from support.cluster import fresh_name, wait_until
+from support.cluster import fresh_name, wait_catalog, wait_until
 
 
 def show(client, name, primary=True):
@@ -383,6 +383,94 @@ def test_customized_options_that_functions_set(start_weir, cluster, table, name,
         one.query(f"DO $$ BEGIN RESET {name}; END $$")
         assert each() == [[None, None], ["8", "8"]]
     cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")
+
+
+UNNAMED_SCHEMA = CUSTOM_SCHEMA + """
+CREATE FUNCTION {table}_s.composed(name text, v text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('put' || '.' || name, v, false); END $$;
+CREATE FUNCTION {table}_s.executed(name text, v text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN EXECUTE format('SET %s.%s TO %L', 'put', name, v); END $$;
+CREATE FUNCTION {table}_s.outer_composed(name text, v text) RETURNS void LANGUAGE sql AS
+  $$ SELECT {table}_s.composed(name, v) $$;
+CREATE PROCEDURE {table}_s.called(name text, v text) LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('put' || '.' || name, v, false); END $$;
+CREATE FUNCTION {table}_s.triggered() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM {table}_s.composed('together', NEW.v); RETURN NEW; END $$;
+CREATE TABLE {table}_s.kept (name text, v text);
+INSERT INTO {table}_s.kept VALUES ('put' || '.' || 'together', '7');
+CREATE TABLE {table}_s.watched (v text);
+CREATE TRIGGER x BEFORE INSERT ON {table}_s.watched
+  FOR EACH ROW EXECUTE FUNCTION {table}_s.triggered();
+GRANT ALL ON ALL TABLES IN SCHEMA {table}_s TO app;
+"""
+SETS_UNNAMED = {
+    "by a function": "SELECT {table}_s.composed('together', '7')",
+    "by one that it calls": "SELECT {table}_s.outer_composed('together', '7')",
+    "by EXECUTE": "SELECT {table}_s.executed('together', '7')",
+    "by a procedure": "CALL {table}_s.called('together', '7')",
+    "by a trigger": "INSERT INTO {table}_s.watched VALUES ('7')",
+    "in a block": "DO $$ BEGIN PERFORM set_config('put' || '.' || 'together', '7', false); END $$",
+    "in a block, from a table":
+        "DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM {table}_s.kept LOOP "
+        "PERFORM set_config(r.name, r.v, false); END LOOP; END $$",
+    "from a table": "SELECT set_config(name, v, false) FROM {table}_s.kept",
+    "by an operator": "SELECT set_config('put' || '.' || 'together', '7', false)",
+}
+
+
+@pytest.fixture(scope="module")
+def unnamed(cluster):
+    table = fresh_name("unnamed")
+    cluster.sql(0, UNNAMED_SCHEMA.format(table=table))
+    yield table
+    cluster.sql(0, f"DROP SCHEMA {table}_s CASCADE")
+
+
+def pinned_by(weir, client):
+    client.query("SELECT 1")  # waits for what the proxy asks behind the statement before
+    return [pin["reason"] for pin in weir.show("PINS")]
+
+
+@pytest.mark.parametrize("how", SETS_UNNAMED)
+def test_customized_options_whose_names_are_put_together(start_weir, unnamed, how):
+    """Nobody can ask for them elsewhere: the session stays where it has them."""
+    weir = start_weir({"pool": {"size": 2}}, workers=1)
+    ask = "SELECT nullif(current_setting('put.together', true), '')"
+    sql = SETS_UNNAMED[how].format(table=unnamed)
+    with weir.connect() as one, weir.connect() as two:
+        wait_catalog(one)
+        one.query("BEGIN")
+        one.query(sql)
+        one.query("ROLLBACK")
+        assert pinned_by(weir, one) == []
+        one.query(sql)
+        assert pinned_by(weir, one) == ["unnamed setting"]
+        for _ in range(3):
+            assert (two.value("/* weir: primary */ " + ask), two.value(ask)) == (None, None)
+            assert (one.value("/* weir: primary */ " + ask), one.value(ask)) == ("7", "7")
+        one.query("BEGIN")
+        one.query("RESET ALL")
+        one.query("ROLLBACK")
+        assert one.value(ask) == "7"
+        one.query("RESET ALL")
+        assert pinned_by(weir, one) == []
+        assert {client.value("/* weir: primary */ " + ask)
+                for client in (one, two, one, two)} == {None}
+
+
+def test_customized_options_that_a_call_names_pin_nobody(start_weir, unnamed):
+    weir = start_weir({"pool": {"size": 2}}, workers=1)
+    with weir.connect() as one:
+        wait_catalog(one)
+        for _ in range(2):
+            one.query(f"SELECT {unnamed}_s.named('put.whole', '7')")
+            one.extended(f"SELECT {unnamed}_s.named($1, $2)", ("put.parameter", "8"))
+            assert pinned_by(weir, one) == []
+        one.query(f"SELECT {unnamed}_s.set('9')")
+        one.query("SELECT set_config('put' || '.local', '7', true)")
+        assert pinned_by(weir, one) == []
+        assert one.query("SELECT current_setting('put.whole'), current_setting('put.parameter'), "
+                         "current_setting('hidden.set')") == [["7", "8", "9"]]
 
 
 @pytest.mark.parametrize("count, size", [(1, 30_000), (1, 300_000), (40, 1_000), (200, 400)])

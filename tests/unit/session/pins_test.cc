@@ -45,12 +45,14 @@ TEST_CASE("a statement is cut between characters") {
 
 TEST_CASE("every reason has a name of its own and an end") {
   std::set<std::string> names;
-  for (int bit = 0; bit < 10; ++bit) {
-    const auto reason = static_cast<sql::Residue>(1 << bit);
+  for (const sql::Residue reason :
+       {sql::kTempObject, sql::kAdvisoryLock, sql::kHoldCursor, sql::kListening, sql::kSqlPrepared,
+        sql::kSequenceState, sql::kRandomSeed, sql::kLoadedLibrary, sql::kOpaque, sql::kUnreadable,
+        sql::kBackendPid, sql::kUnnamedSetting}) {
     names.insert(reason_name(reason));
     CHECK(std::string(reason_ends(reason)).find("DISCARD ALL") != std::string::npos);
   }
-  CHECK(names.size() == 10);
+  CHECK(names.size() == 12);
   CHECK(names.count("unknown") == 0);
 }
 

@@ -42,3 +42,42 @@ TEST_CASE("custom settings: wherever a value names one") {
 TEST_CASE("custom settings: no more than were asked for") {
   CHECK(found("a.b c.d e.f", NamedIn::kValues, 2) == Names{"a.b", "c.d"});
 }
+
+TEST_CASE("custom settings: functions that set what their source does not name") {
+  for (const std::string_view body : {
+           "BEGIN PERFORM set_config(name, v, false); END",
+           "BEGIN PERFORM set_config('app.' || name, v, false); END",
+           "BEGIN PERFORM pg_catalog.set_config ( format('app.%s', name), v, local); END",
+           "SELECT set_config(k, v, false) FROM kept",
+           "BEGIN EXECUTE 'SET app.' || name || ' TO 1'; END",
+           "BEGIN EXECUTE format('SET %I TO %L', name, v); END",
+           "BEGIN EXECUTE format('set session app.%s = 1', name); END",
+           "BEGIN EXECUTE 'SET ' || name; END",
+           "BEGIN q := 'SET app.'; q := q || name; EXECUTE q; END",
+           "BEGIN EXECUTE q; END",
+           "DECLARE q text := (SELECT c FROM commands); BEGIN EXECUTE q USING v; END",
+           "BEGIN EXECUTE 'SELECT set_config(''app.'' || $1, $2, false)' USING name, v; END",
+           "BEGIN FOR r IN EXECUTE q LOOP NULL; END LOOP; END",
+       }) {
+    CHECK_MESSAGE(sets_unnamed(body), body);
+  }
+  for (const std::string_view body : {
+           "",
+           "BEGIN PERFORM set_config('app.user', v, false); END",
+           "BEGIN PERFORM set_config('app.user'::text, v, false); END",
+           "BEGIN PERFORM set_config('app.' || name, v, true); END",
+           "BEGIN SET app.user TO 1; SET LOCAL app.user TO 2; RESET app.user; END",
+           "BEGIN EXECUTE 'SET app.user TO ' || quote_literal(v); END",
+           "BEGIN EXECUTE format('SET SESSION app.user = %L', v); END",
+           "BEGIN EXECUTE format('SET \"app.user\" = %L', v); END",
+           "BEGIN EXECUTE format('SET ROLE %I', v); EXECUTE 'SET LOCAL app.' || v; END",
+           "BEGIN EXECUTE format('INSERT INTO %I.%I VALUES (1)', s, t); END",
+           "BEGIN q := 'CREATE TABLE p_' || n; EXECUTE q; END",
+           "BEGIN EXECUTE 'UPDATE ' || t || ' SET ' || c || ' = 1'; END",
+           "BEGIN IF state = 'set' THEN state := 'reset'; END IF; END",
+           "BEGIN UPDATE t SET a = 'x'; END",
+           "BEGIN EXECUTE 'CREATE TRIGGER x BEFORE INSERT ON t EXECUTE FUNCTION f()'; END",
+       }) {
+    CHECK_MESSAGE(!sets_unnamed(body), body);
+  }
+}
