@@ -25,7 +25,8 @@ LAYERS = {
     "net": {"base", "config", "protocol"},
     "proxy": _BELOW_PROXY,
     "admin": _BELOW_PROXY | {"proxy"},
-    "main": _BELOW_PROXY | {"proxy", "admin"},
+    "top": set(),
+    "main": _BELOW_PROXY | {"proxy", "admin", "top"},
 }
 # Pure folders are fed bytes, events and a time: no sockets, files, threads, or clock.
 PURE = {"protocol", "base", "config", "sql", "cluster", "route", "session", "pool"}
@@ -38,7 +39,8 @@ LATER = r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b"
 MACHINE = r"(?<![\w.\"'])/(?:work|farm)/"
 BANNED = [  # (pattern, folders where it is allowed, what to do instead)
     (r"\bassert\(", (), "use CHECK (base/check.h): it stays on in release builds"),
-    (r"_clock::now\(", ("net", "proxy", "admin", "main", "tests"), "take the time as a parameter"),
+    (r"_clock::now\(", ("net", "proxy", "admin", "top", "main", "tests"),
+     "take the time as a parameter"),
     (r"asio::detached", (), "use net::spawn: detached swallows exceptions"),
     (r"^\s*throw\b", (), "return a status: nothing of ours throws"),
     (r"\busing namespace\b(?!.*literals)", ("tests",), "name what is used"),

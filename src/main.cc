@@ -13,6 +13,7 @@
 #include "proxy/instance.h"
 #include "proxy/log.h"
 #include "proxy/route_command.h"
+#include "top/top.h"
 
 namespace {
 
@@ -84,6 +85,49 @@ int import_pgbouncer(const config::CommandLine& asked) {
   return config::kExitBadConfig;
 }
 
+// As libpq takes it: the first listener, and who may look, with a password if it stands there.
+std::string console_of(const config::Config& config) {
+  std::string words = "dbname=weir";
+  const auto add = [&words](const char* name, std::string_view value) {
+    words.append(" ").append(name).append("='");
+    for (const char c : value) {
+      if (c == '\'' || c == '\\') words += '\\';
+      words += c;
+    }
+    words += '\'';
+  };
+  if (!config.listeners.empty()) {
+    const config::Listener& listener = config.listeners.front();
+    const bool any = listener.host.empty() || listener.host == "0.0.0.0" || listener.host == "::";
+    const std::string local = any ? "127.0.0.1" : listener.host;
+    add("host", listener.unix_dir.empty() ? local : listener.unix_dir);
+    add("port", std::to_string(listener.port));
+  }
+  for (const config::User& user : config.users) {
+    if (!user.admin && !user.stats) continue;
+    add("user", user.name);
+    const bool hashed =
+        user.password.starts_with("SCRAM-SHA-256$") || user.password.starts_with("md5");
+    if (!user.password.empty() && !hashed) add("password", user.password);
+    break;
+  }
+  return words;
+}
+
+int show_top(const config::CommandLine& asked) {
+  top::Options options{
+      .conninfo = asked.top.conninfo, .every_s = asked.top.every_s, .frames = asked.top.frames};
+  if (!asked.config_file.empty()) {
+    const auto loaded = config::config_from_command_line(asked);
+    if (!loaded.config) {
+      std::cerr << config::to_string(loaded.problems);
+      return config::kExitBadConfig;
+    }
+    options.conninfo = console_of(*loaded.config);
+  }
+  return top::run(options);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -102,6 +146,7 @@ int main(int argc, char** argv) {
     std::cout << "weir " WEIR_VERSION "\n";
     return config::kExitOk;
   }
+  if (command_line->action == Action::kTop) return show_top(*command_line);
   if (command_line->action == Action::kImportPgBouncer) return import_pgbouncer(*command_line);
   proxy::Predecessor predecessor;
   const auto loaded = config::config_from_command_line(*command_line);

@@ -1,4 +1,5 @@
-// SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS with PgBouncer's columns, and SHOW PINS, CHANNELS.
+// SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS with PgBouncer's columns, and SHOW PINS, CHANNELS,
+// LOCKS.
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -168,6 +169,32 @@ void fill_channels(const Source& source, Emit emit) {
   }
 }
 
+constexpr auto kLockColumns = std::to_array<ColumnDef>({
+    {"client", Type::kInt8},
+    {"database"},
+    {"user"},
+    {"application_name"},
+    {"pinned", Type::kBool},
+    {"host"},
+    {"pid", Type::kInt4},
+    {"type"},
+    {"object"},
+    {"mode"},
+    {"granted", Type::kBool},
+    {"waiting", Type::kInt4},
+    {"problem"},
+});
+
+void fill_locks(const Source& source, Emit emit) {
+  for (const auto& row : source.inspection.locks) {
+    const bool known = row.problem.empty();
+    emit({count(row.client), row.database, row.user, row.application_name, std::int64_t{row.pinned},
+          row.host, count(row.pid), text_or_null(row.type), text_or_null(row.object),
+          text_or_null(row.mode), known ? Value(std::int64_t{row.granted}) : Value(),
+          known ? count(row.waiting) : Value(), text_or_null(row.problem)});
+  }
+}
+
 constexpr auto kWaitColumns = std::to_array<ColumnDef>({
     {"client", Type::kInt8},
     {"database"},
@@ -223,6 +250,11 @@ constexpr auto kTables = std::to_array<Table>({
      kChannelColumns,
      fill_channels,
      {.channels = true}},
+    {"locks",
+     "locks of clients that have a server connection now, as its host tells",
+     kLockColumns,
+     fill_locks,
+     {.locks = true}},
     {"waits", "clients that wait now, and for what", kWaitColumns, fill_waits, kClients},
     {"memory", "bytes that each connection holds", kMemoryColumns, fill_memory, kBoth},
 });

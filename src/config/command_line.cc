@@ -39,6 +39,8 @@ class Parser {
     if (arg == "--check") return act(Action::kCheck);
     if (at_ == 0 && arg == "route") return act(Action::kRoute);
     if (at_ == 0 && arg == "import-pgbouncer") return act(Action::kImportPgBouncer);
+    if (at_ == 0 && arg == "top") return act(Action::kTop);
+    if (result_.action == Action::kTop && !arg.starts_with('-')) return conninfo(arg);
     if (result_.action == Action::kImportPgBouncer && !arg.starts_with('-')) return import(arg);
     if (is_url(arg)) return url(arg);
     if (result_.action == Action::kRoute && !arg.starts_with('-')) return statement(arg);
@@ -58,6 +60,7 @@ class Parser {
         {"--set", &Parser::set},           {"--replica", &Parser::replica},
         {"--listen", &Parser::listen},     {"--workers", &Parser::workers},
         {"--database", &Parser::database}, {"--user", &Parser::user},
+        {"--every", &Parser::every},       {"--frames", &Parser::frames},
     };
     for (const auto& [option, handler] : kOptions) {
       if (option != name) continue;
@@ -132,10 +135,34 @@ class Parser {
     into = value;
     return absl::OkStatus();
   }
+  absl::Status conninfo(std::string_view value) {
+    if (!result_.top.conninfo.empty()) return usage("more than one connection string (quote it)");
+    result_.top.conninfo = value;
+    return absl::OkStatus();
+  }
+  template <typename Number>
+  static bool read(const std::string& value, Number& number) {
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    return error == std::errc() && end == value.data() + value.size();
+  }
+  absl::Status every(const std::string& value) {
+    double& seconds = result_.top.every_s;
+    if (result_.action != Action::kTop) return usage("--every goes with weir top");
+    if (!read(value, seconds) || !(seconds >= 0.1 && seconds <= 60)) {
+      return usage(concat("--every needs seconds, 0.1 to 60, not ", quoted(value)));
+    }
+    return absl::OkStatus();
+  }
+  absl::Status frames(const std::string& value) {
+    if (result_.action != Action::kTop) return usage("--frames goes with weir top");
+    if (!read(value, result_.top.frames) || result_.top.frames == 0) {
+      return usage(concat("--frames needs a whole number, not ", quoted(value)));
+    }
+    return absl::OkStatus();
+  }
   absl::Status workers(const std::string& value) {
     unsigned number = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size()) {
+    if (!read(value, number)) {
       return usage(concat("--workers needs a whole number, not ", quoted(value)));
     }
     result_.overrides.push_back(concat("workers=", number));
@@ -150,6 +177,12 @@ class Parser {
     if (result_.action == Action::kImportPgBouncer) {
       const bool alone = result_.config_file.empty() && result_.overrides.empty();
       if (!alone || result_.ini.empty()) return usage("expected import-pgbouncer INI [USERLIST]");
+      return absl::OkStatus();
+    }
+    if (result_.action == Action::kTop) {
+      const bool has_file = !result_.config_file.empty(), has_info = !result_.top.conninfo.empty();
+      if (has_file && has_info) return usage("both -c and a connection string");
+      if (!result_.replicas.empty()) return usage("--replica goes with a URL");
       return absl::OkStatus();
     }
     if (result_.url && !result_.config_file.empty()) return usage("both -c and a URL");

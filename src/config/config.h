@@ -177,6 +177,7 @@ struct Database {
   std::uint32_t max_connections = 0;         // server connections per host, all users; 0 = no limit
   std::uint32_t max_client_connections = 0;  // 0 = no limit
   std::string auth_user, auth_password, auth_query;  // overrides of Auth; "" = Auth's
+  std::optional<LogLevel> log_level;                 // over Logging::level
 
   bool operator==(const Database&) const = default;
 };
@@ -305,6 +306,7 @@ struct Logging {
   std::uint32_t repeats = 20;  // of a warning or error in 10 s; beyond they are counted; 0 = all
   std::uint32_t queue_bytes = 4u << 20;  // of lines that wait for a slow disk; beyond: dropped
   milliseconds slow_query{0};            // a line for each statement that takes so long; 0 = none
+  bool parameters = false;               // with its constants and parameters
 
   bool operator==(const Logging&) const = default;
 };
@@ -312,6 +314,9 @@ struct Logging {
 struct Admin {
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
+  // Users of the operating system, by name or number, who command the console over a Unix socket
+  // without a password, as whichever user.
+  std::vector<std::string> peers;
 
   bool operator==(const Admin&) const = default;
 };

@@ -10,6 +10,7 @@ Usage:
   weir postgres://USER:PASSWORD@HOST[:PORT][/DATABASE] [--replica HOST[:PORT]]... [options]
   weir --check -c FILE
   weir route -c FILE [--database NAME] [--user NAME] 'STATEMENT'
+  weir top [-c FILE | CONNECTION] [--every SECONDS] [--frames N]
   weir import-pgbouncer PGBOUNCER.INI [USERLIST.TXT] > weir.toml
 
 Options:
@@ -27,6 +28,9 @@ Options:
                          with a URL: one more host of the cluster; may be repeated
       --database NAME, --user NAME
                          with route, which tells where a statement would go, and why: whose it is
+      --every SECONDS, --frames N
+                         with top, which shows what a running weir does: between two frames, and
+                         to end after so many. CONNECTION is libpq's ("host=... user=..." or a URL)
   -h, --help             print this and end
   -V, --version          print the version and end
 

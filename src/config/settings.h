@@ -165,6 +165,7 @@ void visit_database(Visitor& v, T& database, const PoolSizes& pool) {
   v.text("auth_user", database.auth_user, TextKind::kName);
   v.secret("auth_password", database.auth_password);
   v.text("auth_query", database.auth_query, TextKind::kSql);
+  v.word("log_level", database.log_level);
 }
 
 template <class Visitor, class T>
@@ -270,6 +271,7 @@ void visit_log(Visitor& v, T& log) {
   v.whole("repeats", log.repeats, WholeRange{0, kConnectionsMax});
   v.size("queue_bytes", log.queue_bytes, SizeRange{64 * kKiB, kGiB});
   v.duration("slow_query", log.slow_query, DurationRange{milliseconds(0), kDay});
+  v.flag("parameters", log.parameters);
 }
 
 // The whole file. Sections that others start from come first.
@@ -307,7 +309,10 @@ void visit_config(Visitor& v, T& config) {
   v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });
   v.section("pinning", [&](auto& inner) { visit_pinning(inner, config.pinning); });
   v.section("log", [&](auto& inner) { visit_log(inner, config.logging); });
-  v.section("admin", [&](auto& inner) { inner.http("http", config.admin); });
+  v.section("admin", [&](auto& inner) {
+    inner.http("http", config.admin);
+    inner.list("peers", config.admin.peers, ListKind::kNames);
+  });
 }
 
 // Settings that a reload cannot apply; all others it can.

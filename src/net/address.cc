@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <sys/un.h>
 
 #include <array>
@@ -118,6 +119,18 @@ std::optional<Address> literal_address(std::string_view host, std::uint16_t port
   value.sin_family = AF_INET;
   value.sin_port = htons(port);
   return from(value);
+}
+
+PeerUser peer_user(int fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {};
+  PeerUser user{.name = "", .number = std::to_string(peer.uid)};
+  passwd entry{}, *found = nullptr;
+  std::array<char, 4096> strings{};
+  const int failed = getpwuid_r(peer.uid, &entry, strings.data(), strings.size(), &found);
+  if (failed == 0 && found != nullptr) user.name = entry.pw_name;
+  return user;
 }
 
 }  // namespace net

@@ -28,4 +28,10 @@ struct Address {
 // ".s.PGSQL.<port>" in it). Nothing when host is a name, or the path is too long for the system.
 std::optional<Address> literal_address(std::string_view host, std::uint16_t port);
 
+// Who of the operating system has connected to a Unix socket. Asks the system's user database.
+struct PeerUser {
+  std::string name, number;  // "" = not known
+};
+PeerUser peer_user(int fd);
+
 }  // namespace net

@@ -7,6 +7,7 @@
 #include "net/tls.h"
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
+#include "proxy/log.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
@@ -37,6 +38,10 @@ Client::~Client() { CHECK(state_ == State::kClosed); }
 void Client::start() {
   watch();
   pump();
+}
+
+const config::Database* Client::database_config() const {
+  return config::find_database(worker_.config(), database_);
 }
 
 std::string Client::who() const {
@@ -169,7 +174,7 @@ void Client::on_hang_up() {
 
 void Client::fail(const protocol::Error& error) {
   if (!is_open() || state_ == State::kClosing) return;
-  spdlog::debug("{}: {}", who(), error.message);
+  log_of(database_config(), spdlog::level::debug, "{}: {}", who(), error.message);
   drop_server();
   if (waiting()) worker_.cancel_wait(*this);
   protocol::write_error(made(), error);
@@ -194,9 +199,9 @@ void Client::drop_server() {
 void Client::close(std::string_view why) {
   if (state_ == State::kClosed) return;
   if (worker_.config().logging.connections) {
-    spdlog::info("{}: closed: {}", who(), why);
+    log_of(database_config(), spdlog::level::info, "{}: closed: {}", who(), why);
   } else {
-    spdlog::debug("{}: closed: {}", who(), why);
+    log_of(database_config(), spdlog::level::debug, "{}: closed: {}", who(), why);
   }
   if (waiting()) worker_.cancel_wait(*this);
   leave_held();
@@ -250,7 +255,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   ++reruns_;
   ++pools_->stats.retries;
   meter_.on_retry();
-  spdlog::debug("{}: runs its request again", who());
+  log_of(database_config(), spdlog::level::debug, "{}: runs its request again", who());
   // As it was before these requests.
   pending_parses_.clear();
   pending_unnamed_.clear();

@@ -18,6 +18,7 @@
 #include "protocol/startup.h"
 #include "proxy/control.h"
 #include "proxy/pools.h"
+#include "proxy/sent_values.h"
 #include "proxy/statement_meter.h"
 #include "route/router.h"
 #include "session/exchange.h"
@@ -132,7 +133,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void on_flushed();     // the server owes nothing, a batch is open
   void write_made_up(const session::Entry& entry);
 
-  std::string who() const;  // for logs: id, db/user, address
+  std::string who() const;                          // for logs: id, db/user, address
+  const config::Database* database_config() const;  // null = none that is known
 
   const std::uint64_t id;
   const std::uint32_t slot;  // of the worker's table: part of the cancel key's pid
@@ -217,6 +219,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void auth_ok();
   void fail_unknown_database();
   void log_in();
+  bool asks_for_console() const;
   void enter_console();
   void send_welcome(const ServerParameters& parameters);
   std::string welcome_key() const;
@@ -409,6 +412,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_count.cc
   void count_as(const sql::Analysis& analysis, std::string_view text);
   void note_routed(const sql::Analysis& analysis);
+  SentValues* values();
   void count_ready(char status);
   void count_refusal(protocol::Bytes in);
   StatementMeter::Server measured(const Server& of) const;
@@ -441,6 +445,7 @@ class Client final : public net::Connection, public pool::Waiter {
     std::string md5_salt;
     base::Time began{};
     bool user_known = false, may_log_in = true;
+    std::string peer;  // who of the operating system it is, if that is proof enough; "" = not
     bool tls_done = false, direct_tls = false, ssl_refused = false, gss_refused = false;
   };
   std::unique_ptr<Login> login_;
@@ -541,8 +546,9 @@ class Client final : public net::Connection, public pool::Waiter {
   route::Terms in_flight_terms_;
   config::Consistency in_flight_level_{};
   StatementMeter meter_;
-  std::uint64_t written_before_ = 0;  // of what was counted as sent
-  bool may_write_ = false;            // what is being forwarded
+  std::unique_ptr<SentValues> values_;  // null while they are not logged
+  std::uint64_t written_before_ = 0;    // of what was counted as sent
+  bool may_write_ = false;              // what is being forwarded
 
   // The server was lost.
   enum class Lost : std::uint8_t {

@@ -1,10 +1,13 @@
 // Client: proving who it is.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "net/tls.h"
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/worker.h"
 
 namespace proxy {
@@ -19,6 +22,15 @@ bool equal_secretly(std::string_view a, std::string_view b) {
 
 void Client::find_secret() {
   const auto& config = worker_.config();
+  if (asks_for_console() && peer.is_unix() && !config.admin.peers.empty()) {
+    const auto who = net::peer_user(stream_.fd());
+    for (const std::string& name : {who.name, who.number}) {
+      if (name.empty() || !std::ranges::count(config.admin.peers, name)) continue;
+      login_->peer = name;
+      set_state(State::kPassword);
+      return auth_ok();
+    }
+  }
   if (const auto* user = config::find_user(config, user_)) {
     login_->user_known = true;
     login_->secret = user->password;
@@ -59,8 +71,8 @@ void Client::on_secret(absl::StatusOr<AuthLookup::Found> found) {
   if (state_ != State::kLookup) return;
   if (absl::IsNotFound(found.status())) return fail_unknown_database();
   if (!found.ok()) {
-    spdlog::error("client {} {}: auth_query failed: {}", id, peer.text(),
-                  std::string(found.status().message()));
+    log_of(database_config(), spdlog::level::err, "client {} {}: auth_query failed: {}", id,
+           peer.text(), std::string(found.status().message()));
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kCannotConnectNow,
                  .message = "the user could not be looked up"});
@@ -178,7 +190,7 @@ void Client::on_sasl(protocol::Bytes body) {
 
 void Client::auth_failed(std::string_view detail_for_log) {
   worker_.shared().logins_failed++;
-  spdlog::warn("{}: log-in refused: {}", who(), detail_for_log);
+  log_of(database_config(), spdlog::level::warn, "{}: log-in refused: {}", who(), detail_for_log);
   fail({.severity = protocol::Severity::kFatal,
         .code = protocol::sqlstate::kInvalidPassword,
         .message = "password authentication failed for user \"" + user_ + "\""});
@@ -188,7 +200,8 @@ void Client::auth_ok() {
   protocol::write_authentication(made(), protocol::AuthRequest::kOk);
   if (!login_->may_log_in) {
     worker_.shared().logins_failed++;
-    spdlog::warn("{}: log-in refused: the role has NOLOGIN", who());
+    log_of(database_config(), spdlog::level::warn, "{}: log-in refused: the role has NOLOGIN",
+           who());
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kInvalidAuthorization,
                  .message = "role \"" + user_ + "\" is not permitted to log in"});

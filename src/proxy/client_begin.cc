@@ -111,7 +111,9 @@ bool Client::begins_elsewhere() {
   const bool strong = consistency() == config::Consistency::kStrong;
   if (gathered_.access == sql::Access::kNone) {
     // It takes no snapshot, and what does could not begin the transaction anew any more.
-    gathered_.primary_only = strong && !ends_transaction(gathered_.analysis.get());
+    const bool may_be_refused = begin_->isolation.empty() && pools_->once_serializable();
+    gathered_.primary_only =
+        (strong || may_be_refused) && !ends_transaction(gathered_.analysis.get());
     return gathered_.primary_only;
   }
   // Which nothing could promise for the statements behind it.

@@ -50,6 +50,16 @@ void Client::note_routed(const sql::Analysis& analysis) {
       analysis.why);
 }
 
+// What is sent now is noted there; null = it is not logged.
+SentValues* Client::values() {
+  if (!worker_.logs_values()) {
+    values_.reset();
+    return nullptr;
+  }
+  if (!values_) values_ = std::make_unique<SentValues>();
+  return values_.get();
+}
+
 StatementMeter::Server Client::measured(const Server& of) const {
   return {.busy_since = of.busy_since, .on_primary = of.on_primary(), .slow_us = worker_.slow_us()};
 }
@@ -66,12 +76,16 @@ void Client::count_end(StatementStats::Ref what, StatementMeter::Ended how, std:
   }
   meter_.on_end(worker_.statement_stats(), what, how, answer, measured(*server),
                 worker_.loop().now(), [this](const auto& slow) { log_slow(slow, server); });
+  if (values_) values_->on_end(what);
 }
 
 void Client::count_ready(char status) {
   meter_.on_ready(worker_.statement_stats(), server->take_answer(), measured(*server),
                   worker_.loop().now(), status == 'I',
                   [this](const auto& slow) { log_slow(slow, server); });
+  if (!values_) return;
+  values_->forget_ended();
+  if (server->exchange.empty()) values_->clear();
 }
 
 // What is owed by a server that is lost: of each request the statement that it had come to.
@@ -146,7 +160,9 @@ void Client::log_slow(const StatementMeter::Slow& slow, Server* on) const {
   if (slow.end.failed) fields.push_back({"sqlstate", slow.sqlstate});
   fields.push_back({"shape", shape.data()});
   fields.push_back({"statement", shown.text});
-  log_warning(who(), "slow statement", fields);
+  const SentValues::Sent* sent = values_ ? values_->only(slow.what) : nullptr;
+  if (sent != nullptr) fields.push_back({sent->is_text ? "text" : "parameters", sent->shown});
+  log_warning(database_config(), who(), "slow statement", fields);
 }
 
 }  // namespace proxy

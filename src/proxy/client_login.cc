@@ -10,6 +10,7 @@
 #include "protocol/frame.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
@@ -19,8 +20,6 @@ namespace {
 constexpr std::uint8_t kTlsClientHello = 0x16;  // the first byte of a TLS record: direct TLS
 constexpr std::size_t kMaxWelcomes = 1000;      // kept by (database, user)
 constexpr std::uint32_t kConsoleReserve = 3;    // clients of the console beyond limits.clients
-
-bool is_console(std::string_view database) { return database == "weir" || database == "pgbouncer"; }
 
 }  // namespace
 
@@ -135,7 +134,7 @@ void Client::on_startup(const protocol::StartupMessage& message) {
   }
   if (!take_replication(message)) return;
   // An operator must get in just then.
-  const std::uint32_t reserved = is_console(database_) ? kConsoleReserve : 0;
+  const std::uint32_t reserved = asks_for_console() ? kConsoleReserve : 0;
   if (worker_.shared().clients.load() > config.limits.clients + reserved) {
     worker_.shared().clients_refused++;
     return fail({.severity = protocol::Severity::kFatal,
@@ -197,14 +196,16 @@ void Client::fail_unknown_database() {
         .message = "database \"" + database_ + "\" does not exist"});
 }
 
+bool Client::asks_for_console() const { return database_ == "weir" || database_ == "pgbouncer"; }
+
 void Client::log_in() {
   if (worker_.config().logging.connections) {
-    spdlog::info("{}: logged in{}{}", who(), stream_.is_tls() ? " " : "",
-                 stream_.is_tls() ? net::tls_description(stream_.ssl()) : "");
+    log_of(database_config(), spdlog::level::info, "{}: logged in{}{}", who(),
+           stream_.is_tls() ? " " : "",
+           stream_.is_tls() ? net::tls_description(stream_.ssl()) : "");
   }
-  if (is_console(database_)) return enter_console();
-  const auto* database =
-      replicates() ? replicated_database() : config::find_database(worker_.config(), database_);
+  if (asks_for_console()) return enter_console();
+  const auto* database = replicates() ? replicated_database() : database_config();
   if (database == nullptr) return fail_unknown_database();
   if (worker_.is_disabled(database_)) {
     return fail({.severity = protocol::Severity::kFatal,
@@ -301,13 +302,18 @@ std::string Client::clean_application_name(std::string_view name) {
 
 void Client::enter_console() {
   const auto* user = config::find_user(worker_.config(), user_);
-  if (user == nullptr || (!user->admin && !user->stats) || !worker_.shared().console) {
+  const bool is_peer = !login_->peer.empty();
+  const bool may_look = is_peer || (user != nullptr && (user->admin || user->stats));
+  if (!may_look || !worker_.shared().console) {
     return fail({.severity = protocol::Severity::kFatal,
                  .code = protocol::sqlstate::kInsufficientPrivilege,
                  .message = "user \"" + user_ + "\" may not use the admin console",
                  .hint = "Set admin = true or stats = true for the user in the configuration."});
   }
-  console_ = worker_.shared().console({.user = user_, .who = who(), .may_command = user->admin});
+  console_ = worker_.shared().console(
+      {.user = user_,
+       .who = is_peer ? who() + " (" + login_->peer + " of this machine)" : who(),
+       .may_command = is_peer || user->admin});
   worker_.shared().consoles.fetch_add(1);
   auto& out = made();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{

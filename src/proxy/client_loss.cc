@@ -9,6 +9,7 @@
 #include "protocol/backend.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
@@ -102,7 +103,7 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
     return end_session(loss.unknown ? protocol::sqlstate::kOutcomeUnknown : lost.last_code, why,
                        kept);
   }
-  spdlog::debug("{}: goes on without its server: {}", who(), why);
+  log_of(database_config(), spdlog::level::debug, "{}: goes on without its server: {}", who(), why);
   count_loss(lost, loss);
   note_loss(lost, loss);
   for (const session::Reply& reply : loss.replies) write_loss(exchange, reply, why);

@@ -165,7 +165,7 @@ void Client::leave_held() {
 
 // A reload has replaced what this client's requests went to.
 bool Client::adopt_new_pools() {
-  const auto* database = config::find_database(worker_.config(), database_);
+  const auto* database = database_config();
   if (database == nullptr) {
     fail({.severity = protocol::Severity::kFatal,
           .code = protocol::sqlstate::kInvalidCatalogName,

@@ -75,6 +75,7 @@ InspectParts& InspectParts::operator|=(const InspectParts& other) {
   statements = statements || other.statements;
   faults = faults || other.faults;
   channels = channels || other.channels;
+  locks = locks || other.locks;
   return *this;
 }
 

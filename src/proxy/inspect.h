@@ -145,9 +145,22 @@ struct ChannelRow {
   std::uint32_t worker = 0;
 };
 
-// What is copied only for those who ask.
+// A lock that a client's server connection holds, or waits for.
+struct LockRow {
+  std::uint64_t client = 0;
+  std::string database, user, application_name, host;
+  bool pinned = false;  // the client keeps the connection beyond its transaction
+  std::uint32_t pid = 0;
+  std::string type, object, mode;  // as LockReader::Lock; "" = the host could not be asked:
+  std::string problem;             // why
+  bool granted = false;
+  std::uint32_t waiting = 0;
+};
+
+// What is copied only for those who ask. locks: the hosts are asked, for a second at most.
 struct InspectParts {
-  bool clients = false, servers = false, statements = false, faults = false, channels = false;
+  bool clients = false, servers = false, statements = false, faults = false, channels = false,
+       locks = false;
   InspectParts& operator|=(const InspectParts& other);
 };
 
@@ -165,6 +178,7 @@ struct Inspection {
   std::vector<StatementRow> statements;  // if asked for
   std::vector<Fault> faults;             // if asked for
   std::vector<ChannelRow> channels;      // if asked for
+  std::vector<LockRow> locks;            // if asked for
   std::uint64_t login_clients = 0;       // not logged in yet
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};

@@ -14,6 +14,7 @@
 #include "net/acceptor.h"
 #include "net/loop.h"
 #include "proxy/control.h"
+#include "proxy/lock_reader.h"
 #include "proxy/shared.h"
 #include "proxy/succession.h"
 #include "proxy/supervisor.h"
@@ -99,6 +100,7 @@ class Instance final : public Control {
   void tick();
   void collect(std::shared_ptr<Collection> collection);
   void finish(Collection& collection) const;
+  void ask_locks(std::shared_ptr<Collection> collection);
   static void forget_weights(const Topology& topology);
   void check_awaited();
   void end_awaited(absl::FunctionRef<bool(const Awaited&)> which);
@@ -139,6 +141,7 @@ class Instance final : public Control {
   Supervisor supervisor_;
   std::vector<Awaited> awaited_;
   std::vector<std::string> paused_, disabled_;  // "" = all
+  LockReader locks_;
   std::atomic<bool> draining_{false};
   base::Time drain_until_{}, replaced_at_{};
   const base::WallTime started_;

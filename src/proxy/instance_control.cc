@@ -26,6 +26,7 @@ struct Instance::Collection {
 void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts parts) {
   auto collection = std::make_shared<Collection>();
   collection->done = std::move(done);
+  if (parts.locks) parts.clients = parts.servers = true;
   collection->parts = parts;
   loop_.post([this, collection] { collect(collection); });
 }
@@ -33,6 +34,7 @@ void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts p
 void Instance::collect(std::shared_ptr<Collection> collection) {
   if (collection->next == workers_.size()) {
     finish(*collection);
+    if (collection->parts.locks) return ask_locks(std::move(collection));
     collection->done(std::move(collection->inspection));
     return;
   }
@@ -40,6 +42,68 @@ void Instance::collect(std::shared_ptr<Collection> collection) {
   worker->loop().post([this, worker, collection] {
     worker->inspect(collection->inspection, collection->parts);
     loop_.post([this, collection] { collect(collection); });
+  });
+}
+
+// Asks each host for the backends of its clients, once for each database.
+void Instance::ask_locks(std::shared_ptr<Collection> collection) {
+  using Place = std::pair<std::string, std::string>;  // server and database
+  Inspection& to = collection->inspection;
+  std::map<std::uint64_t, const ConnectionRow*> servers;
+  for (const ConnectionRow& server : to.servers) servers.emplace(server.id, &server);
+  std::map<Place, std::size_t> places;
+  std::vector<LockReader::Question> questions;
+  std::vector<std::vector<LockRow>> asked;  // index as `questions`: the clients, without locks
+  for (const ConnectionRow& client : to.clients) {
+    const auto server = servers.find(client.link);
+    const auto* database = config::find_database(*topology_->config, client.database);
+    if (server == servers.end() || database == nullptr) continue;
+    const auto* cluster = config::find_cluster(*topology_->config, database->cluster);
+    if (cluster == nullptr) continue;
+    const auto host = std::ranges::find(cluster->hosts, server->second->host, &config::Host::name);
+    if (host == cluster->hosts.end()) continue;
+    const std::string& dbname = database->dbname.empty() ? client.database : database->dbname;
+    const auto [place, is_new] =
+        places.try_emplace(Place(cluster->name + "/" + host->name, dbname), questions.size());
+    if (is_new) {
+      LockReader::Question question{.login = monitor_login(*cluster, *host), .pids = {}};
+      question.login.dbname = dbname;
+      question.login.application_name = "weir locks";
+      question.login.timeout = LockReader::kTimeout;
+      questions.push_back(std::move(question));
+      asked.emplace_back();
+    }
+    questions[place->second].pids.push_back(server->second->remote_pid);
+    asked[place->second].push_back({.client = client.id,
+                                    .database = client.database,
+                                    .user = client.user,
+                                    .application_name = client.application_name,
+                                    .host = host->name,
+                                    .pinned = !client.pins.empty(),
+                                    .pid = server->second->remote_pid});
+  }
+  locks_.ask(std::move(questions), [this, collection, asked = std::move(asked)](
+                                       std::vector<LockReader::Answer> answers) mutable {
+    auto& locks = collection->inspection.locks;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      for (LockRow& row : asked[i]) {
+        if (!answers[i].ok()) {
+          row.problem = std::string(answers[i].status().message());
+          locks.push_back(std::move(row));
+          continue;
+        }
+        for (const LockReader::Lock& lock : *answers[i]) {
+          if (lock.pid != row.pid) continue;
+          locks.push_back(row);
+          locks.back().type = lock.type;
+          locks.back().object = lock.object;
+          locks.back().mode = lock.mode;
+          locks.back().granted = lock.granted;
+          locks.back().waiting = lock.waiting;
+        }
+      }
+    }
+    loop_.post([collection] { collection->done(std::move(collection->inspection)); });
   });
 }
 

@@ -86,7 +86,7 @@ std::string value_text(const LogField& field, bool json) {
   return quoted + '"';
 }
 
-// Where the one logger of the process writes: other threads may be logging while it changes, and
+// Where the loggers of the process write: other threads may be logging while it changes, and
 // still write to a slow disk when the process ends, so that it is never destroyed.
 LogSink& sink() {
   static const auto& made = *new auto([] {
@@ -125,8 +125,23 @@ void configure_log(const config::Logging& logging) {
   spdlog::set_level(level_of(logging.level));
 }
 
-void log_warning(std::string_view who, std::string_view event, std::span<const LogField> fields) {
-  if (!spdlog::should_log(spdlog::level::warn)) return;
+bool logs(const config::Database* database, spdlog::level::level_enum level) {
+  const bool own = database != nullptr && database->log_level;
+  return level >= (own ? level_of(*database->log_level) : spdlog::get_level());
+}
+
+spdlog::logger& unfiltered_log() {
+  static auto& made = *new auto([] {
+    spdlog::logger all("", sink().shared_from_this());
+    all.set_level(spdlog::level::trace);
+    return all;
+  }());
+  return made;
+}
+
+void log_warning(const config::Database* database, std::string_view who, std::string_view event,
+                 std::span<const LogField> fields) {
+  if (!logs(database, spdlog::level::warn)) return;
   write(spdlog::level::warn, who, event, fields);
 }
 

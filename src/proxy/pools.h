@@ -74,6 +74,7 @@ class PoolSet {
   // What a standby has refused for it: default_transaction_isolation is serializable for this user
   // in this database, by ALTER ROLE, ALTER DATABASE or the server's configuration.
   void note_serializable() { serializable_as_of_ = defaults().version() + 1; }
+  bool once_serializable() const { return serializable_as_of_ != 0; }  // and may be so now
   bool serializable_by_default() const { return serializable_as_of_ == defaults().version() + 1; }
   bool read_only_by_default = false;  // likewise default_transaction_read_only, told at log-in
   const ServerParameters startup;     // further ones of a replication connection

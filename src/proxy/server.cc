@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/worker.h"
 
 namespace proxy {
@@ -65,9 +66,13 @@ void Server::note_sequences_discarded() {
   kept = others_sequences = false;
 }
 
+const config::Database* Server::database_config() const {
+  return config::find_database(worker_.config(), pool_.set.database);
+}
+
 void Server::close(std::string_view why) {
   if (state_ == State::kClosed) return;
-  spdlog::debug("{}: closed: {}", name_, why);
+  log_of(database_config(), spdlog::level::debug, "{}: closed: {}", name_, why);
   set_state(State::kClosed);
   if (client != nullptr && client->unsent() != 0) client->made();  // not of the input any more
   // A backend that gets a Terminate says nothing about it in its log.

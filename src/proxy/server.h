@@ -75,6 +75,7 @@ class Server final : public net::Connection, public pool::Server {
   void cancel_finished();  // one of the cancel connections has ended
 
   const std::string& name() const { return name_; }  // for logs
+  const config::Database* database_config() const;   // null = it is gone
   HostPool& pool() { return pool_; }
   State state() const { return state_; }
   bool uses_tls() const { return stream_.is_tls(); }

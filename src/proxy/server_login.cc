@@ -9,6 +9,7 @@
 #include "protocol/frame.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
+#include "proxy/log.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
@@ -313,7 +314,7 @@ void Server::login_failed(std::string why, std::optional<protocol::Error> error)
     close_stream();
     return connect_next(why);
   }
-  spdlog::warn("{}: log-in failed: {}", name_, why);
+  log_of(database_config(), spdlog::level::warn, "{}: log-in failed: {}", name_, why);
   worker_.shared().faults->add(
       Fault::Severity::kWarning, "login",
       pool_.set.cluster->config.name + "/" + pool_.target().name,

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "protocol/frontend.h"
+#include "proxy/log.h"
 
 namespace proxy {
 namespace {
@@ -223,7 +224,8 @@ void Worker::note_shed(const Client& client, const char* limit) {
   shared_.shed++;
   if (loop_.now() - shed_told_ < base::seconds(1)) return;
   shed_told_ = loop_.now();
-  spdlog::warn("{}: its request was refused: too many clients wait limit={}", client.who(), limit);
+  log_of(client.database_config(), spdlog::level::warn,
+         "{}: its request was refused: too many clients wait limit={}", client.who(), limit);
   shared_.faults->add(Fault::Severity::kWarning, "overload",
                       client.pools()->database + "/" + client.pools()->user,
                       std::string("requests were refused: too many clients wait for a server "

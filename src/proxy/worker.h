@@ -69,6 +69,7 @@ class Worker {
   session::StatementStore& statements() { return statements_; }
   StatementStats& statement_stats() { return statement_stats_; }
   std::uint64_t slow_us() const { return slow_us_; }  // what takes so long gets a line in the log
+  bool logs_values() const { return slow_us_ != UINT64_MAX && config().logging.parameters; }
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
   const sql::AnalysisPtr& explain_analysis() const { return explain_; }  // of EXPLAIN ROUTE

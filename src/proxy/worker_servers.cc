@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/jitter.h"
 #include "protocol/frontend.h"
+#include "proxy/log.h"
 #include "proxy/worker.h"
 
 namespace proxy {
@@ -76,7 +77,8 @@ void Worker::on_server_ready(Server& server) {
   HostPool& pool = server.pool();
   pool.failures = 0;
   pool.last_error.clear();
-  spdlog::debug("{}: logged in, backend {}", server.name(), server.backend_pid);
+  log_of(server.database_config(), spdlog::level::debug, "{}: logged in, backend {}", server.name(),
+         server.backend_pid);
   give(server);
 }
 

@@ -3,7 +3,9 @@
 Columns as in PgBouncer 1.25 (src/admin.c, src/stats.c), which exporters and dashboards rely on.
 """
 import datetime
+import os
 import re
+import subprocess
 import threading
 import time
 
@@ -11,7 +13,7 @@ import psycopg
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import wait_until
+from support.cluster import frozen, wait_until
 
 CONNECTION = ("type user database replication state addr port local_addr local_port connect_time "
               "request_time wait wait_us close_needed ptr link remote_pid tls application_name "
@@ -106,6 +108,39 @@ def test_drivers_understand_the_types(weir, binary):
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", row["connect_time"])
 
 
+def test_locks_of_clients(start_weir, cluster, table):
+    weir = start_weir()
+    primary = next(row["host"] for row in weir.show("HOSTS") if row["role"] == "primary")
+    with weir.connect() as holder, weir.connect() as waiter:
+        holder.query("SELECT pg_advisory_lock(4294967298), pg_advisory_lock_shared(3, 4)")
+        waiter.query("BEGIN")
+        waiter.query(f"LOCK TABLE {table} IN SHARE MODE")
+        waiter.send(wire.query("SELECT pg_advisory_xact_lock(4294967298)"))
+        wait_until(lambda: cluster.value(0, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+                   == "1", "it waits", 5 * SLOW)
+        rows = weir.on_console("SELECT pinned, host, type, object, mode, granted, waiting, problem "
+                               "FROM locks ORDER BY type, mode, granted DESC")
+        assert [tuple(row.values()) for row in rows] == [
+            ("t", primary, "advisory", "4294967298", "ExclusiveLock", "t", "1", None),
+            ("f", primary, "advisory", "4294967298", "ExclusiveLock", "f", "0", None),
+            ("t", primary, "advisory", "3, 4", "ShareLock", "t", "1", None),
+            ("f", primary, "relation", f"public.{table}", "ShareLock", "t", "0", None)]
+        (pin,) = weir.show("PINS")
+        assert {row["client"] for row in weir.show("LOCKS") if row["pinned"] == "1"} == \
+            {pin["client"]}
+        holder.query("SELECT pg_advisory_unlock_all()")
+        waiter.read_until_ready()
+        waiter.query("COMMIT")
+        wait_until(lambda: weir.show("LOCKS") == [], "nobody holds any", 5 * SLOW)
+        holder.query("SELECT pg_advisory_lock(1)")
+        with frozen(cluster, 0):
+            began = time.monotonic()
+            (row,) = weir.show("LOCKS")
+            assert (row["host"], row["type"], row["granted"]) == (primary, None, None)
+            assert row["problem"]
+            assert time.monotonic() - began < 2 * SLOW
+
+
 def test_pgbouncer_is_an_alias(weir):
     with weir.console(database="pgbouncer") as console:
         assert console.query("SHOW VERSION")
@@ -122,6 +157,32 @@ def test_who_may_enter(weir):
         assert failed.value.code == "42501"
     with pytest.raises(wire.ServerError):
         weir.connect("admin", "wrong", database="weir")
+
+
+def test_who_may_enter_by_being_a_user_of_the_machine(start_weir):
+    weir = start_weir({"admin": {"peers": ["daemon", "0"]}})  # tests run as root
+
+    def psql(*words, user="root", host=str(weir.dir), database="weir"):
+        conninfo = f"host={host} port={weir.port} user=whoever dbname={database}"
+        done = subprocess.run(["setpriv", f"--reuid={user}", "--clear-groups", "psql", "-XAt",
+                               conninfo, *words], env={"PATH": os.environ["PATH"],
+                                                       "PGPASSWORD": "none"},
+                              capture_output=True, text=True, timeout=20 * SLOW, check=False)
+        return done.stdout.strip(), done.stderr
+    for path in (weir.dir, *weir.dir.parents):
+        if path != path.parent and not path.stat().st_mode & 0o001:
+            path.chmod(path.stat().st_mode | 0o011)
+    assert psql("-c", "SELECT count(*) FROM hosts") == ("3", "")
+    assert psql("-c", "PAUSE", "-c", "RESUME") == ("PAUSE\nRESUME", "")
+    assert re.search(r"whoever.*\(0 of this machine\): command command=\"PAUSE\"", weir.log())
+    assert psql("-c", "SELECT count(*) FROM hosts", user="daemon")[0] == "3"
+    for more in ({"user": "nobody"}, {"host": "127.0.0.1"}, {"database": "app"}):
+        out, problem = psql("-c", "SELECT 1", **more)
+        assert out == "" and 'password authentication failed for user "whoever"' in problem
+    with weir.console() as console:
+        console.query("SET admin.peers = []")
+    wait_until(lambda: "password authentication failed" in psql("-c", "SELECT 1")[1],
+               "all workers know it", 5 * SLOW)
 
 
 def test_errors(weir):

@@ -154,3 +154,32 @@ def test_what_is_told_once_is_not_held_back(start_weir):
             pass
     wait_until(lambda: len(re.findall("watcher.*: logged in", weir.log())) == 30, "all log-ins",
                5 * SLOW)
+
+
+def test_a_level_for_one_database(start_weir):
+    """By file and at run time; what concerns no database goes by the general one."""
+    weir = start_weir({"log": {"level": "warn", "connections": True},
+                       "databases": {"app": {"log_level": "info"},
+                                     "other": {"cluster": "main", "dbname": "app"}}})
+
+    def logged_in(database):
+        def lines():
+            return len(re.findall(f" {database}/.*logged in", weir.log()))
+        before = lines()
+        with weir.connect(database=database) as client:
+            client.query("SELECT 1")
+            time.sleep(0.2)
+            return lines() > before
+
+    assert logged_in("app")
+    assert not logged_in("other")
+    assert "up with" not in weir.log()
+    with weir.console() as console:
+        console.query("SET databases.other.log_level = debug")
+        console.query("SET databases.app.log_level = error")
+    assert logged_in("other")
+    assert not logged_in("app")
+    wait_until(lambda: re.search("other/.*closed", weir.log()), "debug lines", 5 * SLOW)
+    with weir.console() as console:
+        console.query("RESET databases.app.log_level")
+    assert logged_in("app")

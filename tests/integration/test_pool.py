@@ -128,10 +128,13 @@ def most_backends(cluster, clients, seconds=0.3):
                for client in clients]
     for thread in threads:
         thread.start()
-    most = 0
+    most = before = 0
     while any(thread.is_alive() for thread in threads):
-        most = max(most, int(cluster.value(0, "SELECT count(*) FROM pg_stat_activity "
-                                              "WHERE usename = 'counted'")))
+        now = int(cluster.value(0, "SELECT count(*) FROM pg_stat_activity "
+                                   "WHERE usename = 'counted'"))
+        most = max(most, min(before, now))  # not of a backend that is about to end
+        before = now
+        time.sleep(0.02)
     for client in clients:
         client.terminate()
     return most

@@ -188,3 +188,47 @@ def test_without_room_for_shapes(start_weir):
         client.query("SELECT pg_sleep(0.4)")
         line = wait_line(weir, of="")
         assert (line["shape"], line["statement"]) == ("0" * 16, "")
+
+
+def test_values_where_they_are_switched_on(start_weir):
+    """Off by default: see test_what_the_line_says."""
+    weir = start_weir({"log": {"slow_query": "300ms", "format": "json", "parameters": True}})
+
+    def last(count):
+        def found():
+            objects = [json.loads(line) for line in weir.log().splitlines()]
+            return [one for one in objects if "slow statement" in one["message"]
+                    and "pg_sleep" in one["statement"]]
+        wait_until(lambda: len(found()) >= count, "it is written", 5 * SLOW)
+        assert len(found()) == count
+        return found()[-1]
+
+    with weir.connect() as client:
+        client.query("SELECT 'O''Neil', pg_sleep(0.4)")
+        line = last(1)
+        assert line["text"] == "SELECT 'O''Neil', pg_sleep(0.4)" and "parameters" not in line
+        for n in range(2):  # what came before is not mistaken for it
+            client.extended("SELECT $1::text, $2::text, pg_sleep($3::float8)",
+                            (f"it's {n}", None, "0.4"))
+            line = last(2 + n)
+            assert line["parameters"] == f"$1 = 'it''s {n}', $2 = NULL, $3 = '0.4'"
+            assert "text" not in line
+        long = "\u00e9" * 5_000
+        client.extended("SELECT $1::text, pg_sleep(0.4)", (long,))
+        assert last(4)["parameters"] == f"$1 = '{long[:128]}...'"
+        client.query(f"SELECT '{long}', pg_sleep(0.4)")
+        assert last(5)["text"] == f"SELECT '{long}"[:2052] + "..."
+        client.send(wire.parse("two", "SELECT $1::int, pg_sleep(0.4)"), wire.SYNC)
+        client.read_until_ready()
+        client.send(wire.bind("", "two", [1]), wire.execute(), wire.bind("", "two", [2]),
+                    wire.execute(), wire.SYNC)  # which of them it was cannot be told
+        client.read_until_ready()
+        assert "parameters" not in last(6)
+    with psycopg.connect(weir.conninfo(), autocommit=True) as driver:
+        driver.execute("SELECT %b::int, pg_sleep(0.4)", (258,))
+    assert last(7)["parameters"] == "$1 = '\\x0102'"
+    with weir.console() as console:
+        console.query("SET log.parameters = false")
+    with weir.connect() as client:
+        client.query("SELECT 'secret', pg_sleep(0.4)")
+        assert set(last(8)) & {"text", "parameters"} == set()
