@@ -311,6 +311,15 @@ struct Logging {
   bool operator==(const Logging&) const = default;
 };
 
+// Spans of statements, for a collector that takes OTLP over HTTP.
+struct Traces {
+  std::string endpoint;  // "http://127.0.0.1:4318/v1/traces"; "" = nobody wants them
+  double sample = 0;     // 0..1: share of the statements that come without a traceparent
+  std::string service = "weir";
+
+  bool operator==(const Traces&) const = default;
+};
+
 struct Admin {
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
@@ -344,6 +353,7 @@ struct Config {
   Tcp server_tcp{.keepidle = milliseconds(10'000), .keepintvl = milliseconds(5'000), .keepcnt = 3};
   Routing routing;  // [routing]: what every Cluster::routing starts from; use the cluster's
   Logging logging;
+  Traces traces;
   Admin admin;
   std::string source;  // the file it came from; "" for the command line
 

@@ -309,6 +309,11 @@ void visit_config(Visitor& v, T& config) {
   v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });
   v.section("pinning", [&](auto& inner) { visit_pinning(inner, config.pinning); });
   v.section("log", [&](auto& inner) { visit_log(inner, config.logging); });
+  v.section("traces", [&](auto& inner) {
+    inner.text("endpoint", config.traces.endpoint, TextKind::kName);
+    inner.ratio("sample", config.traces.sample, RatioRange{1, Zero::kAllowed});
+    inner.text("service", config.traces.service, TextKind::kName);
+  });
   v.section("admin", [&](auto& inner) {
     inner.http("http", config.admin);
     inner.list("peers", config.admin.peers, ListKind::kNames);

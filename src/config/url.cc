@@ -1,5 +1,6 @@
 #include "config/url.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "config/concat.h"
@@ -129,6 +130,24 @@ absl::StatusOr<ServerUrl> parse_url(std::string_view text) {
     if (!status.ok()) return status;
     parameters = end == std::string_view::npos ? "" : parameters.substr(end + 1);
   }
+  return url;
+}
+
+std::optional<HttpUrl> parse_http_url(std::string_view text) {
+  constexpr std::string_view kScheme = "http://";
+  if (!text.starts_with(kScheme)) return std::nullopt;
+  text.remove_prefix(kScheme.size());
+  HttpUrl url;
+  if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
+    url.path = text.substr(slash);
+    text = text.substr(0, slash);
+  }
+  const auto is_strange = [](char c) { return c <= ' ' || c == 127; };
+  if (std::ranges::any_of(url.path, is_strange)) return std::nullopt;
+  const auto endpoint = parse_endpoint(text);
+  if (!endpoint || endpoint->host.starts_with('/')) return std::nullopt;
+  url.host = endpoint->host;
+  url.port = endpoint->port.value_or(url.port);
   return url;
 }
 

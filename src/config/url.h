@@ -1,6 +1,7 @@
 // A libpq connection URI: postgres://user:password@host:5432/database?sslmode=require
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +21,13 @@ struct ServerUrl {
   // The parameters that mean something here; "" = not said.
   std::string sslmode, sslrootcert, sslcert, sslkey, connect_timeout;
 };
+
+// http://host[:port][/path], the port 80 by default. nullopt: it is none.
+struct HttpUrl {
+  std::string host, path = "/";
+  std::uint16_t port = 80;
+};
+std::optional<HttpUrl> parse_http_url(std::string_view text);
 
 bool is_url(std::string_view text);  // starts with postgres:// or postgresql://
 

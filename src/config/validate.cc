@@ -12,6 +12,7 @@
 #include "config/problems.h"
 #include "config/suggest.h"
 #include "config/units.h"
+#include "config/url.h"
 #include "config/words.h"
 
 namespace config {
@@ -213,6 +214,12 @@ void check_auth(const Config& config, const Report& report) {
     report({"users"},
            "expected somebody who can log in: a [users.NAME] with a password, or auth.user to look "
            "users up, or auth.method = \"trust\"");
+  }
+  const std::string& traces = config.traces.endpoint;
+  if (!traces.empty() && !parse_http_url(traces)) {
+    report({"traces", "endpoint"}, concat("expected http://HOST:PORT/PATH of a collector, such as "
+                                          "\"http://127.0.0.1:4318/v1/traces\", found ",
+                                          quoted(traces)));
   }
   check_query(auth.auth_query, {"auth", "query"}, report);
   for (const Database& database : config.databases) {

@@ -255,6 +255,10 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   ++reruns_;
   ++pools_->stats.retries;
   meter_.on_retry();
+  if (sent_) {
+    const std::string host = server != nullptr ? server->pool().target().name : std::string();
+    sent_->on_retry(worker_.loop().now(), host);
+  }
   log_of(database_config(), spdlog::level::debug, "{}: runs its request again", who());
   // As it was before these requests.
   pending_parses_.clear();

@@ -18,7 +18,7 @@
 #include "protocol/startup.h"
 #include "proxy/control.h"
 #include "proxy/pools.h"
-#include "proxy/sent_values.h"
+#include "proxy/sent_statements.h"
 #include "proxy/statement_meter.h"
 #include "route/router.h"
 #include "session/exchange.h"
@@ -412,12 +412,16 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_count.cc
   void count_as(const sql::Analysis& analysis, std::string_view text);
   void note_routed(const sql::Analysis& analysis);
-  SentValues* values();
   void count_ready(char status);
   void count_refusal(protocol::Bytes in);
   StatementMeter::Server measured(const Server& of) const;
+  void on_slow(const StatementMeter::Slow& slow, Server* on);
   void log_slow(const StatementMeter::Slow& slow, Server* on) const;
   void count_loss(Server& lost, const session::Loss& loss);
+
+  // client_trace.cc
+  void note_sent_statement(std::string_view text, const protocol::Bytes* of_bind);
+  void tell_spans(const StatementMeter::Slow& slow, const SentStatements::Sent& sent, Server* on);
 
   // client_reply.cc
   void on_tracked_end(char status);
@@ -546,9 +550,9 @@ class Client final : public net::Connection, public pool::Waiter {
   route::Terms in_flight_terms_;
   config::Consistency in_flight_level_{};
   StatementMeter meter_;
-  std::unique_ptr<SentValues> values_;  // null while they are not logged
-  std::uint64_t written_before_ = 0;    // of what was counted as sent
-  bool may_write_ = false;              // what is being forwarded
+  std::unique_ptr<SentStatements> sent_;  // null while nothing is told of each
+  std::uint64_t written_before_ = 0;      // of what was counted as sent
+  bool may_write_ = false;                // what is being forwarded
 
   // The server was lost.
   enum class Lost : std::uint8_t {

@@ -50,18 +50,10 @@ void Client::note_routed(const sql::Analysis& analysis) {
       analysis.why);
 }
 
-// What is sent now is noted there; null = it is not logged.
-SentValues* Client::values() {
-  if (!worker_.logs_values()) {
-    values_.reset();
-    return nullptr;
-  }
-  if (!values_) values_ = std::make_unique<SentValues>();
-  return values_.get();
-}
-
 StatementMeter::Server Client::measured(const Server& of) const {
-  return {.busy_since = of.busy_since, .on_primary = of.on_primary(), .slow_us = worker_.slow_us()};
+  return {.busy_since = of.busy_since,
+          .on_primary = of.on_primary(),
+          .slow_us = sent_ && sent_->any_traced() ? 0 : worker_.slow_us()};
 }
 
 // said: a tag, or of a failure the SQLSTATE.
@@ -75,24 +67,24 @@ void Client::count_end(StatementStats::Ref what, StatementMeter::Ended how, std:
     answer.rows = rows_of(said);
   }
   meter_.on_end(worker_.statement_stats(), what, how, answer, measured(*server),
-                worker_.loop().now(), [this](const auto& slow) { log_slow(slow, server); });
-  if (values_) values_->on_end(what);
+                worker_.loop().now(), [this](const auto& slow) { on_slow(slow, server); });
+  if (sent_) sent_->on_end(what);
 }
 
 void Client::count_ready(char status) {
   meter_.on_ready(worker_.statement_stats(), server->take_answer(), measured(*server),
                   worker_.loop().now(), status == 'I',
-                  [this](const auto& slow) { log_slow(slow, server); });
-  if (!values_) return;
-  values_->forget_ended();
-  if (server->exchange.empty()) values_->clear();
+                  [this](const auto& slow) { on_slow(slow, server); });
+  if (!sent_) return;
+  sent_->forget_ended();
+  if (server->exchange.empty()) sent_->clear();
 }
 
 // What is owed by a server that is lost: of each request the statement that it had come to.
 void Client::count_loss(Server& lost, const session::Loss& loss) {
   const StatementMeter::Server from = measured(lost);
   const auto now = worker_.loop().now();
-  const auto on_slow = [&](const auto& slow) { log_slow(slow, &lost); };
+  const auto tell = [&](const auto& slow) { on_slow(slow, &lost); };
   for (const session::Reply& reply : loss.replies) {
     for (std::size_t i = reply.first; session::is_error(reply.outcome) && i < reply.end; ++i) {
       const auto counted = lost.exchange.owed(i).counted;
@@ -100,10 +92,10 @@ void Client::count_loss(Server& lost, const session::Loss& loss) {
       auto answer = lost.take_answer();
       answer.sqlstate = code_of(reply.outcome);
       meter_.on_end(worker_.statement_stats(), counted, StatementMeter::Ended::kFailed, answer,
-                    from, now, on_slow);
+                    from, now, tell);
       break;
     }
-    meter_.on_ready(worker_.statement_stats(), lost.take_answer(), from, now, true, on_slow);
+    meter_.on_ready(worker_.statement_stats(), lost.take_answer(), from, now, true, tell);
   }
 }
 
@@ -140,6 +132,13 @@ void Client::count_refusal(protocol::Bytes in) {
   log_slow({.what = meter_.sending, .end = end, .sqlstate = refusal_->code}, nullptr);
 }
 
+// Also of one that is traced, however long it took.
+void Client::on_slow(const StatementMeter::Slow& slow, Server* on) {
+  const auto* sent = sent_ ? sent_->ended(slow.what) : nullptr;
+  if (sent != nullptr && sent->trace) tell_spans(slow, *sent, on);
+  if (slow.end.wait_us + slow.end.server_us >= worker_.slow_us()) log_slow(slow, on);
+}
+
 // on: where it ran; null = nowhere.
 void Client::log_slow(const StatementMeter::Slow& slow, Server* on) const {
   const auto shown = worker_.statement_stats().shown(slow.what);
@@ -160,8 +159,10 @@ void Client::log_slow(const StatementMeter::Slow& slow, Server* on) const {
   if (slow.end.failed) fields.push_back({"sqlstate", slow.sqlstate});
   fields.push_back({"shape", shape.data()});
   fields.push_back({"statement", shown.text});
-  const SentValues::Sent* sent = values_ ? values_->only(slow.what) : nullptr;
-  if (sent != nullptr) fields.push_back({sent->is_text ? "text" : "parameters", sent->shown});
+  const auto* sent = sent_ && on != nullptr ? sent_->ended(slow.what) : nullptr;
+  if (sent != nullptr && !sent->values.empty()) {
+    fields.push_back({sent->is_text ? "text" : "parameters", sent->values});
+  }
   log_warning(database_config(), who(), "slow statement", fields);
 }
 

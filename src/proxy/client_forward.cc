@@ -204,7 +204,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
   note_routed(*analysis);
-  if (SentValues* all = values()) all->note_text(meter_.sending, protocol::as_text(frame.body));
+  note_sent_statement(protocol::as_text(frame.body), nullptr);
   chain_sent_ = !analysis->statements.empty() && analysis->statements.back().chain;
   const auto renamed =
       analysis->plain ? std::nullopt
@@ -483,7 +483,7 @@ void Client::forward_bind(const protocol::Frame& frame) {
     note_opaque((*known)->query);
     note_opaque(protocol::as_text(bind->rest));
   }
-  if (SentValues* all = values()) all->note_parameters(meter_.sending, bind->rest);
+  note_sent_statement(known != nullptr ? (*known)->query : std::string_view(), &bind->rest);
   const std::string_view name = server_name_of(bind->statement, known);
   expect({.what = Expect::kBind});
   if (name == bind->statement) {

@@ -136,6 +136,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor
   shared_.faults = std::move(faults);
   derive_keys(*topology_->config);
   shared_.lookup.set_found_fresh(topology_->config->auth.auth_query_cache);
+  shared_.traces.configure(topology_->config->traces);
   shared_.cancel = [this](const protocol::CancelRequest& request) {
     for (const auto& worker : workers_) worker->cancel(request);
     predecessor_.pass_on(request);
@@ -333,6 +334,7 @@ absl::StatusOr<Control::Loaded> Instance::take(config::LoadResult loaded, std::v
     if (now == nullptr || *now != cluster) retired_clusters_.push_back(cluster);
   }
   shared_.lookup.set_found_fresh(next->auth.auth_query_cache);
+  shared_.traces.configure(next->traces);
   shared_.lookup.forget();
   derive_keys(*next);
   {

@@ -24,6 +24,7 @@
 #include "proxy/monitor.h"
 #include "proxy/scram_keys.h"
 #include "proxy/session_number.h"
+#include "proxy/trace_exporter.h"
 #include "route/balance.h"
 #include "sql/analyzer.h"
 
@@ -134,6 +135,7 @@ struct Shared {
   ClientCounts client_counts;
   net::Resolver resolver;
   AuthLookup lookup;
+  TraceExporter traces;
   std::atomic<std::uint32_t> clients{0};   // all, also those that are logging in
   std::atomic<std::uint32_t> consoles{0};  // of those, on the console
   std::atomic<std::uint32_t> held{0};      // those that wait since their cluster has no primary

@@ -57,7 +57,8 @@ void StatementMeter::close(StatementStats& stats, const Server& server, base::Ti
     const bool has_code = open_.sqlstate[0] != 0;
     on_slow({.what = open_.what,
              .end = open_.end,
-             .sqlstate = {open_.sqlstate.data(), has_code ? open_.sqlstate.size() : 0}});
+             .sqlstate = {open_.sqlstate.data(), has_code ? open_.sqlstate.size() : 0},
+             .until = until});
   }
   open_ = {};
 }

@@ -34,6 +34,7 @@ class StatementMeter {
     Ref what = 0;
     const StatementStats::End& end;
     std::string_view sqlstate;
+    base::Time until{};  // when it ended
   };
   using OnSlow = absl::FunctionRef<void(const Slow&)>;
   enum class Ended : std::uint8_t {

@@ -69,6 +69,9 @@ class Worker {
   session::StatementStore& statements() { return statements_; }
   StatementStats& statement_stats() { return statement_stats_; }
   std::uint64_t slow_us() const { return slow_us_; }  // what takes so long gets a line in the log
+  bool traces() const { return !config().traces.endpoint.empty(); }
+  // Of a statement that comes now: its caller's, or a new one; nullopt = it is not traced.
+  std::optional<TraceContext> trace_of(std::string_view sql);
   bool logs_values() const { return slow_us_ != UINT64_MAX && config().logging.parameters; }
   std::span<std::uint8_t> scratch() { return scratch_; }
   const sql::AnalysisPtr& unread_analysis() const { return unread_; }
@@ -171,6 +174,7 @@ class Worker {
   session::StatementStore statements_;
   StatementStats statement_stats_;
   std::uint64_t slow_us_;
+  double to_trace_ = 0;  // statements without a caller's trace that are due
   sql::AnalysisPtr unread_;
   const sql::AnalysisPtr explain_;
   std::vector<std::uint8_t> scratch_;

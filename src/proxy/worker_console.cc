@@ -1,5 +1,6 @@
 // Worker: what the console sees of it, and commands.
 #include <algorithm>
+#include <cstring>
 
 #include "config/words.h"
 #include "proxy/worker.h"
@@ -103,6 +104,22 @@ void Worker::inspect(Inspection& into, const InspectParts& parts) const {
                           .lateness = lateness_});
   into.query_time += forgotten_;
   into.wait_time += wait_time_;
+}
+
+std::optional<TraceContext> Worker::trace_of(std::string_view sql) {
+  const config::Traces& traces = config().traces;
+  if (traces.endpoint.empty()) return std::nullopt;
+  if (const auto context = find_trace_context(sql)) {
+    return context->sampled ? context : std::nullopt;
+  }
+  to_trace_ += traces.sample;
+  if (to_trace_ < 1) return std::nullopt;
+  to_trace_ -= 1;
+  TraceContext context;
+  const std::string bytes = random_bytes(context.trace.size());
+  std::memcpy(context.trace.data(), bytes.data(), context.trace.size());
+  context.sampled = true;
+  return context;
 }
 
 void Worker::add_channels(Inspection& into, const PoolSet& set) const {
