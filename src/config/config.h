@@ -5,6 +5,7 @@
 // Published as shared_ptr<const Config>; readers keep the pointer for as long as they use it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -310,8 +311,13 @@ struct Logging {
 };
 
 struct Admin {
+  static constexpr std::size_t kTokenMin = 16, kTokenMax = 256;  // bytes
+
   std::string http_host = "127.0.0.1";
-  std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
+  std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz, the API, the dashboard)
+  std::string token;            // of the API: who has it may look and command; "" = nobody may
+  std::string view_token;       // may look
+  bool view_without_token = false;  // everybody who reaches the port may
 
   bool operator==(const Admin&) const = default;
 };

@@ -307,7 +307,12 @@ void visit_config(Visitor& v, T& config) {
   v.section("limits", [&](auto& inner) { visit_limits(inner, config.limits); });
   v.section("pinning", [&](auto& inner) { visit_pinning(inner, config.pinning); });
   v.section("log", [&](auto& inner) { visit_log(inner, config.logging); });
-  v.section("admin", [&](auto& inner) { inner.http("http", config.admin); });
+  v.section("admin", [&](auto& inner) {
+    inner.http("http", config.admin);
+    inner.secret("token", config.admin.token);
+    inner.secret("view_token", config.admin.view_token);
+    inner.flag("view_without_token", config.admin.view_without_token);
+  });
 }
 
 // Settings that a reload cannot apply; all others it can.
