@@ -221,6 +221,16 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
   if (i < row.open.size()) {
     out.gauge("weir_host_open_connections", "Server connections open.", labels, row.open[i]);
   }
+  const auto requests = [&](const char* outcome, const std::vector<std::uint64_t>& counts) {
+    if (i >= counts.size()) return;
+    Labels with_outcome = labels;
+    with_outcome.push_back({"outcome", outcome});
+    out.counter("weir_host_requests_total",
+                "Requests that the host has answered, or failed at by its own fault.",
+                std::move(with_outcome), number(counts[i]));
+  };
+  requests("answered", row.answered);
+  requests("failed", row.failed);
   if (i < row.latency_us.size() && row.latency_us[i] > 0) {
     out.gauge("weir_host_latency_seconds", "Moving average of the host's reply times.", labels,
               row.latency_us[i] / 1e6);
