@@ -7,11 +7,13 @@ const kKeepMs = 3_660_000;
 
 // --- what two points say ------------------------------------------------------------------------
 
-// The quantile of what was counted between two histograms, in ms; null when nothing was.
+// The quantile of what was counted between two histograms, in ms; null when nothing was. What is
+// all in the first bucket is told by its mean: how it spreads there is not known.
 export function quantile(share, from, to, boundsUs) {
   const counts = to.counts.map((count, i) => count - from.counts[i]);
   const all = counts.reduce((sum, count) => sum + count, 0);
   if (all <= 0) return null;
+  if (counts[0] === all) return (to.sum_us - from.sum_us) / all / 1000;
   let rest = share * all;
   for (let i = 0; i < counts.length; ++i) {
     if (rest > counts[i] || counts[i] === 0) {

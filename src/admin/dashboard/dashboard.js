@@ -166,8 +166,12 @@ class Board {
 
 // --- orders -------------------------------------------------------------------------------------
 
+const kToldMs = 15_000; // how long the outcome of a command is shown
+
 async function run(text) {
   const result = at('command-result');
+  clearTimeout(run.timer);
+  run.timer = setTimeout(() => setText(result, ''), kToldMs);
   try {
     const done = await command(text);
     const words = done.done ? [`${done.command}: done`, ...done.notices]
