@@ -55,7 +55,7 @@ def test_values_are_those_of_the_console(weir):
         assert counted["calls"] >= 7 and counted["total_ms"] > 0
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", counted["last_seen"])
         secrets = [row for row in table(weir, "config") if row["key"].startswith("admin.")]
-        assert {row["key"]: row["value"] for row in secrets if row["value"]}["admin.token"] == "*" * 8
+        assert {row["key"]: row["value"] for row in secrets}["admin.token"] == "*" * 8
 
 
 def test_rows_are_chosen(weir):
@@ -179,7 +179,8 @@ def test_events_tell_of_a_change_within_two_seconds(weir, cluster):
         while set(seen) != {"overview", "detail"}:
             name, data = next(told)
             seen[name] = data
-        assert seen["overview"]["hosts"]["rows"] == table(weir, "hosts") or seen["overview"]["taken"]
+        states = [row["state"] for row in seen["overview"]["hosts"]["rows"]]
+        assert states == [row["state"] for row in table(weir, "hosts")]
         with cluster.killed(2):
             for name, data in told:
                 if name == "overview" and data["hosts"]["rows"][2]["state"] == "down":

@@ -53,9 +53,11 @@ export class Points {
     this.rows = []; // [{at, point, change}]: change is null behind a gap
   }
 
-  restart(history) {
+  // Of earlier times, too; those of a Weir that has ended stay.
+  merge(history) {
+    const all = [...history, ...this.rows.map((row) => row.point)];
     this.rows = [];
-    for (const point of history) this.add(point);
+    for (const point of all.sort((a, b) => a.at_ms - b.at_ms)) this.add(point);
   }
 
   add(point) {

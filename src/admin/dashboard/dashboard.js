@@ -14,6 +14,7 @@ class Board {
     this.points = new Points();
     this.charts = new Charts(this.points);
     this.tables = makeTables();
+    this.isNew = true; // the stream: what was before it is asked for
     this.started = '';
     this.details = []; // of the last minute: {at, calls by statement}
     this.mayCommand = false;
@@ -25,18 +26,17 @@ class Board {
     at('commands').hidden = !mayCommand;
   }
 
-  async restart(overview) {
+  async begin(overview) {
+    this.isNew = false;
+    if (overview.started !== this.started) this.details = [];
     this.started = overview.started;
-    this.details = [];
     this.points.boundsUs = overview.bounds_us;
-    this.points.restart([]);
     const { points } = await get('history');
-    const since = this.points.rows.map((row) => row.point);
-    this.points.restart([...points, ...since].sort((a, b) => a.at_ms - b.at_ms));
+    this.points.merge(points);
   }
 
   onOverview(overview) {
-    if (overview.started !== this.started) this.restart(overview).catch(() => {});
+    if (this.isNew) this.begin(overview).catch(() => { this.isNew = true; });
     this.points.add(overview.point);
     this.overview = overview;
     this.draw();
@@ -221,6 +221,10 @@ function lost() {
   at('live').className = 'live bad';
   setText(at('live'), 'no data: trying again');
   at('board').classList.add('stale');
+  at('health').className = 'pill';
+  setText(at('health'), 'no data');
+  document.title = `? Weir ${location.host}`;
+  if (board) board.isNew = true;
 }
 
 function onEvent(name, data) {
