@@ -259,7 +259,7 @@ void HttpConnection::run(const Statement& statement, proxy::ConsoleLogin by) {
 }
 
 void HttpConnection::watch(const Request& request) {
-  if (core_.watchers.size() >= core_.limits.watchers) {
+  if (core_.watchers.size() >= core_.limits.watchers || core_.retired) {
     Answer full = problem(Status::service_unavailable, "watchers", "too many watch already");
     full.set(http::field::retry_after, "5");
     return write(std::move(full));

@@ -88,6 +88,7 @@ function drawBar(cell, share, text, kind) {
     const bar = element('span', 'bar');
     bar.append(element('span'));
     cell.append(bar, element('span', 'amount'));
+    cell.classList.add('measure');
   }
   const [bar, amount] = cell.children;
   bar.firstChild.style.width = `${Math.round(100 * Math.min(1, Math.max(0, share)))}%`;
@@ -304,7 +305,7 @@ function byCluster(hosts) {
 function drawHost(card, host, colour, rate, order) {
   const id = `${host.cluster}/${host.host}`;
   const [kind, word] = hostState(host);
-  card.className = `host ${kind} ${host.role}`;
+  card.className = `host ${kind} is-${host.role}`;
   card.dataset.host = id;
   const [top, facts, why, orders] = card.children;
   const [swatch, name, role, state] = top.children;
