@@ -1,6 +1,7 @@
 #include "admin/access.h"
 
 #include <cstddef>
+#include <optional>
 
 #include "admin/text.h"
 
@@ -15,10 +16,10 @@ bool is_address(std::string_view host) {
   return !host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-// RFC 6750; empty when it is something else.
-std::string_view bearer(std::string_view authorization) {
+// RFC 6750; nullopt when it is something else: of a proxy in front, which asks for a password.
+std::optional<std::string_view> bearer(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";
-  if (!equal_any_case(authorization.substr(0, kScheme.size()), kScheme)) return "";
+  if (!equal_any_case(authorization.substr(0, kScheme.size()), kScheme)) return std::nullopt;
   authorization.remove_prefix(kScheme.size());
   while (authorization.starts_with(' ')) authorization.remove_prefix(1);
   return authorization;
@@ -39,10 +40,9 @@ bool same_secret(std::string_view given, std::string_view secret) {
 
 Access access_of(const config::Admin& admin, std::string_view authorization,
                  std::string_view host) {
-  if (!authorization.empty()) {
-    const std::string_view token = bearer(authorization);
-    const bool may_command = same_secret(token, admin.token);
-    const bool may_look = same_secret(token, admin.view_token);
+  if (const auto token = bearer(authorization)) {
+    const bool may_command = same_secret(*token, admin.token);
+    const bool may_look = same_secret(*token, admin.view_token);
     return may_command ? Access::kCommand : may_look ? Access::kLook : Access::kWrong;
   }
   if (admin.view_without_token) return is_address(host) ? Access::kLook : Access::kNameNeeds;

@@ -17,7 +17,8 @@ enum class Access : std::uint8_t {
   kCommand,
 };
 
-// authorization, host: those headers; "" = none. Tokens are compared in constant time.
+// authorization, host: those headers; "" = none. Only Bearer is a token. Tokens are compared in
+// constant time.
 //
 // Without a token (admin.view_without_token) the Host must be an address or localhost: a page of
 // someone else's, whose name was made to mean our address (DNS rebinding), would read all for it.

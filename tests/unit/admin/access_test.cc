@@ -16,10 +16,11 @@ TEST_CASE("tokens say what may be done") {
   CHECK(access_of(both, "Bearer " + kToken, "x") == Access::kCommand);
   CHECK(access_of(both, "bearer   " + kView, "x") == Access::kLook);
   CHECK(access_of(both, "", "x") == Access::kNobody);
-  for (const std::string& wrong :
-       {std::string("Bearer "), "Bearer " + kToken + "x", kToken, "Bearer " + kToken.substr(1),
-        "Basic " + kToken, std::string("Bearer"), std::string("x")}) {
-    CHECK_MESSAGE(access_of(both, wrong, "x") == Access::kWrong, wrong);
+  for (const std::string& wrong : {std::string(), kToken + "x", kToken.substr(1), "x" + kView}) {
+    CHECK_MESSAGE(access_of(both, "Bearer " + wrong, "x") == Access::kWrong, wrong);
+  }
+  for (const std::string& none : {kToken, "Basic " + kToken, std::string("Bearer")}) {
+    CHECK_MESSAGE(access_of(both, none, "x") == Access::kNobody, none);
   }
   // What is not configured is no token, not the empty one.
   CHECK(access_of({.view_token = kView}, "Bearer ", "x") == Access::kWrong);
@@ -33,6 +34,7 @@ TEST_CASE("nothing goes without a token unless the configuration says so") {
   open.view_without_token = true;
   CHECK(access_of(open, "Bearer " + kToken, "evil.example") == Access::kCommand);
   CHECK(access_of(open, "Bearer wrong", "127.0.0.1") == Access::kWrong);
+  CHECK(access_of(open, "Basic dXNlcjpwYXNz", "127.0.0.1") == Access::kLook);
 }
 
 TEST_CASE("without a token only an address may be asked for: names may be made to mean ours") {
