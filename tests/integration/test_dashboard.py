@@ -166,6 +166,53 @@ def test_a_killed_replica_turns_red_within_two_seconds(browser, weir, load, clus
     assert browser.tell("complaints") == []
 
 
+POINTS = """async () => {
+  const { Points, quantile } = await import('/charts.js');
+  const { point, bounds_us: bounds } = await (await fetch('/api/v1/overview', {
+    headers: { Authorization: 'Bearer ' + sessionStorage.getItem('weir-token') } })).json();
+  const points = new Points();
+  points.boundsUs = bounds;
+  const at = (second, from = 0) => {
+    const made = structuredClone(point);
+    made.at_ms = (1e6 + second) * 1000;
+    made.queries = (second - from) * 100;
+    return made;
+  };
+  for (let second = 0; second < 9000; ++second) points.add(at(second));
+  const answer = { rows: points.rows.length, rates: points.rows.slice(1).map(
+    (row) => Math.round(row.change.queries)), age: points.rows.at(-1).at - points.rows[0].at };
+  points.add(at(9100));        // after a gap
+  answer.gap = points.latest().change;
+  points.add(at(9101, 9100));  // of another process
+  answer.other = points.latest().change;
+  points.merge([at(9050)]);
+  answer.merged = points.rows.at(-3).at / 1000 - 1e6;
+  const counts = (values) => ({
+    sum_us: 700, counts: bounds.map((_, i) => values[i] || 0).concat(0) });
+  const zero = { ...counts([]), sum_us: 0 };
+  answer.none = quantile(0.5, zero, zero, bounds);
+  answer.first = quantile(0.99, zero, counts([10]), bounds);
+  answer.median = quantile(0.5, zero, counts([0, 0, 4, 4]), bounds);
+  answer.high = quantile(0.75, zero, counts([0, 0, 4, 4]), bounds);
+  answer.beyond = quantile(0.9, zero, { sum_us: 1, counts: bounds.map(() => 0).concat(5) }, bounds);
+  return answer;
+}"""
+
+
+def test_what_the_charts_make_of_points(browser, weir):
+    """Rates, gaps, quantiles; an hour is kept, and no more points than can be drawn."""
+    open_page(browser, weir)
+    told = browser.evaluate(POINTS)
+    assert 600 < told["rows"] < 800 and 3500_000 < told["age"] < 3700_000
+    assert set(told["rates"]) == {100}
+    assert told["gap"] is None and told["other"] is None
+    assert told["merged"] == 9050
+    assert told["none"] is None
+    assert told["first"] == pytest.approx(0.07)  # the mean: 700 us of 10
+    assert told["median"] == pytest.approx(0.5) and told["high"] == pytest.approx(0.75)
+    assert told["beyond"] == 30_000
+
+
 def test_the_token_is_asked_for(browser, weir):
     browser.open(f"http://127.0.0.1:{weir.http_port}/")
     wait_until(lambda: browser.evaluate("() => !document.getElementById('login').hidden"), "form",

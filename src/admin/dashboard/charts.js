@@ -57,28 +57,33 @@ export class Points {
   merge(history) {
     const all = [...history, ...this.rows.map((row) => row.point)];
     this.rows = [];
-    for (const point of all.sort((a, b) => a.at_ms - b.at_ms)) this.add(point);
+    for (const point of all.sort((a, b) => a.at_ms - b.at_ms)) this.append(point);
   }
 
   add(point) {
+    this.append(point);
+    if (this.rows.length % 60 === 0) this.thin(point.at_ms);
+  }
+
+  append(point) {
     const last = this.rows.at(-1)?.point;
     if (last && point.at_ms <= last.at_ms) return;
     const near = last && point.at_ms - last.at_ms < kGapMs && point.queries >= last.queries;
     const change = near ? between(last, point, this.boundsUs) : null;
     this.rows.push({ at: point.at_ms, point, change });
-    this.thin(point.at_ms);
   }
 
   // What is old needs no point for each second.
   thin(now) {
-    if (this.rows.length % 60 !== 0) return;
+    const { rows } = this;
     let kept = -Infinity;
-    this.rows = this.rows.filter((row) => {
-      if (row.at < now - kKeepMs) return false;
-      if (row.at < now - kLiveMs && row.at - kept < 9000) return false;
+    this.rows = [];
+    for (const row of rows) {
+      const isOld = row.at < now - kLiveMs;
+      if (row.at < now - kKeepMs || (isOld && row.at - kept < 9000)) continue;
       kept = row.at;
-      return true;
-    });
+      this.append(row.point);
+    }
   }
 
   latest() {
