@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/process_use.h"
 #include "admin/text.h"
 #include "base/utf8.h"
 
@@ -292,11 +293,29 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   }
 }
 
+// By the names that Prometheus's client libraries give them.
+void add_process(Families& out, const proxy::Inspection& in) {
+  const ProcessUse use = process_use();
+  const std::chrono::duration<double> started = in.started_wall.time_since_epoch();
+  out.counter("process_cpu_seconds_total", "Processor time that the process has taken.", {},
+              use.cpu_seconds);
+  out.gauge("process_resident_memory_bytes", "Memory of the process that is resident.", {},
+            number(use.resident_bytes));
+  out.gauge("process_virtual_memory_bytes", "Address space of the process.", {},
+            number(use.virtual_bytes));
+  out.gauge("process_open_fds", "File descriptors in use.", {}, number(use.open_files));
+  out.gauge("process_max_fds", "File descriptors that the process may have.", {},
+            number(use.open_files_max));
+  out.gauge("process_start_time_seconds", "When the process started, since the epoch.", {},
+            started.count());
+}
+
 }  // namespace
 
 std::string metrics_text(const proxy::Inspection& inspection) {
   Families out;
   add_instance(out, inspection);
+  add_process(out, inspection);
   add_databases(out, inspection);
   add_pools(out, inspection);
   for (const proxy::ClusterRow& row : inspection.clusters) {

@@ -104,6 +104,10 @@ def test_it_finds_what_the_console_says(prometheus, weir):
                            for row in weir.show("POOLS") if row["database"] == "app") > 0
         quantile = prometheus.value("histogram_quantile(0.99, weir_query_duration_seconds_bucket)")
         assert 0 < quantile < 30
+        resident = prometheus.value("process_resident_memory_bytes") / 1024
+        assert abs(resident - weir.memory_kib()) < 0.2 * weir.memory_kib()
+        assert 10 < prometheus.value("process_open_fds") < prometheus.value("process_max_fds")
+        assert 0 < prometheus.value("process_cpu_seconds_total") < weir.cpu_seconds() + 1
         target, = prometheus.api("targets")["activeTargets"]
         assert target["health"] == "up" and not target["lastError"]
     # Series that are there twice, or a sample that is out of order, would be a warning.
