@@ -98,9 +98,10 @@ const clock = (ms, seconds) => new Date(ms).toLocaleTimeString([], {
   hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...(seconds ? { second: '2-digit' } : {}),
 });
 
-// Whole minutes, or ten of them.
+// Ten seconds, whole minutes, or ten of them.
 function buildTicks(scale) {
-  const step = scale.max - scale.min > 600_000 ? 600_000 : 60_000;
+  const all = scale.max - scale.min;
+  const step = all > 600_000 ? 600_000 : all > 100_000 ? 60_000 : 10_000;
   scale.ticks = [];
   for (let at = Math.ceil(scale.min / step) * step; at <= scale.max; at += step) {
     scale.ticks.push({ value: at });
@@ -175,7 +176,7 @@ function options(chart) {
         type: 'linear',
         grid: { display: false },
         afterBuildTicks: buildTicks,
-        ticks: { maxRotation: 0, callback: (ms) => clock(ms, false) },
+        ticks: { maxRotation: 0, callback: (ms) => clock(ms, ms % 60_000 !== 0) },
       },
       y: {
         beginAtZero: true, stacked: Boolean(chart.stacked),
@@ -242,7 +243,9 @@ export class Charts {
       });
     });
     const scales = chart.options.scales;
-    scales.x.min = now - this.seconds * 1000;
+    // No further back than there is something, but a minute.
+    const first = Math.min(rows[0]?.at ?? now, now - 60_000);
+    scales.x.min = Math.max(now - this.seconds * 1000, first);
     scales.x.max = now;
     for (const scale of Object.values(scales)) {
       scale.ticks.color = style('--quiet');
