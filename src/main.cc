@@ -33,11 +33,12 @@ int serve(const config::CommandLine& command_line, const config::LoadResult& loa
       },
       predecessor, loaded.text);
   if (!instance.ok()) return cannot_start(instance.status(), predecessor);
-  (*instance)->set_console(admin::make_console(**instance));
+  const auto engine = std::make_shared<admin::EngineOwner>(**instance);
+  (*instance)->set_console(admin::make_console(engine));
   std::unique_ptr<admin::HttpServer> http;
   if (config->admin.http_port != 0) {
     auto started = admin::HttpServer::start(config->admin.http_host, config->admin.http_port,
-                                            **instance, {}, (*instance)->http_socket());
+                                            **instance, engine, {}, (*instance)->http_socket());
     if (!started.ok()) return cannot_start(started.status(), predecessor);
     http = std::move(*started);
     (*instance)->set_http({.fd = http->listening(),

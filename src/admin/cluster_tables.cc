@@ -32,6 +32,8 @@ constexpr auto kHostColumns = std::to_array<ColumnDef>({
     {"banned_until", Type::kTimestamp},
     {"paused", Type::kBool},
     {"breaker"},
+    {"answered", Type::kInt8},
+    {"failed", Type::kInt8},
     {"why"},
 });
 
@@ -87,6 +89,8 @@ void fill_hosts(const Source& source, Emit emit) {
             until,
             std::int64_t{host.paused},
             std::string(cluster::breaker_name(host.breaker)),
+            at_or_null(row.answered, i),
+            at_or_null(row.failed, i),
             host.why});
     }
   }

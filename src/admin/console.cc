@@ -9,20 +9,6 @@
 namespace admin {
 namespace {
 
-// The factory and the sessions own this, and nothing else does: with the last of them the Engine
-// stops asking Control, though a callback under way may still hold it.
-class EngineOwner {
- public:
-  explicit EngineOwner(proxy::Control& control) : engine_(Engine::create(control)) {}
-  ~EngineOwner() { engine_->close(); }
-  EngineOwner(const EngineOwner&) = delete;
-  EngineOwner& operator=(const EngineOwner&) = delete;
-  const std::shared_ptr<Engine>& engine() const { return engine_; }
-
- private:
-  const std::shared_ptr<Engine> engine_;
-};
-
 class Session : public proxy::ConsoleSession {
  public:
   Session(std::shared_ptr<EngineOwner> owner, const proxy::ConsoleLogin& login)
@@ -44,8 +30,8 @@ class Session : public proxy::ConsoleSession {
 
 }  // namespace
 
-proxy::ConsoleFactory make_console(proxy::Control& control) {
-  return [owner = std::make_shared<EngineOwner>(control)](const proxy::ConsoleLogin& login) {
+proxy::ConsoleFactory make_console(std::shared_ptr<EngineOwner> engine) {
+  return [owner = std::move(engine)](const proxy::ConsoleLogin& login) {
     return std::make_unique<Session>(owner, login);
   };
 }

@@ -219,11 +219,17 @@ void Engine::with_control(absl::FunctionRef<void(proxy::Control&)> use) {
 void Engine::observe(const proxy::Inspection& inspection) {
   const std::lock_guard lock(mutex_);
   averages_.observe(inspection);
+  history_.observe(inspection);
 }
 
-Averages Engine::averages() {
+Averages Engine::averages() const {
   const std::lock_guard lock(mutex_);
   return averages_;
+}
+
+std::string Engine::history() const {
+  const std::lock_guard lock(mutex_);
+  return history_.json();
 }
 
 void Engine::describe(std::string sql, Style style, absl::AnyInvocable<void(Description)> done) {

@@ -12,6 +12,7 @@
 #include "admin/averages.h"
 #include "admin/database.h"
 #include "admin/executor.h"
+#include "admin/history.h"
 #include "admin/result.h"
 #include "admin/statement.h"
 #include "proxy/control.h"
@@ -42,20 +43,37 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // Who asks has no right to it: that is logged, too.
   protocol::Error deny(const Statement& statement, const std::string& who);
 
+  Averages averages() const;    // of the last minute
+  std::string history() const;  // of the last hour: History::json()
+
  private:
   explicit Engine(proxy::Control& control) : control_(control) {}
   // Unless closed. What Control calls back from inside must not come here again.
   void with_control(absl::FunctionRef<void(proxy::Control&)> use);
   void start();
   void observe(const proxy::Inspection& inspection);
-  Averages averages();
 
   proxy::Control& control_;
   std::mutex gate_;  // closed_, and every call of control_ that is not from its own callback
   bool closed_ = false;
-  std::mutex mutex_;  // averages_
+  mutable std::mutex mutex_;  // averages_, history_
   Averages averages_;
+  History history_;
   std::unique_ptr<Executor> executor_;  // last: its thread uses the others
+};
+
+// The console, its sessions and the HTTP server own this, and nothing else does: with the last of
+// them the Engine stops asking Control, though a callback under way may still hold it.
+class EngineOwner {
+ public:
+  explicit EngineOwner(proxy::Control& control) : engine_(Engine::create(control)) {}
+  ~EngineOwner() { engine_->close(); }
+  EngineOwner(const EngineOwner&) = delete;
+  EngineOwner& operator=(const EngineOwner&) = delete;
+  const std::shared_ptr<Engine>& engine() const { return engine_; }
+
+ private:
+  const std::shared_ptr<Engine> engine_;
 };
 
 }  // namespace admin

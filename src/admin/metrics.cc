@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/process_use.h"
 #include "admin/text.h"
 #include "base/utf8.h"
 
@@ -221,6 +222,16 @@ void add_host(Families& out, const proxy::ClusterRow& row, std::size_t i) {
   if (i < row.open.size()) {
     out.gauge("weir_host_open_connections", "Server connections open.", labels, row.open[i]);
   }
+  const auto requests = [&](const char* outcome, const std::vector<std::uint64_t>& counts) {
+    if (i >= counts.size()) return;
+    Labels with_outcome = labels;
+    with_outcome.push_back({"outcome", outcome});
+    out.counter("weir_host_requests_total",
+                "Requests that the host has answered, or failed at by its own fault.",
+                std::move(with_outcome), number(counts[i]));
+  };
+  requests("answered", row.answered);
+  requests("failed", row.failed);
   if (i < row.latency_us.size() && row.latency_us[i] > 0) {
     out.gauge("weir_host_latency_seconds", "Moving average of the host's reply times.", labels,
               row.latency_us[i] / 1e6);
@@ -282,11 +293,29 @@ void add_instance(Families& out, const proxy::Inspection& in) {
   }
 }
 
+// By the names that Prometheus's client libraries give them.
+void add_process(Families& out, const proxy::Inspection& in) {
+  const ProcessUse use = process_use();
+  const std::chrono::duration<double> started = in.started_wall.time_since_epoch();
+  out.counter("process_cpu_seconds_total", "Processor time that the process has taken.", {},
+              use.cpu_seconds);
+  out.gauge("process_resident_memory_bytes", "Memory of the process that is resident.", {},
+            number(use.resident_bytes));
+  out.gauge("process_virtual_memory_bytes", "Address space of the process.", {},
+            number(use.virtual_bytes));
+  out.gauge("process_open_fds", "File descriptors in use.", {}, number(use.open_files));
+  out.gauge("process_max_fds", "File descriptors that the process may have.", {},
+            number(use.open_files_max));
+  out.gauge("process_start_time_seconds", "When the process started, since the epoch.", {},
+            started.count());
+}
+
 }  // namespace
 
 std::string metrics_text(const proxy::Inspection& inspection) {
   Families out;
   add_instance(out, inspection);
+  add_process(out, inspection);
   add_databases(out, inspection);
   add_pools(out, inspection);
   for (const proxy::ClusterRow& row : inspection.clusters) {

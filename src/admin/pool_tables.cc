@@ -34,18 +34,8 @@ constexpr auto kPoolColumns = std::to_array<ColumnDef>({
 void fill_pools(const Source& source, Emit emit) {
   std::map<std::pair<std::string_view, std::string_view>, proxy::PoolRow> joined;
   for (const proxy::PoolRow& row : source.inspection.pools) {
-    auto [at, fresh] = joined.try_emplace({row.database, row.user}, row);
-    if (fresh) continue;
-    proxy::PoolRow& sum = at->second;
-    for (auto field :
-         {&proxy::PoolRow::cl_active, &proxy::PoolRow::cl_waiting,
-          &proxy::PoolRow::cl_active_cancel_req, &proxy::PoolRow::cl_waiting_cancel_req,
-          &proxy::PoolRow::sv_active, &proxy::PoolRow::sv_active_cancel,
-          &proxy::PoolRow::sv_being_canceled, &proxy::PoolRow::sv_idle, &proxy::PoolRow::sv_used,
-          &proxy::PoolRow::sv_tested, &proxy::PoolRow::sv_login}) {
-      sum.*field += row.*field;
-    }
-    sum.maxwait_us = std::max(sum.maxwait_us, row.maxwait_us);
+    const auto [at, fresh] = joined.try_emplace({row.database, row.user}, row);
+    if (!fresh) at->second += row;
   }
   for (const auto& [key, row] : joined) {
     emit({row.database, row.user, count(row.cl_active), count(row.cl_waiting),

@@ -160,8 +160,8 @@ Change change_of(const Meant& meant, std::string_view value, bool quoted) {
 }
 
 bool may_be_shown(const Change& change) {
-  return is_known(general_key(change.path)) &&
-         change.path.back().find("password") == std::string::npos;
+  const std::string key = general_key(change.path);
+  return is_known(key) && std::ranges::find(secret_keys(), key) == secret_keys().end();
 }
 
 absl::Status applies_to(const Change& change, const Config& config) {

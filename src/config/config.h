@@ -5,6 +5,7 @@
 // Published as shared_ptr<const Config>; readers keep the pointer for as long as they use it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -321,8 +322,13 @@ struct Traces {
 };
 
 struct Admin {
+  static constexpr std::size_t kTokenMin = 16, kTokenMax = 256;  // bytes
+
   std::string http_host = "127.0.0.1";
-  std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz)
+  std::uint16_t http_port = 0;  // 0 = no HTTP (/metrics, /healthz, /readyz, the API, the dashboard)
+  std::string token;            // of the API: who has it may look and command; "" = nobody may
+  std::string view_token;       // may look
+  bool view_without_token = false;  // everybody who reaches the port may
   // Users of the operating system, by name or number, who command the console over a Unix socket
   // without a password, as whichever user.
   std::vector<std::string> peers;

@@ -113,6 +113,31 @@ void describe_rule(const Rule& rule, std::string& out) {
          "\n");
 }
 
+bool is_of_this_machine(std::string_view host) {
+  return host.starts_with("127.") || host == "::1" || host == "localhost";
+}
+
+void describe_http_warnings(const Admin& admin, std::string& out) {
+  if (admin.http_port == 0) return;
+  const bool has_token = !admin.token.empty() || !admin.view_token.empty();
+  if (!has_token && !admin.view_without_token) {
+    append(out,
+           "note: the dashboard is closed without admin.view_token, admin.token or "
+           "admin.view_without_token\n");
+  }
+  if (is_of_this_machine(admin.http_host)) return;
+  if (admin.view_without_token) {
+    append(out,
+           "note: admin.http can be reached from other machines, and admin.view_without_token is "
+           "on: anybody there may look at the dashboard\n");
+  }
+  if (has_token) {
+    append(out,
+           "note: admin.http can be reached from other machines, and is not encrypted: who listens "
+           "on the way may read the tokens\n");
+  }
+}
+
 // What an operator may not have meant.
 void describe_warnings(const Config& config, std::string& out) {
   for (const Cluster& cluster : config.clusters) {
@@ -129,8 +154,7 @@ void describe_warnings(const Config& config, std::string& out) {
   }
   bool open = false;
   for (const Listener& listener : config.listeners) {
-    open |=
-        listener.unix_dir.empty() && !listener.host.starts_with("127.") && listener.host != "::1";
+    open |= listener.unix_dir.empty() && !is_of_this_machine(listener.host);
   }
   if (config.auth.method == AuthMethod::kTrust && open) {
     append(out,
@@ -144,6 +168,7 @@ void describe_warnings(const Config& config, std::string& out) {
   }
   bool admin = false;
   for (const User& user : config.users) admin |= user.admin || user.stats;
+  describe_http_warnings(config.admin, out);
   if (!admin) append(out, "note: no user has admin or stats: nobody may use the console\n");
 }
 

@@ -68,12 +68,14 @@ Diff diff(const Config& before, const Config& after) {
     if (row.value == old.at(key).value) continue;
     (row.changeable ? result.settings : result.needs_restart).push_back(key);
   }
-  if (before.auth.auth_password != after.auth.auth_password) {
-    const std::string key = "auth.password";  // its row shows asterisks
-    if (std::find(result.settings.begin(), result.settings.end(), key) == result.settings.end()) {
-      result.settings.push_back(key);
-    }
-  }
+  // Their rows show asterisks.
+  const auto secret = [&](const char* key, const std::string& was, const std::string& is) {
+    if (was == is || std::ranges::find(result.settings, key) != result.settings.end()) return;
+    result.settings.emplace_back(key);
+  };
+  secret("auth.password", before.auth.auth_password, after.auth.auth_password);
+  secret("admin.token", before.admin.token, after.admin.token);
+  secret("admin.view_token", before.admin.view_token, after.admin.view_token);
   return result;
 }
 
@@ -81,7 +83,8 @@ void keep_until_restart(Config& next, const Config& running) {
   next.listeners = running.listeners;
   next.workers = running.workers;
   next.peer_id = running.peer_id;
-  next.admin = running.admin;
+  next.admin.http_host = running.admin.http_host;
+  next.admin.http_port = running.admin.http_port;
 }
 
 std::string summary(const Diff& diff) {

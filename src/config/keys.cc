@@ -10,11 +10,14 @@
 namespace config {
 namespace {
 
+struct Keys {
+  std::vector<std::string> all, secret;
+};
+
 // A visitor that only remembers the keys.
 class KeyLister {
  public:
-  KeyLister(std::string prefix, std::vector<std::string>& keys)
-      : prefix_(std::move(prefix)), keys_(keys) {}
+  KeyLister(std::string prefix, Keys& keys) : prefix_(std::move(prefix)), keys_(keys) {}
 
   void whole(std::string_view key, const auto&, WholeRange) { add(key); }
   void size(std::string_view key, const auto&, SizeRange) { add(key); }
@@ -25,8 +28,10 @@ class KeyLister {
   void text(std::string_view key, const std::string&, TextKind) { add(key); }
   void path(std::string_view key, const std::string&) { add(key); }
   void secret(std::string_view key, const std::string&) {
-    add(key);
-    add(std::string(key) + "_file");
+    for (const std::string& one : {std::string(key), std::string(key) + "_file"}) {
+      add(one);
+      keys_.secret.push_back(prefix_ + one);
+    }
   }
   void functions(std::string_view key, const std::vector<std::string>&) { add(key); }
   void list(std::string_view key, const std::vector<std::string>&, ListKind) { add(key); }
@@ -64,23 +69,26 @@ class KeyLister {
   KeyLister below(std::string_view key) const {
     return KeyLister(prefix_ + std::string(key) + ".", keys_);
   }
-  void add(std::string_view key) { keys_.push_back(prefix_ + std::string(key)); }
+  void add(std::string_view key) { keys_.all.push_back(prefix_ + std::string(key)); }
 
   std::string prefix_;
-  std::vector<std::string>& keys_;
+  Keys& keys_;
 };
 
-}  // namespace
-
-const std::vector<std::string>& known_keys() {
-  static const std::vector<std::string> keys = [] {
-    std::vector<std::string> found;
+const Keys& keys() {
+  static const Keys listed = [] {
+    Keys found;
     KeyLister lister("", found);
     const Config defaults;
     visit_config(lister, defaults);
     return found;
   }();
-  return keys;
+  return listed;
 }
+
+}  // namespace
+
+const std::vector<std::string>& known_keys() { return keys().all; }
+const std::vector<std::string>& secret_keys() { return keys().secret; }
 
 }  // namespace config

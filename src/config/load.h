@@ -51,5 +51,7 @@ LoadResult load_file(const std::string& path, const std::vector<std::string>& ov
 // Every key of the file, in the order of the documentation, with NAME for what the operator
 // names: "listen", "pool.size", "clusters.NAME.hosts", "clusters.NAME.hosts.port", ...
 const std::vector<std::string>& known_keys();
+// Of those: what nobody may see, and the files with it.
+const std::vector<std::string>& secret_keys();
 
 }  // namespace config

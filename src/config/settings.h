@@ -316,6 +316,9 @@ void visit_config(Visitor& v, T& config) {
   });
   v.section("admin", [&](auto& inner) {
     inner.http("http", config.admin);
+    inner.secret("token", config.admin.token);
+    inner.secret("view_token", config.admin.view_token);
+    inner.flag("view_without_token", config.admin.view_without_token);
     inner.list("peers", config.admin.peers, ListKind::kNames);
   });
 }

@@ -250,6 +250,26 @@ void check_listeners(const Config& config, const Report& report) {
   }
 }
 
+// As in RFC 6750: whatever carries it, a header or a shell, needs no quotes.
+void check_token(const std::string& token, const Path& path, const Report& report) {
+  if (token.empty()) return;
+  const bool plain = token.find_first_not_of(
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=") ==
+                     std::string::npos;
+  if (plain && token.size() >= Admin::kTokenMin && token.size() <= Admin::kTokenMax) return;
+  report(path, concat("expected from ", Admin::kTokenMin, " to ", Admin::kTokenMax,
+                      " letters, digits or any of -._~+/=, found ",
+                      plain ? concat(token.size()) : std::string("others")));
+}
+
+void check_admin(const Admin& admin, const Report& report) {
+  check_token(admin.token, {"admin", "token"}, report);
+  check_token(admin.view_token, {"admin", "view_token"}, report);
+  if (!admin.token.empty() && admin.token == admin.view_token) {
+    report({"admin", "view_token"}, "expected another one than admin.token, found the same");
+  }
+}
+
 void check_peers(const Config& config, const Report& report) {
   std::set<std::string> endpoints;
   for (const Peer& peer : config.peers) {
@@ -294,6 +314,7 @@ void complete(Config& config) {
 void validate(const Config& config, const Report& report) {
   check_listeners(config, report);
   check_log(config.logging, report);
+  check_admin(config.admin, report);
   check_pool(config.pool, {"pool"}, report);
   check_client_tls(config.client_tls, report);
   check_server_tls(config.server_tls, {"tls", "server"}, report);

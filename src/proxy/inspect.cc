@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <tuple>
 
 namespace proxy {
 
@@ -27,6 +28,31 @@ Stats& Stats::operator+=(const Stats& other) {
   on_primary += other.on_primary;
   on_replica += other.on_replica;
   return *this;
+}
+
+PoolRow& PoolRow::operator+=(const PoolRow& other) {
+  for (auto field : {&PoolRow::cl_active, &PoolRow::cl_waiting, &PoolRow::cl_active_cancel_req,
+                     &PoolRow::cl_waiting_cancel_req, &PoolRow::sv_active,
+                     &PoolRow::sv_active_cancel, &PoolRow::sv_being_canceled, &PoolRow::sv_idle,
+                     &PoolRow::sv_used, &PoolRow::sv_tested, &PoolRow::sv_login}) {
+    this->*field += other.*field;
+  }
+  maxwait_us = std::max(maxwait_us, other.maxwait_us);
+  return *this;
+}
+
+void merge_pools(std::vector<PoolRow>& rows) {
+  const auto key = [](const PoolRow& row) { return std::tie(row.database, row.user, row.host); };
+  std::ranges::sort(rows, {}, key);
+  std::vector<PoolRow> merged;
+  for (PoolRow& row : rows) {
+    if (merged.empty() || key(merged.back()) != key(row)) {
+      merged.push_back(std::move(row));
+    } else {
+      merged.back() += row;
+    }
+  }
+  rows = std::move(merged);
 }
 
 namespace {

@@ -48,7 +48,11 @@ struct PoolRow {
   std::uint32_t sv_active = 0, sv_active_cancel = 0, sv_being_canceled = 0, sv_idle = 0,
                 sv_used = 0, sv_tested = 0, sv_login = 0;
   std::uint64_t maxwait_us = 0;
+  PoolRow& operator+=(const PoolRow& other);  // the counts; the longest wait of both
 };
+// Sorts by database, user and host, and makes one of the rows that agree in them: each worker has
+// its own.
+void merge_pools(std::vector<PoolRow>& rows);
 
 // What the clock on the wall showed at `then`; {} of {}.
 base::WallTime wall_time(base::Time then, base::Time now);
@@ -100,10 +104,11 @@ struct ClusterRow {
   std::string name;
   cluster::SnapshotPtr snapshot;
   // One per host, index as Snapshot::hosts.
-  std::vector<std::uint32_t> active, open;  // server connections: leased, open
-  std::vector<double> latency_us;           // typical; 0 = not measured
-  std::vector<std::string> address;         // host:port
-  std::vector<double> weight;               // as configured
+  std::vector<std::uint32_t> active, open;      // server connections: leased, open
+  std::vector<std::uint64_t> answered, failed;  // requests since start, as its breaker counts them
+  std::vector<double> latency_us;               // typical; 0 = not measured
+  std::vector<std::string> address;             // host:port
+  std::vector<double> weight;                   // as configured
 };
 
 // Since the first call, or RESET STATEMENTS. Times in microseconds.

@@ -153,12 +153,15 @@ void Instance::finish(Collection& collection) const {
       const auto& host = cluster->config.hosts[i];
       row.active.push_back(cluster->counters[i].active.load());
       row.open.push_back(cluster->counters[i].open.load());
+      row.answered.push_back(cluster->counters[i].answered.load());
+      row.failed.push_back(cluster->counters[i].failed.load());
       row.latency_us.push_back(cluster->counters[i].typical_us.load());
       row.weight.push_back(host.weight);
       row.address.push_back(host.host + ":" + std::to_string(host.port));
     }
     to.clusters.push_back(std::move(row));
   }
+  merge_pools(to.pools);
   merge_statements(to.statements);
   if (collection.parts.faults) to.faults = shared_.faults->list();
   to.taken = net::read_clock();

@@ -1,7 +1,6 @@
 """config/grafana-dashboard.json and config/alerts.yml: they ask for what a running Weir tells."""
 import json
 import re
-import shutil
 import subprocess
 import urllib.request
 
@@ -81,8 +80,18 @@ def test_panels_do_not_overlap():
         cells |= own
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
 def test_promtool_accepts_the_alerts():
     done = subprocess.run(["promtool", "check", "rules", ALERTS], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_accepts_the_metrics(start_weir):
+    weir = start_weir(workers=2)
+    with weir.connect() as client:
+        client.query("CREATE TEMP TABLE t()")
+        url = f"http://127.0.0.1:{weir.http_port}/metrics"
+        text = urllib.request.urlopen(url, timeout=10).read()
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
+                          check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")

@@ -163,28 +163,14 @@ TEST_CASE("hosts, pins, workers, routes") {
   const Reply hosts = console.admin.query("SHOW HOSTS");
   REQUIRE(hosts.rows().size() == 2);
   CHECK(hosts.columns()[0] == "cluster");
-  CHECK(hosts.rows()[0] == Row{"main",
-                               "alpha",
-                               "db1.example:5433",
-                               "primary",
-                               "up",
-                               "0",
-                               "0",
-                               "16/B374D848",
-                               std::nullopt,
-                               "3",
-                               "0",
-                               std::nullopt,
-                               "2",
-                               "10",
-                               "150",
-                               "20",
-                               "1",
-                               "0",
-                               std::nullopt,
-                               "0",
-                               "closed",
-                               ""});
+  CHECK(hosts.rows()[0] == Row{"main",       "alpha",       "db1.example:5433",
+                               "primary",    "up",          "0",
+                               "0",          "16/B374D848", std::nullopt,
+                               "3",          "0",           std::nullopt,
+                               "2",          "10",          "150",
+                               "20",         "1",           "0",
+                               std::nullopt, "0",           "closed",
+                               "3000",       "0",           ""});
   CHECK(hosts.rows()[1] == Row{"main",
                                "beta",
                                "db2.example:5434",
@@ -206,6 +192,8 @@ TEST_CASE("hosts, pins, workers, routes") {
                                "2023-11-14 22:15:05 UTC",
                                "0",
                                "closed",
+                               "40",
+                               "2",
                                "banned by ann; lag 1500 ms over 1000 ms"});
   CHECK(console.admin.query("SHOW PINS").rows() ==
         std::vector<Row>{{"11", "shop", "ann", "it's", "advisory lock", "2023-11-14 22:14:55 UTC",

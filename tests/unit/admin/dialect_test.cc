@@ -58,7 +58,7 @@ TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < 3000; ++i) {
     std::string sql = "SELECT ";
-    for (unsigned n = random() % 30; n > 0; --n) sql += parts[random() % std::size(parts)];
+    for (auto n = random() % 30; n > 0; --n) sql += parts[random() % std::size(parts)];
     const std::string translated = to_sqlite(sql);
     CHECK(translated.size() < 1000 + 20 * sql.size());
     if (i % 10 == 0) admin::run({.sql = translated}, {inspection, *config, averages});

@@ -15,7 +15,8 @@ using protocol::Buffer;
 
 struct Console {
   FakeControl control;
-  proxy::ConsoleFactory factory = admin::make_console(control);
+  proxy::ConsoleFactory factory =
+      admin::make_console(std::make_shared<admin::EngineOwner>(control));
   Client client{factory({.user = "root", .may_command = true})};
 };
 

@@ -137,6 +137,8 @@ proxy::Inspection sample_inspection() {
   main.snapshot = snapshot(in.taken);
   main.active = {2, 4};
   main.open = {10, 9};
+  main.answered = {3000, 40};
+  main.failed = {0, 2};
   main.latency_us = {150.4, 0};
   main.address = {"db1.example:5433", "db2.example:5434"};
   main.weight = {1, 3};

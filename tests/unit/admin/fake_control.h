@@ -43,7 +43,14 @@ class FakeControl : public proxy::Control {
   void inspect(absl::AnyInvocable<void(proxy::Inspection)> done, proxy::InspectParts) override {
     later([copy = now().inspection, done = std::move(done)]() mutable { done(std::move(copy)); });
   }
-  config::ConfigPtr config() const override { return config_; }
+  config::ConfigPtr config() const override {
+    const std::lock_guard lock(mutex_);
+    return config_;
+  }
+  void set_config(config::ConfigPtr config) {
+    const std::lock_guard lock(mutex_);
+    config_ = std::move(config);
+  }
   void reload(LoadDone done) override {
     note("reload");
     load(std::move(done));

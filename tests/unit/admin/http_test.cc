@@ -1,79 +1,19 @@
 #include "admin/http.h"
 
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <string>
 
-#include "fake_control.h"
+#include "http_client.h"
 
 namespace {
 
 using admin_test::FakeControl;
-
-class Socket {
- public:
-  explicit Socket(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() { close(fd_); }
-  bool connected() const { return connected_; }
-  void write(std::string_view text) {
-    CHECK(send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
-  }
-  // Until the peer closes, or `until` has come, or five seconds passed.
-  std::string read(std::string_view until = "") {
-    std::string all;
-    std::array<char, 4096> part{};
-    pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
-    while (poll(&ready, 1, 5000) == 1) {
-      const ssize_t size = recv(fd_, part.data(), part.size(), 0);
-      if (size <= 0) return all;
-      all.append(part.data(), static_cast<std::size_t>(size));
-      if (!until.empty() && all.find(until) != std::string::npos) return all;
-    }
-    return all + "<timeout>";
-  }
-
- private:
-  int fd_;
-  bool connected_ = false;
-};
-
-struct Server {
-  FakeControl control;
-  std::unique_ptr<admin::HttpServer> http;
-  explicit Server(admin::HttpLimits limits = {}) {
-    auto started = admin::HttpServer::start("127.0.0.1", 0, control, limits);
-    REQUIRE(started.ok());
-    http = *std::move(started);
-    http->begin();
-    REQUIRE(http->port() != 0);
-  }
-  std::string get(std::string_view path, std::string_view method = "GET",
-                  std::string_view header = "") {
-    Socket socket(http->port());
-    socket.write(std::string(method) + " " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" +
-                 std::string(header) + "Connection: close\r\n\r\n");
-    return socket.read();
-  }
-};
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+using admin_test::has;
+using admin_test::Server;
+using admin_test::Socket;
+using admin_test::start;
 
 TEST_CASE("paths and methods") {
   Server server;
@@ -81,7 +21,7 @@ TEST_CASE("paths and methods") {
   CHECK(health.starts_with("HTTP/1.1 200 OK\r\n"));
   CHECK(health.ends_with("\r\n\r\nok\n"));
   CHECK(server.get("/healthz?probe=1").starts_with("HTTP/1.1 200"));
-  CHECK(server.get("/").starts_with("HTTP/1.1 404"));
+  CHECK(server.get("/nothing").starts_with("HTTP/1.1 404"));
   CHECK(server.get("/metrics/x").starts_with("HTTP/1.1 404"));
   const std::string post = server.get("/metrics", "POST");
   CHECK(post.starts_with("HTTP/1.1 405"));
@@ -168,7 +108,7 @@ TEST_CASE("requests follow each other on one connection") {
     CHECK(socket.read("ok\n").starts_with("HTTP/1.1 200"));
   }
   // Two in one packet.
-  socket.write("GET /healthz HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+  socket.write("GET /healthz HTTP/1.1\r\n\r\nGET /no HTTP/1.1\r\nConnection: close\r\n\r\n");
   const std::string both = socket.read();
   CHECK(has(both, "HTTP/1.1 200"));
   CHECK(has(both, "HTTP/1.1 404"));
@@ -209,7 +149,7 @@ TEST_CASE("no more connections than allowed") {
 TEST_CASE("it stops with requests under way") {
   for (int round = 0; round < 10; ++round) {
     FakeControl control;
-    auto http = admin::HttpServer::start("127.0.0.1", 0, control);
+    auto http = start(control);
     REQUIRE(http.ok());
     (*http)->begin();
     Socket waiting((*http)->port()), idle((*http)->port());
@@ -221,7 +161,7 @@ TEST_CASE("it stops with requests under way") {
 
 TEST_CASE("it serves who came before it began") {
   FakeControl control;
-  auto http = admin::HttpServer::start("127.0.0.1", 0, control);
+  auto http = start(control);
   REQUIRE(http.ok());
   Socket early((*http)->port());
   early.write("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
@@ -248,13 +188,13 @@ TEST_CASE("retired, it keeps no connection, but answers what it was asked") {
 
 TEST_CASE("an address that cannot be had is an error that says which") {
   FakeControl control;
-  auto first = admin::HttpServer::start("127.0.0.1", 0, control);
+  auto first = start(control);
   REQUIRE(first.ok());
   const auto port = (*first)->port();
-  const auto second = admin::HttpServer::start("127.0.0.1", port, control);
+  const auto second = start(control, port);
   CHECK_FALSE(second.ok());
   CHECK(has(std::string(second.status().message()), std::to_string(port)));
-  CHECK_FALSE(admin::HttpServer::start("not an address", 0, control).ok());
+  CHECK_FALSE(start(control, 0, {}, "not an address").ok());
 }
 
 }  // namespace

@@ -115,6 +115,18 @@ TEST_CASE("describe: what an operator may not have meant") {
   const std::string trust = "auth.method=trust";
   CHECK(describe(loaded(kMinimal, {trust, "listen=*"})).find(open) != std::string::npos);
   CHECK(describe(loaded(kMinimal, {trust, "listen=[::1]:1"})).find(open) == std::string::npos);
+  const std::string token = "admin.token=0123456789abcdef", here = "admin.http=127.0.0.1:1",
+                    everywhere = "admin.http=0.0.0.0:1", all = "admin.view_without_token=true";
+  const auto says = [](const std::vector<std::string>& settings, const char* note) {
+    return describe(loaded(kMinimal, settings)).find(note) != std::string::npos;
+  };
+  CHECK(says({here}, "note: the dashboard is closed"));
+  CHECK_FALSE(says({}, "note: the dashboard is closed"));
+  CHECK_FALSE(says({here, token}, "note: the dashboard is closed"));
+  CHECK_FALSE(says({here, token, all}, "note: admin.http"));
+  CHECK(says({everywhere, token}, "may read the tokens"));
+  CHECK(says({everywhere, all}, "anybody there may look"));
+  CHECK_FALSE(says({everywhere, token}, "0123456789abcdef"));
   CHECK(describe(loaded(kMinimal)).find(console) != std::string::npos);
   CHECK(describe(loaded(kMinimal, {"users.app.stats=true"})).find(console) == std::string::npos);
 }

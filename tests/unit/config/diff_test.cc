@@ -66,6 +66,14 @@ TEST_CASE("diff: other settings, secrets too") {
   const Config before = loaded(kMinimal, {"auth.user=l", "auth.password=one"});
   const Config after = loaded(kMinimal, {"auth.user=l", "auth.password=two"});
   CHECK(diff(before, after).settings == Names{"auth.password"});
+  const auto tokens = [](const std::string& end) {
+    return loaded(kMinimal, {"admin.token=0123456789abcdef-t" + end,
+                             "admin.view_token=0123456789abcdef-v" + end});
+  };
+  CHECK(diff(tokens("1"), tokens("2")).settings == Names{"admin.token", "admin.view_token"});
+  Config next = tokens("2");
+  keep_until_restart(next, tokens("1"));
+  CHECK(next.admin.token == "0123456789abcdef-t2");
 }
 
 TEST_CASE("diff: what needs a restart stays as it is") {

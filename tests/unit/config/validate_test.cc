@@ -206,6 +206,20 @@ TEST_CASE("addresses: each once") {
         "\"127.0.0.1:6432\"\n");
 }
 
+TEST_CASE("tokens of the API: long, plain, not the same") {
+  const std::string good = "0123456789abcdef";
+  CHECK(problems(minimal("admin.token = \"" + good + "\"\n")).empty());
+  CHECK(problems(minimal("admin.token = \"0123456789abcde\"\n")) ==
+        "weir.toml:1: admin.token: expected from 16 to 256 letters, digits or any of -._~+/=, "
+        "found 15\n");
+  CHECK(problems(minimal("admin.view_token = \"0123456789 abcdef\"\n")) ==
+        "weir.toml:1: admin.view_token: expected from 16 to 256 letters, digits or any of "
+        "-._~+/=, found others\n");
+  CHECK(
+      problems(minimal("admin = { token = \"" + good + "\", view_token = \"" + good + "\" }\n")) ==
+      "weir.toml:1: admin.view_token: expected another one than admin.token, found the same\n");
+}
+
 TEST_CASE("validate: peers") {
   const auto with = [](std::string_view peers) {
     return config_testing::problems("peer_id = 1\n" + std::string(config_testing::kMinimal) +
