@@ -258,6 +258,10 @@ void add_instance(Families& out, const proxy::Inspection& in) {
               number(in.clients_refused));
   out.counter("weir_logins_failed_total", "Logins of clients that failed.", {},
               number(in.logins_failed));
+  out.counter("weir_trace_spans_sent_total", "Spans that a collector has taken.", {},
+              number(in.spans_sent));
+  out.counter("weir_trace_spans_dropped_total", "Spans that it has not taken.", {},
+              number(in.spans_dropped));
   out.counter("weir_cancels_total", "Cancel requests received.", {}, number(in.cancels));
   out.counter("weir_retries_denied_total",
               "Reads not run again after a failure, for want of routing.retry_share.", {},

@@ -21,6 +21,7 @@ bool is_name(std::string_view text, std::size_t bytes_max) {
 bool fits(std::string_view text, ListKind kind) {
   switch (kind) {
     case ListKind::kNames:
+    case ListKind::kUsers:
       return is_name(text, kNameBytesMax);
     case ListKind::kQualified:
       return is_name(text, 2 * kNameBytesMax + 1) &&
@@ -35,6 +36,7 @@ bool fits(std::string_view text, ListKind kind) {
 std::string_view form(ListKind kind) {
   switch (kind) {
     case ListKind::kNames:
+    case ListKind::kUsers:
       return "a name of 1 to 63 bytes, or a list of them";
     case ListKind::kQualified:
       return "\"name\" or \"schema.name\", as in the catalog, or a list of them";
@@ -51,8 +53,9 @@ void Reader::list(std::string_view key, std::vector<std::string>& value, ListKin
   if (node == nullptr) return;
   const toml::array* list = node->as_array();
   const std::size_t count = list == nullptr ? 1 : list->size();
-  if (count == 0 || count > kElementsMax) {
-    return expected(*node, below(key), concat("1 to ", kElementsMax, " elements"));
+  const int least = kind == ListKind::kUsers ? 0 : 1;
+  if ((count == 0 && least == 1) || count > kElementsMax) {
+    return expected(*node, below(key), concat(least, " to ", kElementsMax, " elements"));
   }
   std::vector<std::string> found;
   for (std::size_t i = 0; i < count; ++i) {

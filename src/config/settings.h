@@ -48,6 +48,7 @@ enum class TextKind : std::uint8_t {
 
 enum class ListKind : std::uint8_t {
   kNames,      // identifiers
+  kUsers,      // names, maybe none
   kQualified,  // "schema.name" or "name"
   kShapes,     // 16 hexadecimal digits
 };
@@ -319,7 +320,7 @@ void visit_config(Visitor& v, T& config) {
     inner.secret("token", config.admin.token);
     inner.secret("view_token", config.admin.view_token);
     inner.flag("view_without_token", config.admin.view_without_token);
-    inner.list("peers", config.admin.peers, ListKind::kNames);
+    inner.list("peers", config.admin.peers, ListKind::kUsers);
   });
 }
 

@@ -188,6 +188,7 @@ struct Inspection {
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};
   std::uint64_t clients_refused = 0, logins_failed = 0, cancels = 0;
+  std::uint64_t spans_sent = 0, spans_dropped = 0;  // of traces
   std::uint64_t cancels_passed_on = 0, cancels_lost = 0, shed = 0, retries_denied = 0;
   std::map<std::uint32_t, std::uint32_t> passing_on;  // cancel requests under way, by peer
 };

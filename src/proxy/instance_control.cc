@@ -169,6 +169,8 @@ void Instance::finish(Collection& collection) const {
   to.started_wall = started_;
   to.clients_refused = shared_.clients_refused.load();
   to.logins_failed = shared_.logins_failed.load();
+  to.spans_sent = shared_.traces.sent();
+  to.spans_dropped = shared_.traces.dropped();
   to.cancels = shared_.cancels.load();
   to.cancels_passed_on = shared_.cancels_passed_on.load();
   to.retries_denied = shared_.retries_denied.load();

@@ -180,7 +180,7 @@ def test_who_may_enter_by_being_a_user_of_the_machine(start_weir):
         out, problem = psql("-c", "SELECT 1", **more)
         assert out == "" and 'password authentication failed for user "whoever"' in problem
     with weir.console() as console:
-        console.query("SET admin.peers = ['nobody_else']")
+        console.query("SET admin.peers = []")
     wait_until(lambda: "password authentication failed" in psql("-c", "SELECT 1")[1],
                "all workers know it", 5 * SLOW)
 

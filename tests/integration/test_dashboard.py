@@ -272,6 +272,7 @@ def test_it_outlives_weir(browser, weir):
     browser.evaluate("() => { window.samePage = 1; }")
     weir.upgrade()
     wait_until(lambda: browser.texts("#live") == ["live"], "live", 10 * SLOW)
+    wait_until(lambda: "weir: stopped" in weir.log(), "the old process has left", 10 * SLOW)
     weir.process.kill()
     weir.process.wait()
     wait_until(lambda: "no data" in browser.texts("#live")[0], "told", 10 * SLOW)

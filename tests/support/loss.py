@@ -51,7 +51,9 @@ def terminate(cluster, pid, number=0):
 
 def kill(cluster, pid, number=0):
     """As the kernel does it that has no memory left. All other backends end with it."""
-    os.kill(pid, signal.SIGKILL)
+    with cluster.connect(number) as another:
+        os.kill(pid, signal.SIGKILL)
+        another.expect_closed()  # until then the server serves as if nothing had happened
     cluster.wait_serving(number, 30 * SLOW)
 
 
