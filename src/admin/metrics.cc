@@ -149,6 +149,18 @@ void add_databases(Families& out, const proxy::Inspection& in) {
   }
 }
 
+void add_users(Families& out, const proxy::Inspection& in) {
+  for (const proxy::UserTimes& row : in.user_times) {
+    for (const auto& [role, times] :
+         {std::pair("primary", &row.on_primary), std::pair("replica", &row.on_replica)}) {
+      out.histogram(
+          "weir_user_query_duration_seconds",
+          "Time from a request to the end of its reply, by user.", *times,
+          {{"database", valid_utf8(row.database)}, {"user", valid_utf8(row.user)}, {"role", role}});
+    }
+  }
+}
+
 void add_pools(Families& out, const proxy::Inspection& in) {
   for (const proxy::PoolRow& row : in.pools) {
     const Labels pool = {{"database", valid_utf8(row.database)},
@@ -258,6 +270,9 @@ void add_instance(Families& out, const proxy::Inspection& in) {
               number(in.clients_refused));
   out.counter("weir_logins_failed_total", "Logins of clients that failed.", {},
               number(in.logins_failed));
+  out.counter("weir_tls_logins_total", "Logins of clients over TLS.", {}, number(in.logins_tls));
+  out.counter("weir_tls_handshakes_failed_total", "TLS handshakes of clients that failed.", {},
+              number(in.handshakes_failed));
   out.counter("weir_trace_spans_sent_total", "Spans that a collector has taken.", {},
               number(in.spans_sent));
   out.counter("weir_trace_spans_dropped_total", "Spans that it has not taken.", {},
@@ -321,6 +336,7 @@ std::string metrics_text(const proxy::Inspection& inspection) {
   add_instance(out, inspection);
   add_process(out, inspection);
   add_databases(out, inspection);
+  add_users(out, inspection);
   add_pools(out, inspection);
   for (const proxy::ClusterRow& row : inspection.clusters) {
     if (row.snapshot == nullptr) continue;

@@ -109,6 +109,7 @@ void Client::continue_handshake() {
     return ask_for_write();
   }
   if (io.status != net::IoStatus::kOk) {
+    worker_.shared().handshakes_failed++;
     spdlog::warn("client {} {}: TLS handshake failed: {}", id, peer.text(), stream_.error());
     return close("TLS handshake failed");
   }
@@ -199,6 +200,7 @@ void Client::fail_unknown_database() {
 bool Client::asks_for_console() const { return database_ == "weir" || database_ == "pgbouncer"; }
 
 void Client::log_in() {
+  if (stream_.is_tls()) worker_.shared().logins_tls++;
   if (worker_.config().logging.connections) {
     log_of(database_config(), spdlog::level::info, "{}: logged in{}{}", who(),
            stream_.is_tls() ? " " : "",

@@ -235,6 +235,7 @@ void Client::on_ready_for_query(char status) {
         std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
     stats.query_time_us += took;
     (server->on_primary() ? stats.on_primary : stats.on_replica).add(took);
+    (server->on_primary() ? pools_->on_primary : pools_->on_replica).add(took);
     server->pool().counters().note_reply(static_cast<double>(took), now);
     if (std::exchange(server->failed_by_host, false)) {
       server->pool().counters().note_failed();

@@ -86,6 +86,12 @@ struct DatabaseRow {
   Stats stats;
 };
 
+// Query time of one user in one database, since its pool was made; sums over workers.
+struct UserTimes {
+  std::string database, user;
+  Histogram on_primary, on_replica;
+};
+
 struct UserRow {
   std::string name, pool_mode;
   std::uint32_t pool_size = 0, reserve_pool_size = 0, max_user_connections = 0,
@@ -180,6 +186,7 @@ struct Inspection {
   std::vector<WorkerRow> workers;
   std::vector<ClusterRow> clusters;
   Histogram query_time, wait_time;
+  std::vector<UserTimes> user_times;
   std::vector<StatementRow> statements;  // if asked for
   std::vector<Fault> faults;             // if asked for
   std::vector<ChannelRow> channels;      // if asked for
@@ -188,7 +195,8 @@ struct Inspection {
   base::Time taken{};
   base::WallTime taken_wall{}, started_wall{};
   std::uint64_t clients_refused = 0, logins_failed = 0, cancels = 0;
-  std::uint64_t spans_sent = 0, spans_dropped = 0;  // of traces
+  std::uint64_t logins_tls = 0, handshakes_failed = 0;  // of clients, over TLS
+  std::uint64_t spans_sent = 0, spans_dropped = 0;      // of traces
   std::uint64_t cancels_passed_on = 0, cancels_lost = 0, shed = 0, retries_denied = 0;
   std::map<std::uint32_t, std::uint32_t> passing_on;  // cancel requests under way, by peer
 };

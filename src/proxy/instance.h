@@ -100,6 +100,7 @@ class Instance final : public Control {
   void tick();
   void collect(std::shared_ptr<Collection> collection);
   void finish(Collection& collection) const;
+  void add_counters(Inspection& to) const;
   void ask_locks(std::shared_ptr<Collection> collection);
   static void forget_weights(const Topology& topology);
   void check_awaited();

@@ -107,6 +107,13 @@ void Instance::ask_locks(std::shared_ptr<Collection> collection) {
   });
 }
 
+void Instance::add_counters(Inspection& to) const {
+  to.logins_tls = shared_.logins_tls.load();
+  to.handshakes_failed = shared_.handshakes_failed.load();
+  to.spans_sent = shared_.traces.sent();
+  to.spans_dropped = shared_.traces.dropped();
+}
+
 // Adds what is the whole process's: the configuration's names, the clusters.
 void Instance::finish(Collection& collection) const {
   auto& to = collection.inspection;
@@ -169,8 +176,7 @@ void Instance::finish(Collection& collection) const {
   to.started_wall = started_;
   to.clients_refused = shared_.clients_refused.load();
   to.logins_failed = shared_.logins_failed.load();
-  to.spans_sent = shared_.traces.sent();
-  to.spans_dropped = shared_.traces.dropped();
+  add_counters(to);
   to.cancels = shared_.cancels.load();
   to.cancels_passed_on = shared_.cancels_passed_on.load();
   to.retries_denied = shared_.retries_denied.load();

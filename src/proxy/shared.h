@@ -144,6 +144,7 @@ struct Shared {
   std::atomic<std::uint64_t> shed{0};     // requests refused since too many waited
   std::atomic<std::uint64_t> next_id{1};  // of clients and servers, for the console
   std::atomic<std::uint64_t> clients_refused{0}, logins_failed{0}, cancels{0};
+  std::atomic<std::uint64_t> logins_tls{0}, handshakes_failed{0};
   std::atomic<std::uint64_t> cancels_passed_on{0}, cancels_lost{0};  // to peers; of these
   SessionNumbers numbers;                                            // fixed after the start
   std::uint32_t workers = 1;                                         // likewise

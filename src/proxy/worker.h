@@ -138,6 +138,7 @@ class Worker {
   void add_clients(Inspection& into, const InspectParts& parts,
                    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
   void add_channels(Inspection& into, const PoolSet& set) const;
+  static void add_times(Inspection& into, const PoolSet& set);
   void add_pool_rows(Inspection& into, const InspectParts& parts) const;
   bool may_rest() const;
   bool needs_sweep_within(const HostPool& pool, base::Duration time) const;

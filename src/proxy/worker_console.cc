@@ -136,10 +136,22 @@ void Worker::add_channels(Inspection& into, const PoolSet& set) const {
   }
 }
 
+void Worker::add_times(Inspection& into, const PoolSet& set) {
+  auto row = std::ranges::find_if(into.user_times, [&](const UserTimes& times) {
+    return times.database == set.database && times.user == set.user;
+  });
+  if (row == into.user_times.end()) {
+    row = into.user_times.insert(row, {.database = set.database, .user = set.user});
+  }
+  row->on_primary += set.on_primary;
+  row->on_replica += set.on_replica;
+}
+
 void Worker::add_pool_rows(Inspection& into, const InspectParts& parts) const {
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {
     if (parts.channels) add_channels(into, set);
+    add_times(into, set);
     for (const auto& pool : set.made()) {
       if (!pool) continue;
       rows[&set].push_back(into.pools.size());

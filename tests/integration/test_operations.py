@@ -407,9 +407,11 @@ def test_metrics(weir):
     buckets = [value for name, value in samples.items()
                if name.startswith("weir_query_duration_seconds_bucket")]
     assert buckets and buckets == sorted(buckets)
-    served = sum(value for name, value in samples.items() if name.startswith(
-        "weir_database_query_duration_seconds_count"))
-    assert served == samples["weir_query_duration_seconds_count"] > 0
+    for by in ("database", "user"):
+        served = sum(value for name, value in samples.items() if name.startswith(
+            f"weir_{by}_query_duration_seconds_count"))
+        assert served == samples["weir_query_duration_seconds_count"] > 0, by
+    assert samples["weir_tls_logins_total"] == 0
     assert samples['weir_worker_lateness_seconds_count{worker="0"}'] > 0
 
 
