@@ -1,4 +1,5 @@
 """Replicas that fall behind get no reads; sessions see what they wrote; hosts come and go."""
+import glob
 import time
 
 import pytest
@@ -49,6 +50,37 @@ def test_paused_replica_gets_no_reads(start_weir, cluster, table):
     assert read_between(seen, 2, paused + lag_max + 0.5 * SLOW, resumed) > 0
     assert read_between(seen, 0, 0, end) == 0
     assert read_between(seen, 1, caught_up, caught_up + 1.0 * SLOW) > 0
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clocks_that_disagree(start_weir, cluster, table, seconds):
+    """A replica whose clock is an hour off is as late as it is, and not by that hour."""
+    weir = start_weir({"routing": {"lag_max": "1s", "consistency": "eventual"}})
+    (library,) = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    cluster.command("stop", 1)
+    try:
+        cluster.command("start", 1, LD_PRELOAD=library, FAKETIME=f"{seconds:+}s",
+                        FAKETIME_DONT_FAKE_MONOTONIC="1")
+        cluster.wait_serving(1, 30 * SLOW)
+        off = float(cluster.value(1, "SELECT extract(epoch FROM clock_timestamp())")) - time.time()
+        assert abs(off - seconds) < 60
+        address = f"127.0.0.1:{cluster.ports[1]}"
+
+        def row():
+            return next(row for row in weir.show("HOSTS") if row["host"] == address)
+        wait_until(lambda: row()["reads"] == "1", lambda: str(row()), 20 * SLOW)
+        with Repeated(cluster.connect(0, "app", "app"), write(table), 0.005):
+            time.sleep(2)
+            assert 0 <= float(row()["lag_ms"]) < 500 * SLOW and row()["reads"] == "1"
+            with cluster.paused(1):
+                time.sleep(2)
+                assert 1_000 <= float(row()["lag_ms"]) < 4_000 * SLOW
+                assert row()["reads"] == "0"
+            wait_until(lambda: row()["reads"] == "1", lambda: str(row()), 10 * SLOW)
+    finally:
+        cluster.command("stop", 1)
+        cluster.command("start", 1)
+        cluster.wait_serving(1, 30 * SLOW)
 
 
 def test_an_idle_primary_shows_no_lag(weir, cluster):

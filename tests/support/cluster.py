@@ -55,10 +55,10 @@ class Cluster:
         self.ports = json.loads((self.dir / "state.json").read_text())["ports"]
         return self
 
-    def command(self, name, *arguments):
+    def command(self, name, *arguments, **environment):
         done = subprocess.run([SCRIPT, name, *map(str, arguments), "--dir", self.dir],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=120, check=False)
+                              env={**os.environ, **environment}, timeout=120, check=False)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
