@@ -563,6 +563,7 @@ class Client final : public net::Connection, public pool::Waiter {
   };
   Lost lost_ = Lost::kNone;
   bool skips_to_sync_ = false;  // an error was told in a batch
+  bool answered_lost_ = false;  // something of a batch was answered well though all is lost
   std::string lost_why_;
 
   std::unique_ptr<ConsoleSession> console_;

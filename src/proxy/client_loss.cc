@@ -110,6 +110,7 @@ void Client::on_server_lost(Server& lost, std::string_view why) {
   const bool unanswered = loss.untold_batch && !prepares_only_;
   prepares_only_ = false;
   skips_to_sync_ = loss.skips;
+  answered_lost_ = false;
   lost_why_ = why;
   lost_ = loss.in_block ? (loss.told ? Lost::kTold : Lost::kUntold)
           : unanswered  ? Lost::kBatch
@@ -279,6 +280,7 @@ std::size_t Client::on_bytes_in_lost(protocol::Bytes in) {
         write_lost();
         skips_to_sync_ = true;
       }
+      answered_lost_ = answered_lost_ || header.type != protocol::frontend::kFlush;
       return now;
   }
 }
@@ -293,8 +295,10 @@ void Client::write_lost() {
   lost_ = lost_ == Lost::kBatch ? Lost::kNone : Lost::kTold;
 }
 
+// A driver that only prepares its COMMIT expects one answer, good or bad: what comes next is told.
 void Client::on_sync_in_lost() {
-  const bool told = std::exchange(skips_to_sync_, false);
+  const bool told = std::exchange(answered_lost_, false) || skips_to_sync_;
+  skips_to_sync_ = false;
   if (!told && (lost_ == Lost::kUntold || lost_ == Lost::kBatch)) write_lost();
   protocol::write_ready_for_query(made(), status_);
 }

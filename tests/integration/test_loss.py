@@ -68,6 +68,36 @@ def test_a_commit_in_a_batch_says_it_too(session, cluster):
         goes_on(session)
 
 
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_one_that_is_only_prepared_is_no_end_yet(session, cluster, end):
+    """As psycopg does the fifth time: a Parse with a Sync of its own expects one answer."""
+    for name in ("first", "second"):
+        in_block(session, cluster, terminate)
+        assert ask(session, wire.parse(name, end), wire.SYNC) == [("1",), ("Z", "E")]
+        told = [("2",)] + (error(ROLLED_BACK, "I") if end == "COMMIT" else
+                           [ROLLBACK_TAG, ("Z", "I")])
+        assert ask(session, wire.bind("", name), wire.execute(), wire.SYNC) == told
+        goes_on(session)
+
+
+def test_psycopg_prepares_its_commit_when_all_is_lost(start_weir, cluster):
+    weir = start_weir()
+    for prepared in range(7):
+        with psycopg.connect(weir.conninfo(application_name="survivor"),
+                             autocommit=True) as client:
+            for _ in range(prepared):
+                client.execute("BEGIN")
+                client.execute("COMMIT")
+            client.execute("BEGIN")
+            client.execute("SELECT 1")
+            pid = cluster.value(0, "SELECT pid FROM pg_stat_activity WHERE application_name = "
+                                   "'survivor' AND state = 'idle in transaction'")
+            terminate(cluster, int(pid))
+            with pytest.raises(psycopg.errors.SerializationFailure):
+                client.execute("COMMIT")
+            assert client.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_rollback_has_what_it_asked_for(session, cluster):
     in_block(session, cluster, terminate)
     assert query(session, "ROLLBACK") == [ROLLBACK_TAG, ("Z", "I")]
