@@ -16,6 +16,11 @@ from support.weir import merged
 DOCUMENT = ROOT / "docs" / "api.md"
 
 
+def wait_logged(weir, pattern):
+    """Lines are written a moment later, by a thread of their own."""
+    wait_until(lambda: re.search(pattern, weir.log()), pattern, 5 * SLOW)
+
+
 @pytest.fixture
 def weir(start_weir):
     return start_weir(TOKENS)
@@ -118,7 +123,7 @@ def test_tokens(weir):
         assert answer.status == 401 and answer.error() == "wrong_token"
     assert get(weir, "access", VIEW_TOKEN) == {"may_command": False}
     assert get(weir, "access", TOKEN) == {"may_command": True}
-    assert re.search(r"warning http 127.0.0.1:\d+: a wrong token was refused", weir.log())
+    wait_logged(weir, r"warning http 127.0.0.1:\d+: a wrong token was refused")
     weir.on_console("SET admin.view_token = 'another-0123456789abcdef'")
     assert request(weir, "/api/v1/tables").error() == "wrong_token"
     assert request(weir, "/api/v1/tables", token="another-0123456789abcdef").status == 200
@@ -135,8 +140,8 @@ def test_commands_do_what_the_console_does(weir):
     assert done.status == 200 and done.json()["done"]
     assert weir.on_console(f"SELECT banned, why FROM hosts WHERE host = '{host}'") == [
         {"banned": "t", "why": "banned by admin.token"}]
-    assert re.search(r'info http 127.0.0.1:\d+ admin.token: command command="BAN .* outcome="done"',
-                     weir.log())
+    wait_logged(weir,
+                r'info http 127.0.0.1:\d+ admin.token: command command="BAN .* outcome="done"')
     assert command(weir, f'UNBAN "{host}"').status == 200
     assert command(weir, "SET pool.size = 7").json()["notices"]
     assert weir.on_console("SELECT value FROM config WHERE key = 'pool.size'")[0]["value"] == "7"
@@ -144,8 +149,7 @@ def test_commands_do_what_the_console_does(weir):
     assert command(weir, "SHOW POOLS").error() == "body"
     refused = command(weir, "KILL app", VIEW_TOKEN)
     assert refused.status == 403 and refused.json()["error"]["sqlstate"] == "42501"
-    assert re.search(r'warning http 127.0.0.1:\d+: command command="KILL app" outcome="refused"',
-                     weir.log())
+    wait_logged(weir, r'warning http 127.0.0.1:\d+: command command="KILL app" outcome="refused"')
 
 
 def test_a_command_that_takes_long_is_told_to_be_under_way(weir):

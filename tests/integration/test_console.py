@@ -174,7 +174,8 @@ def test_who_may_enter_by_being_a_user_of_the_machine(start_weir):
             path.chmod(path.stat().st_mode | 0o011)
     assert psql("-c", "SELECT count(*) FROM hosts") == ("3", "")
     assert psql("-c", "PAUSE", "-c", "RESUME") == ("PAUSE\nRESUME", "")
-    assert re.search(r"whoever.*\(0 of this machine\): command command=\"PAUSE\"", weir.log())
+    wait_until(lambda: re.search(r"whoever.*\(0 of this machine\): command command=\"PAUSE\"",
+                                 weir.log()), "it is logged", 5 * SLOW)
     assert psql("-c", "SELECT count(*) FROM hosts", user="daemon")[0] == "3"
     for more in ({"user": "nobody"}, {"host": "127.0.0.1"}, {"database": "app"}):
         out, problem = psql("-c", "SELECT 1", **more)

@@ -263,7 +263,8 @@ def test_orders(browser, weir):
     browser.tell("click", selector="#command-form button")
     browser.tell("click", selector="#confirm button[value=yes]")
     wait_until(lambda: "no such database" in browser.texts("#command-result")[0], "told", 5 * SLOW)
-    assert len(re.findall(r'http 127.0.0.1:\d+ admin.token: command ', weir.log())) == 3
+    wait_until(lambda: len(re.findall(r'http 127.0.0.1:\d+ admin.token: command ', weir.log()))
+               == 3, "all are logged", 5 * SLOW)
 
 
 def test_it_outlives_weir(browser, weir):

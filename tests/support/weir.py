@@ -1,8 +1,11 @@
 """The proxy under test: started with a generated configuration, its log read at the end."""
+import contextlib
 import copy
 import ctypes
+import itertools
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -27,10 +30,20 @@ SANITIZER_ENVIRONMENT = {
 }
 
 
+_ports = itertools.count(random.randrange(5500))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range that connect() draws from; what runs beside (pytest -n 2) has others."""
+    runner = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2
+    for n in _ports:
+        port = 10_000 + 5500 * runner + n % 5500
+        with socket.socket() as probe:
+            # As servers have it: what is left of old connections does no harm.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 def merged(base, changes):
