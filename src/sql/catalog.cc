@@ -380,7 +380,7 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
     for (auto* side : {&by_default, &elsewhere}) {
       // Not by what is used as a read: nobody asks what that leaves.
       if (side->whole[i].access == Access::kWrite) {
-        side->whole[i].residue |= side->left[i] & kUnnamedSetting;
+        if ((side->left[i] & kUnnamedSetting) != 0) side->whole[i].residue |= kUnnamedSetting;
       }
     }
     const bool is_harmless = elsewhere.whole[i].access == Access::kRead && left[i] == kNoResidue;
