@@ -173,6 +173,7 @@ class Client final : public net::Connection, public pool::Waiter {
     bool loads = false;             // a library: on a connection that nobody has used
     bool asks_sequence = false;     // where this session wrote last
     bool asks_lsn = false;          // SHOW weir.lsn
+    bool raises = false;            // sets what reads behind it are to be fresher by
     bool listens = false;           // has a LISTEN,
     bool does_else = false;         // and what is none
     bool only_listens() const { return listens && !does_else; }
@@ -292,9 +293,16 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t on_first_in_block(protocol::Bytes in);
   void begin_anew();
   void fail_begun();
+  bool raises(const sql::SetStatement& set);
+  bool raises(const sql::Analysis& statement);
+  bool may_be_stale(const sql::Analysis& statement);
+  bool refuse_stale_unread();
+  void note_ends(const sql::Analysis& statement);
+  void forget_proof();
 
   // client_route.cc
   route::SessionView view();
+  config::Consistency session_level();
   config::Consistency consistency();
   sql::Access routed_access();
   void note_route(const route::Decision& decision, sql::Access access);
@@ -548,7 +556,10 @@ class Client final : public net::Connection, public pool::Waiter {
   std::vector<std::pair<std::uint64_t, session::StatementPtr>> pending_unnamed_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
-  config::Consistency in_flight_level_{};
+  // What its server is proven to be fresh enough for, and what the session asked for then, which
+  // is more where the transaction's own word was less.
+  config::Consistency in_flight_level_{}, session_level_then_{};
+  protocol::Lsn in_flight_lsn_ = 0;  // likewise: it has replayed that
   StatementMeter meter_;
   std::unique_ptr<SentStatements> sent_;  // null while nothing is told of each
   std::uint64_t written_before_ = 0;      // of what was counted as sent

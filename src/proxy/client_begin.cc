@@ -3,6 +3,7 @@
 // A BEGIN says nothing of what comes. So the replica that it went to is a guess: as long as nothing
 // but the BEGIN has run there, and the client has seen nothing of another statement, the
 // transaction can begin anew elsewhere, unseen.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -18,10 +19,21 @@ bool is_repeatable(std::string_view isolation) {
   return isolation == "repeatable read" || isolation == "serializable";
 }
 
+bool ends(const sql::Statement& statement) {
+  return statement.verb == sql::Verb::kCommit || statement.verb == sql::Verb::kRollback;
+}
+
 bool ends_transaction(const sql::Analysis* analysis) {
   const sql::Statement* single = analysis != nullptr ? analysis->single() : nullptr;
-  return single != nullptr &&
-         (single->verb == sql::Verb::kCommit || single->verb == sql::Verb::kRollback);
+  return single != nullptr && ends(*single);
+}
+
+// Whether it reads in another transaction than the one that is open.
+bool reads_behind_end(const sql::Analysis& analysis) {
+  const auto& all = analysis.statements;
+  const auto end = std::ranges::find_if(all, ends);
+  return std::any_of(end, all.end(),
+                     [](const auto& each) { return each.access != sql::Access::kNone; });
 }
 
 }  // namespace
@@ -72,12 +84,25 @@ void Client::note_begin() {
   if (may_move && gathered_.begins) (gathered_begin() ? begin_ : begun_) = said_;
 }
 
+void Client::note_ends(const sql::Analysis& statement) {
+  chain_sent_ = !statement.statements.empty() && statement.statements.back().chain;
+  if (std::ranges::any_of(statement.statements, ends)) forget_proof();
+}
+
+// Its transaction ends. Of the next one on this server less is proven: not what others commit
+// meanwhile, but all of its own, for as long as it cannot leave a replica it commits nothing.
+void Client::forget_proof() {
+  in_flight_level_ = std::min(in_flight_level_, config::Consistency::kSession);
+  session_level_then_ = std::min(session_level_then_, config::Consistency::kSession);
+}
+
 void Client::note_sent(char type) {
   if (type != protocol::frontend::kSync && type != protocol::frontend::kFlush) chain_sent_ = false;
 }
 
 // ReadyForQuery.
 void Client::note_begun(char status) {
+  if (status == 'I') forget_proof();
   if (status != 'T') {
     begin_.reset();
     begun_.reset();
@@ -103,12 +128,13 @@ bool Client::begins_elsewhere() {
     return gathered_.primary_only;
   }
   if (gathered_.hints.route == sql::Hint::kPrimary) return true;
+  const bool strong = consistency() == config::Consistency::kStrong;
   if (gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica ||
       terms().route == sql::Hint::kReplica) {
-    return false;
+    return strong && gathered_.access != sql::Access::kNone;
   }
+  if (gathered_.raises) gathered_.primary_only = true;
   if (gathered_.primary_only) return true;
-  const bool strong = consistency() == config::Consistency::kStrong;
   if (gathered_.access == sql::Access::kNone) {
     // It takes no snapshot, and what does could not begin the transaction anew any more.
     const bool may_be_refused = begin_->isolation.empty() && pools_->once_serializable();
@@ -140,6 +166,39 @@ void Client::begin_anew() {
   const std::string isolation =
       begin_->isolation.empty() ? "" : " ISOLATION LEVEL " + begin_->isolation;
   server->inject_query("BEGIN" + isolation + begin_->modes, kNoteBegin);
+}
+
+bool Client::raises(const sql::SetStatement& set) {
+  if (!session::is_own(set.name)) return false;
+  if (set.reset) return set.name == session::kConsistencySetting;
+  session::OwnSettings asked;
+  asked.set(set.name, set.value.value_or(""));
+  const auto lsn = server != nullptr ? std::max(own_.min_lsn, in_flight_lsn_) : own_.min_lsn;
+  return asked.route == sql::Hint::kPrimary || asked.min_lsn > lsn ||
+         asked.consistency.value_or(config::Consistency::kEventual) > session_level();
+}
+
+bool Client::raises(const sql::Analysis& statement) {
+  return std::ranges::any_of(statement.statements, [&](const sql::Statement& each) {
+    return std::ranges::any_of(each.sets, [&](const auto& set) { return raises(set); });
+  });
+}
+
+// A statement that was not routed, for the session cannot leave its server. What it sets within a
+// transaction is the session's only when that commits, so there the SET itself is refused.
+bool Client::may_be_stale(const sql::Analysis& statement) {
+  if (gathered_.complete || server->on_primary()) return false;
+  const bool alone = status_ == 'I' && !server->exchange.batch_open() && statement.single();
+  if (!alone && raises(statement)) return true;
+  if (statement.access == sql::Access::kNone) return false;
+  const auto own = route::level_of(statement.hints.level);
+  const auto now = own.value_or(session_level());
+  const auto then = own ? in_flight_level_ : std::max(in_flight_level_, session_level_then_);
+  if (now > then) return true;
+  if (now == config::Consistency::kStrong && reads_behind_end(statement)) return true;
+  const auto lsn = std::max(own_.min_lsn, protocol::Lsn{statement.hints.min_lsn});
+  if (lsn <= in_flight_lsn_) return false;
+  return status_ != 'I' || lsn > pools_->snapshot().hosts[server->pool().host].lsn;
 }
 
 bool Client::in_read_only() const { return transaction_.read_only() || is_read_only_by_default(); }

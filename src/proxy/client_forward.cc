@@ -139,10 +139,12 @@ bool Client::expect(session::Entry&& entry) {
 
 // The server itself must fail, so that what came before in the batch or transaction is undone.
 void Client::expect_failure(Expect what, std::uint32_t note) {
-  server->unnamed_statement = 0;
+  if (what != Expect::kBind) server->unnamed_statement = 0;
   if (!expect({.what = what, .note = note})) return;
   if (what == Expect::kParse) {
     protocol::write_parse(server->made(), "", "no statement", {});
+  } else if (what == Expect::kBind) {
+    protocol::write_bind(server->made(), "", "weir_", {});  // which nobody has
   } else {
     protocol::write_query(server->made(), "no statement");
   }
@@ -177,6 +179,7 @@ void Client::forward_frame(const protocol::Frame& frame) {
       if (expect({.what = Expect::kCopyEnd})) server->relay(frame.raw);
       return;
     case protocol::frontend::kFunctionCall:
+      if (refuse_stale_unread()) return;
       note_unread_statement();
       note_opaque(protocol::as_text(frame.body));
       if (expect({.what = Expect::kFunctionCall})) server->relay(frame.raw);
@@ -199,13 +202,14 @@ void Client::forward_query(const protocol::Frame& frame) {
   }
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
+  if (may_be_stale(*analysis)) return expect_failure(Expect::kQuery, kNoteStale);
   note_asked(*analysis);
   note_statement(*analysis);
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
   note_routed(*analysis);
   note_sent_statement(protocol::as_text(frame.body), nullptr);
-  chain_sent_ = !analysis->statements.empty() && analysis->statements.back().chain;
+  note_ends(*analysis);
   const auto renamed =
       analysis->plain ? std::nullopt
                       : renamed_sql(protocol::decode_query(frame.body).value_or(""), *analysis);
@@ -478,6 +482,9 @@ void Client::forward_bind(const protocol::Frame& frame) {
     return;
   }
   const session::StatementPtr* known = statements_.find(bind->statement);
+  if (known != nullptr && may_be_stale(*analysis_of(**known))) {
+    return expect_failure(Expect::kBind, kNoteStale);
+  }
   note_portal(bind->portal, known);
   if (known != nullptr && ((*known)->analysis->residue & sql::kOpaque) != 0) {
     note_opaque((*known)->query);
@@ -539,7 +546,7 @@ void Client::forward_execute(const protocol::Frame& frame) {
   }
   if (analysis) {
     note_statement(*analysis);
-    chain_sent_ = !analysis->statements.empty() && analysis->statements.back().chain;
+    note_ends(*analysis);
   }
   if (expect({.what = Expect::kExecute, .analysis = std::move(analysis)})) {
     server->relay(frame.raw);

@@ -43,6 +43,7 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
       server->relay(in);
       break;
     case protocol::frontend::kQuery:
+      if (refuse_stale_unread()) break;
       note_unread_statement();
       count_as(*worker_.unread_analysis(), {});
       drop_unnamed();
@@ -52,6 +53,7 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
       }
       break;
     case protocol::frontend::kFunctionCall:
+      if (refuse_stale_unread()) break;
       note_unread_statement();
       if (expect({.what = Expect::kFunctionCall})) {
         note_names(in);
@@ -73,6 +75,14 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
   stream_left_ = header.total - in.size();
   stream_discard_ = discard_message_;
   return in.size();
+}
+
+// A Query or a FunctionCall. What comes of it is the same.
+bool Client::refuse_stale_unread() {
+  if (!may_be_stale(*worker_.unread_analysis())) return false;
+  expect_failure(Expect::kQuery, kNoteStale);
+  discard_message_ = true;
+  return true;
 }
 
 std::size_t Client::wait_for_whole(const protocol::Header& header) {
@@ -180,6 +190,11 @@ void Client::forward_bind_start(protocol::Bytes in, std::size_t total) {
                  .message = "invalid string in message"});
   }
   const session::StatementPtr* known = statements_.find(statement);
+  if (known != nullptr && may_be_stale(*analysis_of(**known))) {
+    expect_failure(Expect::kBind, kNoteStale);
+    discard_message_ = true;
+    return;
+  }
   note_portal(portal, known);
   const std::string name(server_name_of(statement, known));
   expect({.what = Expect::kBind});

@@ -186,6 +186,17 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note) const {
         .hint = "Close statements that are no longer needed."};
   }
   if (note == kNoteBadValue) return bad_own_setting(bad_setting_);
+  if (note == kNoteStale) {
+    return protocol::Error{
+        .code = protocol::sqlstate::kActiveSqlTransaction,
+        .message = "cannot read as fresh as weir.consistency or weir.min_lsn asks for now",
+        .detail =
+            "The session cannot leave its replica, which was fresh enough for what it asked "
+            "for before.",
+        .hint =
+            "Ask before the transaction, or in its first statement. Out of one, see SHOW PINS "
+            "on the admin console."};
+  }
   if (note == kNoteNoPin) {
     const auto reason = static_cast<sql::Residue>(forbidden_pin_ & -forbidden_pin_);
     return protocol::Error{

@@ -257,7 +257,8 @@ bool Client::gather(protocol::Bytes in) {
     gather_frame(protocol::frame_of(rest, header));
     gathered_.bytes += header.total;
   }
-  if (gathered_.begins && leaves_snapshot_open()) gathered_.needs_primary = true;
+  const bool raised = gathered_.raises && (gathered_.reads || gathered_.begins);
+  if (raised || (gathered_.begins && leaves_snapshot_open())) gathered_.needs_primary = true;
   return true;
 }
 
@@ -348,6 +349,7 @@ void Client::note_statements(const sql::Analysis& analysis) {
     gathered_.does_else = true;
     return;
   }
+  gathered_.raises = gathered_.raises || raises(analysis);
   for (const auto& statement : analysis.statements) {
     (statement.verb == sql::Verb::kListen ? gathered_.listens : gathered_.does_else) = true;
     if (asks_lsn(statement)) {

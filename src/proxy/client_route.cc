@@ -13,12 +13,20 @@ constexpr int kInVain = 20;  // times as long as it has waited a client does not
 
 }  // namespace
 
-// The statement's own word, the session's, a rule's, the user's, the database's, the cluster's.
-config::Consistency Client::consistency() {
-  if (const auto asked = route::level_of(gathered_.hints.level)) return *asked;
+// The session's own word, a rule's, the user's, the database's, the cluster's.
+config::Consistency Client::session_level() {
   if (own_.consistency) return *own_.consistency;
   if (!has_rules()) return pools_->consistency;
-  return terms().consistency.value_or(pools_->consistency);
+  return rules_.terms(0).consistency.value_or(pools_->consistency);
+}
+
+// A statement's own word comes first, a rule that it matches next; but where it decides for its
+// transaction, it counts only if it asks for more.
+config::Consistency Client::consistency() {
+  const auto asked = route::level_of(gathered_.hints.level);
+  if (!asked && (own_.consistency || gathered_.patterns == 0)) return session_level();
+  const auto level = asked ? *asked : terms().consistency.value_or(pools_->consistency);
+  return begin_ && status_ == 'T' ? std::max(level, session_level()) : level;
 }
 
 route::SessionView Client::view() {
@@ -285,6 +293,9 @@ void Client::attach(Server& with) {
   in_flight_plain_ = true;
   in_flight_terms_ = terms();
   in_flight_level_ = consistency();
+  session_level_then_ = session_level();
+  in_flight_lsn_ = std::max({own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn},
+                             pools_->snapshot().hosts[with.pool().host].lsn});
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
   with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());

@@ -41,6 +41,7 @@ enum Note : std::uint32_t {
   kNoteTooMuch,   // to prepare more statements
   kNoteBadValue,  // to set one of our settings to what it cannot have
   kNoteNoPin,     // to leave state behind that config::Pinning forbids
+  kNoteStale,     // to read fresher than the replica that it cannot leave
 };
 
 class Server final : public net::Connection, public pool::Server {

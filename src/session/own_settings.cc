@@ -15,7 +15,7 @@ struct Known {
 
 constexpr std::array<Known, 5> kKnown = {{
     {"weir.route", "default", "Available values: default, primary, replica."},
-    {"weir.consistency", "default", "Available values: default, eventual, session, strong."},
+    {kConsistencySetting, "default", "Available values: default, eventual, session, strong."},
     {"weir.min_lsn", "default", "A position in the WAL as SHOW weir.lsn gives it, like 0/16B3748."},
     {"weir.explain", "off", "Available values: on, off."},
     {"weir.report_lsn", "off", "Available values: on, off."},
@@ -39,7 +39,7 @@ bool OwnSettings::set(std::string_view name, std::string_view value) {
     route = none                 ? sql::Hint::kNone
             : value == "primary" ? sql::Hint::kPrimary
                                  : sql::Hint::kReplica;
-  } else if (name == "weir.consistency") {
+  } else if (name == kConsistencySetting) {
     const auto word = from_word<config::Consistency>(value);
     if (!none && !word) return false;
     consistency = word;

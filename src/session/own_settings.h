@@ -26,6 +26,8 @@ struct OwnSettings {
   bool set(std::string_view name, std::string_view value);
 };
 
+inline constexpr std::string_view kConsistencySetting = "weir.consistency";
+
 // A position at which all is visible that the session has committed or seen: SHOW gives it.
 inline constexpr std::string_view kLsnSetting = "weir.lsn";
 
