@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "admin/console.h"
 #include "admin/http.h"
@@ -13,6 +14,7 @@
 #include "proxy/instance.h"
 #include "proxy/log.h"
 #include "proxy/route_command.h"
+#include "top/console.h"
 #include "top/top.h"
 
 namespace {
@@ -115,18 +117,23 @@ std::string console_of(const config::Config& config) {
   return words;
 }
 
-int show_top(const config::CommandLine& asked) {
-  top::Options options{
-      .conninfo = asked.top.conninfo, .every_s = asked.top.every_s, .frames = asked.top.frames};
-  if (!asked.config_file.empty()) {
-    const auto loaded = config::config_from_command_line(asked);
-    if (!loaded.config) {
-      std::cerr << config::to_string(loaded.problems);
-      return config::kExitBadConfig;
-    }
-    options.conninfo = console_of(*loaded.config);
+// nullopt: the configuration is wrong, which was said.
+std::optional<std::string> console_of(const config::CommandLine& asked) {
+  if (asked.config_file.empty()) return asked.console;
+  const auto loaded = config::config_from_command_line(asked);
+  if (loaded.config) return console_of(*loaded.config);
+  std::cerr << config::to_string(loaded.problems);
+  return std::nullopt;
+}
+
+int ask_console(const config::CommandLine& asked) {
+  const auto conninfo = console_of(asked);
+  if (!conninfo) return config::kExitBadConfig;
+  if (asked.action == config::CommandLine::Action::kUpgrade) {
+    return top::command(*conninfo, "UPGRADE");
   }
-  return top::run(options);
+  return top::run(
+      {.conninfo = *conninfo, .every_s = asked.top.every_s, .frames = asked.top.frames});
 }
 
 }  // namespace
@@ -147,7 +154,9 @@ int main(int argc, char** argv) {
     std::cout << "weir " WEIR_VERSION "\n";
     return config::kExitOk;
   }
-  if (command_line->action == Action::kTop) return show_top(*command_line);
+  if (command_line->action == Action::kTop || command_line->action == Action::kUpgrade) {
+    return ask_console(*command_line);
+  }
   if (command_line->action == Action::kImportPgBouncer) return import_pgbouncer(*command_line);
   proxy::Predecessor predecessor;
   const auto loaded = config::config_from_command_line(*command_line);

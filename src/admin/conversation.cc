@@ -254,6 +254,7 @@ Result Conversation::execute_here(const Statement& statement) {
     case Action::kKillClient:
     case Action::kResetStatements:
     case Action::kHostOrder:
+    case Action::kUpgrade:
     case Action::kShutdownNow:
     case Action::kShutdownDrain:
       return failure(sqlstate::kInternalError, "not a statement of the session");

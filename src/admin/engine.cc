@@ -76,14 +76,14 @@ void reload(proxy::Control& control, std::string tag, Done done) {
   });
 }
 
-void order(proxy::Control& control, const Statement& statement, proxy::ConsoleLogin by, Done done) {
-  control.order(
-      statement.order, std::move(by),
-      [tag = statement.tag, done = std::move(done)](absl::StatusOr<std::string> note) mutable {
-        Result result = result_of(note.status(), tag, false);
-        if (note.ok() && !note->empty()) result.notices.push_back(notice(*note));
-        done(std::move(result));
-      });
+// Of what answers with what there is to say about it.
+auto noting(std::string tag, Done done) {
+  return [tag = std::move(tag),
+          done = std::move(done)](const absl::StatusOr<std::string>& note) mutable {
+    Result result = result_of(note.status(), tag, false);
+    if (note.ok() && !note->empty()) result.notices.push_back(notice(*note));
+    done(std::move(result));
+  };
 }
 
 void set(proxy::Control& control, const Statement& statement, Done done) {
@@ -163,7 +163,10 @@ void run_command(proxy::Control& control, const Statement& statement, Engine::As
       control.reset_statements();
       return answer(absl::OkStatus());
     case Action::kHostOrder:
-      return order(control, statement, std::move(asking.by), std::move(done));
+      return control.order(statement.order, std::move(asking.by),
+                           noting(statement.tag, std::move(done)));
+    case Action::kUpgrade:
+      return control.upgrade(noting(statement.tag, std::move(done)));
     case Action::kShutdownNow:
       control.shutdown(proxy::Control::Shutdown::kNow);
       return answer(absl::OkStatus());

@@ -42,6 +42,7 @@ constexpr auto kCommands = std::to_array<Command>({
     {"SET", Action::kSet, Command::Takes::kOwn, "SET <setting> = <value>"},
     {"RESET", Action::kSet, Command::Takes::kOwn, "RESET <setting>"},
     {"RESET", Action::kResetStatements, Command::Takes::kOwn, "RESET STATEMENTS"},
+    {"UPGRADE", Action::kUpgrade, Command::Takes::kNothing},
     {"SHUTDOWN", Action::kShutdownNow, Command::Takes::kOwn,
      "SHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]"},
 });

@@ -38,6 +38,7 @@ enum class Action : std::uint8_t {
   kKillClient,
   kResetStatements,
   kHostOrder,  // `order`
+  kUpgrade,
   kShutdownNow,
   kShutdownDrain,
 };

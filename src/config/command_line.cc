@@ -40,7 +40,8 @@ class Parser {
     if (at_ == 0 && arg == "route") return act(Action::kRoute);
     if (at_ == 0 && arg == "import-pgbouncer") return act(Action::kImportPgBouncer);
     if (at_ == 0 && arg == "top") return act(Action::kTop);
-    if (result_.action == Action::kTop && !arg.starts_with('-')) return conninfo(arg);
+    if (arg == "--upgrade") return act(Action::kUpgrade);
+    if (asks_console() && !arg.starts_with('-')) return conninfo(arg);
     if (result_.action == Action::kImportPgBouncer && !arg.starts_with('-')) return import(arg);
     if (is_url(arg)) return url(arg);
     if (result_.action == Action::kRoute && !arg.starts_with('-')) return statement(arg);
@@ -71,6 +72,10 @@ class Parser {
       return (this->*handler)(*value);
     }
     return usage(concat("unknown option ", quoted(name)));
+  }
+
+  bool asks_console() const {
+    return result_.action == Action::kTop || result_.action == Action::kUpgrade;
   }
 
   // --help and --version win over everything, whatever else the line says.
@@ -136,8 +141,8 @@ class Parser {
     return absl::OkStatus();
   }
   absl::Status conninfo(std::string_view value) {
-    if (!result_.top.conninfo.empty()) return usage("more than one connection string (quote it)");
-    result_.top.conninfo = value;
+    if (!result_.console.empty()) return usage("more than one connection string (quote it)");
+    result_.console = value;
     return absl::OkStatus();
   }
   template <typename Number>
@@ -179,8 +184,8 @@ class Parser {
       if (!alone || result_.ini.empty()) return usage("expected import-pgbouncer INI [USERLIST]");
       return absl::OkStatus();
     }
-    if (result_.action == Action::kTop) {
-      const bool has_file = !result_.config_file.empty(), has_info = !result_.top.conninfo.empty();
+    if (asks_console()) {
+      const bool has_file = !result_.config_file.empty(), has_info = !result_.console.empty();
       if (has_file && has_info) return usage("both -c and a connection string");
       if (!result_.replicas.empty()) return usage("--replica goes with a URL");
       return absl::OkStatus();

@@ -27,22 +27,24 @@ struct CommandLine {
     kVersion,
     kRoute,  // tell where a statement would go, end
     kImportPgBouncer,
-    kTop,  // show a running Weir in the terminal
+    kTop,      // show a running Weir in the terminal
+    kUpgrade,  // have it replaced by the program that is there now
   };
   struct Route {
     std::string sql, database, user;
   };
   struct Top {
-    std::string conninfo;  // as libpq takes it; with a configuration file: empty
-    double every_s = 1;    // 0.1 to 60
+    double every_s = 1;  // 0.1 to 60
     unsigned long frames = 0;
   };
   Action action = Action::kRun;
-  std::string config_file;             // -c; "" = none, then there is a url
-  std::optional<ServerUrl> url;        // never with config_file
-  std::vector<Endpoint> replicas;      // --replica; only with url
-  Route route;                         // for kRoute
-  Top top;                             // for kTop; of config_file then the first listener counts
+  std::string config_file;         // -c; "" = none, then there is a url
+  std::optional<ServerUrl> url;    // never with config_file
+  std::vector<Endpoint> replicas;  // --replica; only with url
+  Route route;                     // for kRoute
+  // For kTop and kUpgrade, as libpq takes it; "" = config_file's first listener, or by default.
+  std::string console;
+  Top top;
   std::string ini, userlist;           // for kImportPgBouncer; userlist: "" = what the ini says
   std::vector<std::string> overrides;  // --set, --listen and --workers, for load_file
 };

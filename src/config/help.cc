@@ -11,12 +11,13 @@ Usage:
   weir --check -c FILE
   weir route -c FILE [--database NAME] [--user NAME] 'STATEMENT'
   weir top [-c FILE | CONNECTION] [--every SECONDS] [--frames N]
+  weir --upgrade [-c FILE | CONNECTION]
   weir import-pgbouncer PGBOUNCER.INI [USERLIST.TXT] > weir.toml
 
 Options:
   -c, --config FILE      read the configuration from FILE (TOML)
-      --check            load the configuration, print what was understood, or everything that is
-                         wrong with it, and end
+      --check            print what of the configuration was understood, or all that is wrong; end
+      --upgrade          online restart: have the program that is there now replace what runs
       --set KEY=VALUE    set one key of the configuration, after the file; may be repeated:
                          --set pool.size=50 --set timeouts.query_wait=10s
                          --set 'databases.app.dbname=production'
@@ -29,8 +30,8 @@ Options:
       --database NAME, --user NAME
                          with route, which tells where a statement would go, and why: whose it is
       --every SECONDS, --frames N
-                         with top, which shows what a running weir does: between two frames, and
-                         to end after so many. CONNECTION is libpq's ("host=... user=..." or a URL)
+                         with top, which shows what runs: time between two frames, and how many.
+                         CONNECTION, also for --upgrade: as of libpq (a URL or "host=... user=...")
   -h, --help             print this and end
   -V, --version          print the version and end
 
@@ -53,8 +54,8 @@ Signals:
   SIGHUP   read the configuration and the certificates again, reopen the log file; a
            configuration with errors is logged and changes nothing. listen, workers and
            admin.http need a restart
-  SIGUSR2  online restart: a new process, of the program that is there now, takes over the
-           sockets that listen; this one serves its clients until they leave
+  SIGUSR2  the same as --upgrade: a new process takes over the sockets that listen; this one
+           serves its clients until they leave
   SIGTERM  accept no more clients, let transactions finish for timeouts.drain, end
   SIGINT   end now
 
@@ -66,7 +67,7 @@ Exit codes:
   0  ended as asked, or the configuration is right
   1  the configuration is wrong or cannot be read
   2  the command line makes no sense
-  3  weir could not start: an address is in use, a certificate does not load
+  3  weir could not start: an address is in use, a certificate does not load; --upgrade has failed
 
 All keys with their units and defaults: docs/configuration.md.
 )";

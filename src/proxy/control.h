@@ -74,6 +74,9 @@ class Control {
   // with who ordered it.
   virtual void order(HostOrder order, ConsoleLogin by,
                      absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) = 0;
+  // Another process takes over, of the program that is there now. done: what is to be said about
+  // it, before the consoles are closed; or why it did not, and this one goes on.
+  virtual void upgrade(absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) = 0;
   enum class Shutdown : std::uint8_t { kNow, kDrain };
   virtual void shutdown(Shutdown how) = 0;
   virtual bool draining() const = 0;

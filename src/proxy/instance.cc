@@ -230,6 +230,7 @@ void Instance::run() {
   for (const auto& worker : workers_) worker->stop();
   for (auto& one : awaited_) one.done(absl::CancelledError("the proxy stops"));
   awaited_.clear();
+  if (upgraded_) upgraded_(absl::CancelledError("the proxy stops"));
   for (const auto& cluster : topology_->clusters) cluster->stop();
   for (const auto& cluster : retired_clusters_) cluster->stop();
   spdlog::info("weir: stopped");
@@ -247,7 +248,7 @@ void Instance::on_signal(int signal) {
       // A second one says that it was not meant to last.
       return shutdown(draining_ ? Shutdown::kNow : Shutdown::kDrain);
     case SIGUSR2:
-      return start_successor();
+      return start_successor({});
     default:
       return shutdown(Shutdown::kNow);
   }

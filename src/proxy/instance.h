@@ -67,6 +67,8 @@ class Instance final : public Control {
   void reset_statements() override;
   void order(HostOrder order, ConsoleLogin by,
              absl::AnyInvocable<void(absl::StatusOr<std::string> note)> done) override;
+  using Upgraded = absl::AnyInvocable<void(absl::StatusOr<std::string> note)>;
+  void upgrade(Upgraded done) override;
   void shutdown(Shutdown how) override;
   bool draining() const override { return draining_; }
   void log(const CommandRecord& record) override;
@@ -113,7 +115,7 @@ class Instance final : public Control {
   void begin_drain();
   void begin_accepting();
   void take_over();
-  void start_successor();
+  void start_successor(Upgraded done);
   void on_successor_failed(const std::string& why);
   void on_replaced(pid_t by);
   void forget_pauses();
@@ -139,6 +141,7 @@ class Instance final : public Control {
   std::unique_ptr<Signals> signals_;
   Predecessor& predecessor_;
   std::unique_ptr<Successor> successor_;
+  Upgraded upgraded_;  // null = nobody waits for it
   Supervisor supervisor_;
   std::vector<Awaited> awaited_;
   std::vector<std::string> paused_, disabled_;  // "" = all

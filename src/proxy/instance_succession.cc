@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "proxy/instance.h"
 
@@ -20,7 +21,11 @@ void Instance::take_over() {
   predecessor_.tell_ready();
 }
 
-void Instance::start_successor() {
+void Instance::upgrade(Upgraded done) {
+  loop_.post([this, done = std::move(done)]() mutable { start_successor(std::move(done)); });
+}
+
+void Instance::start_successor(Upgraded done) {
   const char* why_not = nullptr;
   if (draining_) {
     why_not = "this process is draining";
@@ -31,7 +36,12 @@ void Instance::start_successor() {
   } else if (!predecessor_.has_left()) {
     why_not = "this process has not taken over yet";
   }
-  if (why_not != nullptr) return spdlog::warn("weir: no online restart: {}", why_not);
+  if (why_not != nullptr) {
+    spdlog::warn("weir: no online restart: {}", why_not);
+    if (done) done(absl::FailedPreconditionError(why_not));
+    return;
+  }
+  upgraded_ = std::move(done);
   std::vector<Handed> listening;
   for (const auto& acceptor : acceptors_) {
     listening.push_back({.fd = acceptor->fd(), .with_path = acceptor->owns_path()});
@@ -56,13 +66,17 @@ void Instance::on_successor_failed(const std::string& why) {
     spdlog::error("weir: no online restart, this process goes on: {}", why);
     shared_.faults->add(Fault::Severity::kError, "restart", "weir", why);
   }
+  if (upgraded_) std::exchange(upgraded_, {})(absl::FailedPreconditionError(why));
   loop_.post([this] { successor_.reset(); });
 }
 
 void Instance::on_replaced(pid_t by) {
   if (draining_) return;
   replaced_at_ = loop_.now();
-  spdlog::info("weir: process {} accepts clients from now on; {} stay here", by, staying());
+  const std::string note =
+      fmt::format("process {} accepts clients from now on; {} stay here", by, staying());
+  spdlog::info("weir: {}", note);
+  if (upgraded_) std::exchange(upgraded_, {})(note);
   for (const auto& acceptor : acceptors_) acceptor->hand_over();
   acceptors_.clear();
   if (http_.retire) http_.retire();

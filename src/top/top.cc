@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <map>
 #include <memory>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "top/console.h"
 #include "top/layout.h"
 #include "top/terminal.h"
 #include "top/views.h"
@@ -31,19 +31,6 @@ constexpr double kFastest = 0.1, kSlowest = 60;
 constexpr std::string_view kHelp =
     "p pools  c clients  s statements  n pins  w waits  f faults | < > sort  r reverse  + - pace  "
     "space hold  q quit";
-
-struct Finish {
-  void operator()(PGconn* connection) const { PQfinish(connection); }
-};
-struct Clear {
-  void operator()(PGresult* result) const { PQclear(result); }
-};
-struct FreeWords {
-  void operator()(PQconninfoOption* words) const { PQconninfoFree(words); }
-};
-using Connection = std::unique_ptr<PGconn, Finish>;
-using Words = std::unique_ptr<PQconninfoOption, FreeWords>;
-using Result = std::unique_ptr<PGresult, Clear>;
 
 double seconds(Clock::time_point at) {
   return std::chrono::duration<double>(at.time_since_epoch()).count();
@@ -97,23 +84,9 @@ class Top {
   // --- the console --------------------------------------------------------------------------
 
   bool connect(Clock::time_point deadline) {
-    char* wrong = nullptr;
-    const Words words(PQconninfoParse(options_.conninfo.c_str(), &wrong));
-    if (!words) {
-      const std::string why = wrong == nullptr ? "out of memory" : wrong;
-      PQfreemem(wrong);
-      return fail(why);
-    }
-    std::vector<const char*> names, values;
-    for (const PQconninfoOption* word = words.get(); word->keyword != nullptr; ++word) {
-      const char* value = word->val != nullptr ? word->val : default_of(word->keyword);
-      if (value == nullptr) continue;
-      names.push_back(word->keyword);
-      values.push_back(value);
-    }
-    names.push_back(nullptr);
-    values.push_back(nullptr);
-    connection_.reset(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/0));
+    const Conninfo words(options_.conninfo, "weir top");
+    if (!words.wrong().empty()) return fail(words.wrong());
+    connection_.reset(PQconnectStartParams(words.names(), words.values(), /*expand_dbname=*/0));
     if (!connection_) return fail("out of memory");
     auto next = PGRES_POLLING_WRITING;
     while (next != PGRES_POLLING_OK) {
@@ -126,16 +99,6 @@ class Top {
     }
     rates_.forget();
     return true;
-  }
-
-  // Of a word that was not given; null = libpq's.
-  static const char* default_of(std::string_view word) {
-    if (word == "dbname") return "weir";
-    if (word == "host") return std::getenv("PGHOST") == nullptr ? "127.0.0.1" : nullptr;
-    if (word == "port") return std::getenv("PGPORT") == nullptr ? "6432" : nullptr;
-    if (word == "application_name") return "weir top";
-    if (word == "client_encoding") return "UTF8";
-    return nullptr;
   }
 
   bool fail(std::string_view why) {

@@ -6,9 +6,7 @@
 namespace top {
 
 struct Options {
-  // As libpq takes it, a URL or "host=... port=..."; what it does not say is by libpq's environment
-  // and files, and then 127.0.0.1:6432 and database weir.
-  std::string conninfo;
+  std::string conninfo;      // as Conninfo takes it: a URL or "host=... port=..."
   double every_s = 1.0;      // between two frames
   unsigned long frames = 0;  // end after so many; 0 = when asked to
 };

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -13,7 +14,7 @@ import urllib.request
 import psycopg
 import pytest
 
-from support import SLOW, wire
+from support import SLOW, api, wire
 from support.cluster import wait_until
 from support.loss import pid_of
 from support.orders import name, order
@@ -425,3 +426,67 @@ def test_http_answers_all_the_while(start_weir):
         assert kept.sock.recv(1) == b""
         assert stays.value("SELECT 1") == "1"
     assert ended(old) == 0
+
+
+# --- weir --upgrade -------------------------------------------------------------------------------
+
+
+def run_upgrade(weir, *where, **environment):
+    return subprocess.run(
+        [BINARY, "--upgrade", *(where or ("-c", str(weir.config_file)))], capture_output=True,
+        text=True, timeout=90 * SLOW, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nowhere", **environment})
+
+
+def console_string(weir, user="admin"):
+    return f"host={weir.host} port={weir.port} user={user} password={user}"
+
+
+@pytest.mark.parametrize("how", ["by the file", "by a connection", "on the console", "over HTTP"])
+def test_by_command(start_weir, how):
+    """It ends when another process serves; sessions go on."""
+    weir = start_weir(api.TOKENS)
+    with weir.connect() as stays:
+        stays.query("SET work_mem = '7MB'")
+        old, before = weir.process, len(weir.log())
+        if how == "on the console":
+            with weir.console() as console:
+                console.query("UPGRADE")
+                said = [notice["M"] for notice in console.notices]
+        elif how == "over HTTP":
+            answer = api.command(weir, "UPGRADE")
+            assert answer.status == 200
+            said = answer.json()["notices"]
+        else:
+            done = run_upgrade(weir, *(() if how == "by the file" else (console_string(weir),)))
+            assert (done.returncode, done.stderr) == (0, "")
+            said = [done.stdout]
+        number = re.search(r"process (\d+) accepts clients from now on; 1 stay here", said[0])[1]
+        weir.await_upgrade(before)
+        assert weir.process.pid == int(number) != old.pid
+        with weir.connect() as fresh:
+            assert fresh.value("SELECT 1") == "1"
+        assert stays.value("SHOW work_mem") == "7MB"
+    assert ended(old) == 0
+
+
+def test_a_command_that_fails_says_why(start_weir):
+    weir = start_weir()
+    good, old = weir.config_file.read_text(), weir.process.pid
+    weir.config_file.write_text("nonsense = 1\n" + good)
+    done = run_upgrade(weir, console_string(weir))
+    assert done.returncode == 3 and re.search("exit code 1: .*nonsense", done.stderr), done
+    done = run_upgrade(weir)
+    assert done.returncode == 1 and "nonsense" in done.stderr, done
+    weir.config_file.write_text(good)
+    done = run_upgrade(weir, console_string(weir, "watcher"))
+    assert done.returncode == 3 and "permission denied" in done.stderr, done
+    done = run_upgrade(weir, console_string(weir).replace("password=admin", "password=wrong"))
+    assert done.returncode == 3 and "authentication failed" in done.stderr, done
+    done = run_upgrade(weir, f"host=127.0.0.1 port={free_port()}")
+    assert done.returncode == 3 and "refused" in done.stderr, done
+    assert run_upgrade(weir, "-c", "/nowhere/weir.toml").returncode == 1
+    assert run_upgrade(weir, "-c", "x", "host=y").returncode == 2
+    assert weir.process.pid == old and weir.process.poll() is None
+    with weir.connect() as client:
+        assert client.value("SELECT 1") == "1"

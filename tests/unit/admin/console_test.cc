@@ -278,6 +278,8 @@ TEST_CASE("commands reach Control") {
     REQUIRE(calls.size() == ++count);
     CHECK(calls.back() == call);
   }
+  CHECK(console.admin.query("UPGRADE").notice() == "process 4711 accepts clients");
+  CHECK(console.control.calls().back() == "upgrade");
   CHECK(console.admin.query("KILL_CLIENT 12").tag() == "KILL_CLIENT");
   CHECK(console.admin.query("KILL_CLIENT 99").code() == "42704");
   CHECK(console.control.calls().back() == "kill_client 12");

@@ -90,6 +90,11 @@ class FakeControl : public proxy::Control {
   void reset_statements() override { note("reset_statements"); }
   void order(proxy::HostOrder order, proxy::ConsoleLogin by,
              absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) override;
+  void upgrade(absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) override {
+    note("upgrade");
+    const absl::Status status = now().status;
+    done(status.ok() ? absl::StatusOr<std::string>("process 4711 accepts clients") : status);
+  }
   void shutdown(Shutdown how) override {
     note(how == Shutdown::kNow ? "shutdown now" : "shutdown drain");
   }

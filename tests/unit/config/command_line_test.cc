@@ -31,6 +31,10 @@ TEST_CASE("command line: actions") {
   CHECK(parse({"-V"})->action == CommandLine::Action::kVersion);
   CHECK(parse({"--version", "--check"})->action == CommandLine::Action::kVersion);
   CHECK(parse({"--check", "-c", "x"})->action == CommandLine::Action::kCheck);
+  CHECK(parse({"--upgrade", "-c", "x"})->action == CommandLine::Action::kUpgrade);
+  CHECK(parse({"--upgrade"})->action == CommandLine::Action::kUpgrade);
+  CHECK(parse({"--upgrade", "host=a"})->console == "host=a");
+  CHECK(parse({"top", "postgres://a@b"})->console == "postgres://a@b");
   const auto run = parse({"-c", "weir.toml", "--set", "a.b=1", "--set=c=d=e", "--workers=2"});
   REQUIRE(run.ok());
   CHECK(run->action == CommandLine::Action::kRun);
@@ -56,6 +60,9 @@ TEST_CASE("command line: usage errors are one line that leads to the help") {
         "--listen needs an address such as 127.0.0.1:6432, *:6432 or unix:/run/weir, not "
         "\"x y\"" +
             help);
+  CHECK(error({"--upgrade", "host=a", "host=b"}) ==
+        "more than one connection string (quote it)" + help);
+  CHECK(error({"--upgrade", "host=a", "-c", "b"}) == "both -c and a connection string" + help);
   CHECK(error({"-c", "a", "--replica", "h"}) == "--replica goes with a URL" + help);
   CHECK(error({"--replica", "h:0"}) == "--replica needs host:port, not \"h:0\"" + help);
   CHECK(error({"-c", "a", "postgres://u@h"}) == "both -c and a URL" + help);
