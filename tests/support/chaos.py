@@ -22,10 +22,11 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import random
 import time
 
-from support import SLOW, loss
+from support import SLOW, loss, network
 from support.chaos_faults import Hosts, Troubles
 from support.cluster import running_cluster, wait_until
 from support.consistency import DRIVERS, FAILURES
@@ -244,8 +245,10 @@ class Session:
 
 
 class Run:
-    def __init__(self, plan, weir, hosts, say):
+    def __init__(self, plan, weir, hosts, say, isolated):
         self.plan, self.weir, self.hosts, self.say = plan, weir, hosts, say
+        self.kinds = [kind for kind in plan.kinds or Troubles.KINDS + Troubles.PACKETS
+                      if isolated or kind not in Troubles.PACKETS]
         self.verdict = Verdict(plan)
         self.lines, self.moves, self.counts = {}, {}, {}
         self.told = collections.defaultdict(set)
@@ -277,11 +280,11 @@ class Run:
     async def conduct(self):
         """Fault after fault; every kind comes once before any comes again."""
         troubles = Troubles(self.hosts, self.weir, random.Random(f"{self.plan.seed} faults"),
-                             self.recycle)
+                            self.recycle)
         kinds = []
         try:
             while self.goes_on():
-                kinds = kinds or troubles.shuffled(self.plan.kinds)
+                kinds = kinds or troubles.shuffled(self.kinds)
                 kind = self.kind = kinds.pop()
                 self.say(f"{time.monotonic() - self.begun:7.2f} s  {kind.replace('_', ' ')}")
                 await asyncio.sleep(0.3)
@@ -298,7 +301,7 @@ class Run:
 
     def goes_on(self):
         if self.plan.rounds:
-            return self.verdict.faults.total() < self.plan.rounds * len(self.plan.kinds)
+            return self.verdict.faults.total() < self.plan.rounds * len(self.kinds)
         return time.monotonic() - self.begun < self.plan.seconds
 
     async def look(self):
@@ -401,7 +404,28 @@ def stage(plan):
 
 
 def campaign(plan, say=print):
-    with stage(plan) as (weir, hosts):
-        run = Run(plan, weir, hosts, say)
-        asyncio.run(run.sessions())
-        return run.verdict
+    """In a process of its own, with a network of its own where that can be had."""
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+
+    def conduct():
+        isolated = network.isolate()
+        if not isolated:
+            say("no network of its own: without faults of packets")
+        with stage(plan) as (weir, hosts):
+            run = Run(plan, weir, hosts, say, isolated)
+            asyncio.run(run.sessions())
+            sender.send(run.verdict)
+
+    process = fork.Process(target=conduct)
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise AssertionError("the campaign itself has failed, as it has said") from None
+    except BaseException:
+        process.terminate()  # then, too, it stops its servers
+        raise
+    finally:
+        process.join()

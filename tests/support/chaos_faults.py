@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from support import SLOW, wire
+from support import SLOW, network, wire
 from support.cluster import frozen, wait_until
 
 UP_S = 60.0
@@ -53,17 +53,18 @@ class Troubles:
 
     KINDS = ("replica_killed", "replica_stopped", "replica_frozen", "receiver_frozen",
              "receiver_killed", "backends_terminated", "backend_killed", "primary_restarted",
-             "primary_frozen", "failover", "silent_failover", "network_cut", "network_slow",
-             "black_hole", "weir_killed", "weir_reloaded", "weir_upgraded")
+             "primary_frozen", "slow_disk", "failover", "silent_failover", "network_cut",
+             "network_slow", "black_hole", "weir_killed", "weir_reloaded", "weir_upgraded")
+    # Of packets, in a network of the campaign's own.
+    PACKETS = ("packets_lost", "packets_dropped", "packets_rejected", "host_cut_off",
+               "network_narrow")
 
     def __init__(self, hosts, weir, rng, recycle):
         """recycle: all sessions leave and begin anew, each when it has its answer."""
         self.hosts, self.weir, self.rng, self.recycle = hosts, weir, rng, recycle
 
     def shuffled(self, kinds):
-        chosen = list(kinds or self.KINDS)
-        self.rng.shuffle(chosen)
-        return chosen
+        return self.rng.sample(kinds, len(kinds))
 
     def wait(self, least=0.3, most=1.5):
         time.sleep(self.rng.uniform(least, most))
@@ -110,6 +111,15 @@ class Troubles:
         self.wait()
         self.hosts.cluster.wait_serving(number, UP_S)
         self.hosts.wait_streaming()
+
+    def slow_disk(self):
+        """Stands in for one: each commit waits before it is written, on the primary."""
+        for text in ("SET commit_siblings = 0", "SET commit_delay = 100000"):
+            self.hosts.sql(self.hosts.primary, f"ALTER SYSTEM {text}")
+        self.hosts.sql(self.hosts.primary, "SELECT pg_reload_conf()")
+        self.wait(0.5, 2)
+        self.hosts.sql(self.hosts.primary, "ALTER SYSTEM RESET commit_delay")
+        self.hosts.sql(self.hosts.primary, "SELECT pg_reload_conf()")
 
     # --- backends -------------------------------------------------------------------------------
 
@@ -180,6 +190,35 @@ class Troubles:
     def black_hole(self):
         with self.rng.choice(self.hosts.relays).black_hole():
             self.wait(0.5, 4)
+
+    # --- packets --------------------------------------------------------------------------------
+
+    def packets_lost(self):
+        """One in seven, between the proxy and a host: TCP sends them again, later."""
+        with network.ruled(self.rng.choice(self.hosts.relays).port,
+                           "numgen random mod 100 < 14 drop"):
+            self.wait(0.5, 3)
+
+    def packets_dropped(self):
+        """All of them, of connections that are made, too: nobody is told anything."""
+        with network.ruled(self.rng.choice(self.hosts.relays).port, "drop"):
+            self.wait(0.5, 4)
+
+    def packets_rejected(self):
+        """As by a router that knows no way, or a firewall that has changed its mind."""
+        with network.ruled(self.rng.choice(self.hosts.relays).port, "reject with tcp reset"):
+            self.wait(0.2, 1.5)
+
+    def host_cut_off(self):
+        """From the other hosts, too."""
+        number = self.rng.choice(self.hosts.numbers)
+        with network.ruled(self.hosts.cluster.ports[number], "drop"):
+            self.wait(0.5, 3)
+        self.hosts.wait_streaming()
+
+    def network_narrow(self):
+        with network.narrow(2_000_000):
+            self.wait(0.5, 2)
 
     # --- the proxy ------------------------------------------------------------------------------
 
