@@ -143,6 +143,7 @@ struct Routing {
 struct Cluster {
   std::string name;
   std::vector<Host> hosts;                // at least one
+  std::vector<std::string> patroni;       // URLs of its REST API, which says who is a host
   Tls tls;                                // towards these hosts
   Routing routing;                        // cluster's own table over the global one
   milliseconds monitor_interval{100};     // between two samples of a host; 20 ms .. 60 s

@@ -55,6 +55,9 @@ void describe_cluster(const Cluster& cluster, std::string& out) {
     if (!host.zone.empty()) append(out, ", zone ", host.zone);
     append(out, "\n");
   }
+  for (const std::string& url : cluster.patroni) {
+    append(out, "  until Patroni at ", url, " says who they are\n");
+  }
   append(out, "  TLS ", word(cluster.tls.mode), "; watched every ",
          format_duration(cluster.monitor_interval), " as ", cluster.monitor_user,
          cluster.monitor_password.empty() ? " without a password" : "", " in database ",

@@ -4,6 +4,7 @@
 #include "config/concat.h"
 #include "config/document.h"
 #include "config/reader.h"
+#include "config/url.h"
 
 namespace config {
 namespace {
@@ -26,6 +27,8 @@ bool fits(std::string_view text, ListKind kind) {
     case ListKind::kQualified:
       return is_name(text, 2 * kNameBytesMax + 1) &&
              text.find_first_of("()\", ") == std::string_view::npos;
+    case ListKind::kUrls:
+      return parse_http_url(text).has_value();
     case ListKind::kShapes:
       return text.size() == 16 &&
              text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -40,6 +43,8 @@ std::string_view form(ListKind kind) {
       return "a name of 1 to 63 bytes, or a list of them";
     case ListKind::kQualified:
       return "\"name\" or \"schema.name\", as in the catalog, or a list of them";
+    case ListKind::kUrls:
+      return "http://HOST:PORT, or a list of them";
     case ListKind::kShapes:
       return "a shape, 16 hexadecimal digits in lower case, or a list of them";
   }

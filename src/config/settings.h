@@ -51,6 +51,7 @@ enum class ListKind : std::uint8_t {
   kUsers,      // names, maybe none
   kQualified,  // "schema.name" or "name"
   kShapes,     // 16 hexadecimal digits
+  kUrls,       // http://host:port
 };
 
 inline constexpr std::uint64_t kKiB = 1u << 10;
@@ -129,6 +130,7 @@ void visit_host(Visitor& v, T& host) {
 template <class Visitor, class T>
 void visit_cluster(Visitor& v, T& cluster) {
   v.hosts("hosts", cluster.hosts);
+  v.list("patroni", cluster.patroni, ListKind::kUrls);
   v.section("monitor", [&](auto& inner) {
     inner.duration("interval", cluster.monitor_interval,
                    DurationRange{milliseconds(20), std::chrono::seconds(60)});

@@ -132,6 +132,11 @@ Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor
           .on_ready = [this] { take_over(); },
           .is_main = [this] { return predecessor_.has_left(); },
       }),
+      patroni_([this](std::string cluster, std::string answer) {
+        loop_.post([this, cluster = std::move(cluster), answer = std::move(answer)]() mutable {
+          on_patroni(cluster, std::move(answer));
+        });
+      }),
       started_(std::chrono::system_clock::now()) {
   shared_.faults = std::move(faults);
   derive_keys(*topology_->config);
@@ -223,6 +228,7 @@ void Instance::run() {
   spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
   if (!predecessor_.exists()) begin_accepting();
   supervisor_.on_start(net::read_clock());
+  patroni_.configure(*topology_->config);
   loop_.run();
   supervisor_.on_stopping();
   if (successor_) successor_->call_off();
@@ -336,6 +342,7 @@ absl::StatusOr<Control::Loaded> Instance::take(config::LoadResult loaded, std::v
   }
   shared_.lookup.set_found_fresh(next->auth.auth_query_cache);
   shared_.traces.configure(next->traces);
+  patroni_.configure(*next);
   shared_.lookup.forget();
   derive_keys(*next);
   {

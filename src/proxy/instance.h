@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "proxy/control.h"
 #include "proxy/lock_reader.h"
+#include "proxy/patroni.h"
 #include "proxy/shared.h"
 #include "proxy/succession.h"
 #include "proxy/supervisor.h"
@@ -108,6 +109,7 @@ class Instance final : public Control {
   void check_awaited();
   void end_awaited(absl::FunctionRef<bool(const Awaited&)> which);
   void end_pause(const HostOrder& order);
+  void on_patroni(const std::string& cluster, std::string answer);
   config::LoadResult load(const std::vector<Kept>& kept, config::TextPtr text) const;
   absl::StatusOr<Loaded> load_again();
   absl::StatusOr<Loaded> change(const config::Change& change);
@@ -146,6 +148,8 @@ class Instance final : public Control {
   std::vector<Awaited> awaited_;
   std::vector<std::string> paused_, disabled_;  // "" = all
   LockReader locks_;
+  std::map<std::string, std::string> patroni_answers_;  // by cluster, if it names other hosts
+  Patroni patroni_;
   std::atomic<bool> draining_{false};
   base::Time drain_until_{}, replaced_at_{};
   const base::WallTime started_;

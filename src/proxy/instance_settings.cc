@@ -2,7 +2,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "cluster/patroni.h"
 #include "proxy/instance.h"
 #include "proxy/log.h"
 
@@ -24,7 +26,35 @@ std::string text_of(const std::vector<config::Problem>& problems) {
 config::LoadResult Instance::load(const std::vector<Kept>& kept, config::TextPtr text) const {
   config::Again again{.text = std::move(text)};
   for (const Kept& one : kept) again.overrides.push_back(one.override);
-  return loader_(again);
+  auto loaded = loader_(again);
+  if (!loaded.config || patroni_answers_.empty()) return loaded;
+  auto config = std::make_shared<config::Config>(*loaded.config);
+  for (config::Cluster& cluster : config->clusters) {
+    const auto answer = patroni_answers_.find(cluster.name);
+    if (cluster.patroni.empty() || answer == patroni_answers_.end()) continue;
+    auto hosts = cluster::hosts_of_patroni(answer->second, cluster.hosts);
+    if (hosts.ok()) cluster.hosts = *std::move(hosts);
+  }
+  loaded.config = std::move(config);
+  return loaded;
+}
+
+void Instance::on_patroni(const std::string& cluster, std::string answer) {
+  const auto& clusters = topology_->config->clusters;
+  const auto known = std::ranges::find(clusters, cluster, &config::Cluster::name);
+  if (known == clusters.end() || known->patroni.empty() || draining_) return;
+  const auto hosts = cluster::hosts_of_patroni(answer, known->hosts);
+  if (!hosts.ok()) {
+    return spdlog::warn("cluster {}: {}", cluster, std::string(hosts.status().message()));
+  }
+  if (hosts->size() == known->hosts.size() &&
+      std::ranges::is_permutation(*hosts, known->hosts)) {
+    return;
+  }
+  patroni_answers_[cluster] = std::move(answer);
+  const auto taken = take(load(kept_, text_), kept_, "Patroni");
+  if (taken.ok()) return;
+  spdlog::error("cluster {}: Patroni: {}", cluster, std::string(taken.status().message()));
 }
 
 void Instance::reload(LoadDone done) {

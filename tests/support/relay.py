@@ -3,6 +3,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import random
+import socket
 
 from support.weir import free_port
 
@@ -58,6 +59,12 @@ class Relay:
         await server.serve_forever()
 
     async def _connect(self, reader, writer):
+        # Of a peer that is gone, and whose goodbye was lost, the kernel learns by asking.
+        peer = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in ((socket.TCP_KEEPIDLE, 2), (socket.TCP_KEEPINTVL, 2),
+                              (socket.TCP_KEEPCNT, 5)):
+            peer.setsockopt(socket.IPPROTO_TCP, option, value)
         try:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1",
                                                                        self.target_port)
