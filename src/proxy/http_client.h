@@ -17,8 +17,8 @@ struct HttpAnswer {
 };
 struct HttpRequest {
   boost::beast::http::verb verb = boost::beast::http::verb::get;
-  std::string body;                   // JSON, if any
-  std::size_t answer_max = 64 << 10;  // bytes; a longer one is an error
+  std::string body;                         // JSON, if any
+  std::size_t answer_max = 64 << 10;        // bytes; a longer one is an error
   std::chrono::milliseconds timeout{5000};  // for each step
 };
 

@@ -47,8 +47,7 @@ void Instance::on_patroni(const std::string& cluster, std::string answer) {
   if (!hosts.ok()) {
     return spdlog::warn("cluster {}: {}", cluster, std::string(hosts.status().message()));
   }
-  if (hosts->size() == known->hosts.size() &&
-      std::ranges::is_permutation(*hosts, known->hosts)) {
+  if (hosts->size() == known->hosts.size() && std::ranges::is_permutation(*hosts, known->hosts)) {
     return;
   }
   patroni_answers_[cluster] = std::move(answer);

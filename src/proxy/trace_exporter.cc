@@ -72,8 +72,7 @@ bool TraceExporter::send(const std::vector<Span>& spans, const config::Traces& t
       wake_.wait_for(lock, kPace * tried, [this] { return stop_.raised(); });
     }
     why = ask_http(*url,
-                   {.verb = boost::beast::http::verb::post,
-                    .body = to_otlp(spans, traces.service)},
+                   {.verb = boost::beast::http::verb::post, .body = to_otlp(spans, traces.service)},
                    stop_)
               .error;
     if (why.empty()) return true;

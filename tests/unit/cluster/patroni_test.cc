@@ -12,7 +12,8 @@ namespace {
 // As Patroni 3.0 answers.
 constexpr const char* kAnswer = R"({"members": [
   {"name": "pg2", "role": "replica", "state": "streaming",
-   "api_url": "http://10.0.0.2:8008/patroni", "host": "10.0.0.2", "port": 5432, "timeline": 3, "lag": 0, "tags": {"nofailover": true}},
+   "api_url": "http://10.0.0.2:8008/patroni",
+   "host": "10.0.0.2", "port": 5432, "timeline": 3, "lag": 0, "tags": {"nofailover": true}},
   {"name": "pg1", "role": "leader", "state": "running", "api_url": "http://10.0.0.1:8008/patroni",
    "host": "10.0.0.1", "port": 5433, "timeline": 3, "tags": {"noloadbalance": true}},
   {"name": "pg3", "role": "replica", "state": "streaming", "host": "10.0.0.3", "port": 5432,
@@ -53,10 +54,10 @@ TEST_CASE("patroni: what is configured of a host stays") {
 }
 
 TEST_CASE("patroni: each name and each address once") {
-  const auto hosts = hosts_of_patroni(answer(member("a", R"("host":"h1","port":1)") + "," +
-                                             member("a", R"("host":"h2","port":1)") + "," +
-                                             member("b", R"("host":"h1","port":1)")),
-                                      {});
+  const auto hosts = hosts_of_patroni(
+      answer(member("a", R"("host":"h1","port":1)") + "," + member("a", R"("host":"h2","port":1)") +
+             "," + member("b", R"("host":"h1","port":1)")),
+      {});
   CHECK(names(hosts) == "a=h1:1 ");
 }
 
@@ -69,16 +70,15 @@ TEST_CASE("patroni: what is none") {
         answer(member("a", R"("host":"h","port":"5432")")),
         answer(member("a", R"("host":"h","port":-1)")),
         answer(member("a", R"("host":"h h","port":1)")),
-        answer(member("", R"("host":"h","port":1)")),
-        answer(member("a", R"("host":5,"port":1)")),
+        answer(member("", R"("host":"h","port":1)")), answer(member("a", R"("host":5,"port":1)")),
         answer(member(std::string(64, 'n'), R"("host":"h","port":1)")),
         answer(member("a", "\"host\":\"" + std::string(256, 'h') + "\",\"port\":1"))}) {
     CHECK_MESSAGE(!hosts_of_patroni(text, {}).ok(), text.substr(0, 80));
   }
   std::string many;
   for (int i = 1; i <= 65; ++i) {
-    many += (i == 1 ? "" : ",") + member("m" + std::to_string(i),
-                                          "\"host\":\"h\",\"port\":" + std::to_string(i));
+    many += (i == 1 ? "" : ",") +
+            member("m" + std::to_string(i), "\"host\":\"h\",\"port\":" + std::to_string(i));
   }
   CHECK_FALSE(hosts_of_patroni(answer(many), {}).ok());
 }
