@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "admin/catalog_tables.h"
+#include "admin/server_settings.h"
 
 namespace admin {
 namespace {
@@ -77,6 +78,22 @@ void table_description(sqlite3_context* context, int count, sqlite3_value** argu
   give(context, help);
 }
 
+// current_setting(name [, missing_ok])
+void current_setting(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  const std::string_view name = count == 0 ? std::string_view() : text_of(arguments[0]);
+  if (const ServerSetting* setting = find_server_setting(name)) {
+    return give(context, setting->value);
+  }
+  if (count > 1 && sqlite3_value_int(arguments[1]) != 0) return sqlite3_result_null(context);
+  sqlite3_result_error(context, "unrecognized configuration parameter", -1);
+}
+
+// set_config(name, value, is_local) changes as little as SET does.
+void set_config(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  if (count < 2) return sqlite3_result_null(context);
+  sqlite3_result_value(context, arguments[1]);
+}
+
 void first(sqlite3_context* context, int count, sqlite3_value** arguments) {
   if (count == 0) return sqlite3_result_null(context);
   sqlite3_result_value(context, arguments[0]);
@@ -98,6 +115,7 @@ struct Function {
   void (*call)(sqlite3_context*, int, sqlite3_value**);
 };
 constexpr auto kFunctions = std::to_array<Function>({
+    {"_pg_expandarray", null},
     {"any", first},
     {"array_lower", null},
     {"array_to_string", first},
@@ -105,6 +123,7 @@ constexpr auto kFunctions = std::to_array<Function>({
     {"col_description", null},
     {"current_schema", schema},
     {"current_schemas", schemas},
+    {"current_setting", current_setting},
     {"format_type", format_type},
     {"has_database_privilege", yes},
     {"has_schema_privilege", yes},
@@ -132,6 +151,7 @@ constexpr auto kFunctions = std::to_array<Function>({
     {"pg_table_size", zero},
     {"pg_total_relation_size", zero},
     {"pg_type_is_visible", yes},
+    {"set_config", set_config},
     {"quote_ident", first},  // of the console's own names none needs it
     {"shobj_description", null},
 });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "admin/result.h"
+#include "admin/server_settings.h"
 #include "admin/text.h"
 
 namespace admin {
@@ -155,6 +156,15 @@ constexpr auto kTypeColumns = std::to_array<ColumnDef>({
     {"typdelim"},
     {"typcollation", kOid},
     {"typdefault"},
+    {"typinput"},
+    {"typoutput"},
+    {"typbyval", Type::kBool},
+    {"typisdefined", Type::kBool},
+    {"typispreferred", Type::kBool},
+    {"typndims", Type::kInt4},
+    {"typalign"},
+    {"typstorage"},
+    {"typacl"},
 });
 void fill_type(const Source&, Emit emit) {
   const std::int64_t zero = 0;
@@ -162,7 +172,10 @@ void fill_type(const Source&, Emit emit) {
     const WireType type = wire_type(each.type);
     emit({std::int64_t{type.oid}, std::string(each.name), kPgCatalog, kOwner,
           std::int64_t{type.size}, std::string("b"), std::string(1, each.category), zero, zero,
-          zero, zero, std::int64_t{-1}, zero, std::string(","), zero, std::monostate()});
+          zero, zero, std::int64_t{-1}, zero, std::string(","), zero, std::monostate(),
+          concat(each.name, "in"), concat(each.name, "out"), std::int64_t{type.size > 0},
+          std::int64_t{1}, zero, zero, std::string("i"), std::string(type.size < 0 ? "x" : "p"),
+          std::monostate()});
   }
 }
 
@@ -208,6 +221,33 @@ void fill_roles(const Source&, Emit emit) {
   const std::int64_t no = 0;
   emit({kOwner, std::string("weir"), no, no, no, no, no, no, no, std::int64_t{-1},
         std::monostate()});
+}
+
+constexpr auto kSettingColumns = std::to_array<ColumnDef>({
+    {"name"},
+    {"setting"},
+    {"unit"},
+    {"category"},
+    {"short_desc"},
+    {"extra_desc"},
+    {"context"},
+    {"vartype"},
+    {"source"},
+    {"min_val"},
+    {"max_val"},
+    {"enumvals"},
+    {"boot_val"},
+    {"reset_val"},
+    {"pending_restart", Type::kBool},
+});
+void fill_settings(const Source&, Emit emit) {
+  const Value null;
+  for (const ServerSetting& each : server_settings()) {
+    const std::string value(each.value);
+    emit({std::string(each.name), value, null, std::string("Console"), std::string(), null,
+          std::string("internal"), std::string("string"), std::string("default"), null, null, null,
+          value, value, std::int64_t{0}});
+  }
 }
 
 constexpr auto kSchemaTables = std::to_array<ColumnDef>(
@@ -308,6 +348,7 @@ std::span<const Table> catalog_tables() {
         {"pg_am", "", kAm, fill_am},
         {"pg_database", "", kDatabaseColumns, fill_database},
         {"pg_roles", "", kRoles, fill_roles},
+        {"pg_settings", "", kSettingColumns, fill_settings},
         {"information_schema.tables", "", kSchemaTables, fill_schema_tables},
         {"information_schema.columns", "", kSchemaColumns, fill_schema_columns},
     };

@@ -148,9 +148,12 @@ class Translation {
       if (is(0, theirs)) return put_and_skip(ours);
     }
     // The element of an array, and there are no arrays.
-    const bool element =
-        is(0, "[") && peek().blank.empty() && !out_.empty() && is_word(out_.back());
+    const bool element = is(0, "[") && peek().blank.empty() && !out_.empty() &&
+                         (is_word(out_.back()) || out_.back() == ')');
     if (element) return skip_brackets("[", "]");
+    // A field of a record, and there are no records.
+    const bool field = is(0, ".") && peek().blank.empty() && out_.ends_with(')');
+    if (field) return skip(2);
     put_and_skip(peek().text);
   }
 
@@ -161,6 +164,7 @@ class Translation {
       return skip(2);
     }
     if (dotted && is(0, "information_schema")) {
+      if (is(3, "(")) return skip(2);
       const std::string name = concat("\"information_schema.", lower(peek(2).text), "\"");
       return put_and_skip(name, 3);
     }
@@ -181,6 +185,10 @@ class Translation {
     if (is(0, "any") && is(1, "(") && is(2, "array") && is(3, "[") && out_.ends_with('=')) {
       return any_of_array();
     }
+    if (is(0, "trim") && is(1, "(") && (is(2, "both") || is(2, "leading") || is(2, "trailing"))) {
+      return trim();
+    }
+    if (is(0, "substring") && is(1, "(")) return substring();
     if (is(0, "array") && is(1, "(")) return put_and_skip("");  // its first element at least
     if (is(0, "ilike")) return put_and_skip("LIKE");
     if (is(0, "string_agg")) return put_and_skip("group_concat");
@@ -240,6 +248,43 @@ class Translation {
     return found;
   }
 
+  // TRIM(BOTH '"' FROM name), up to the closing bracket.
+  void trim() {
+    put(is(2, "both") ? "trim(" : is(2, "leading") ? "ltrim(" : "rtrim(");
+    skip(3);
+    std::string_view what;
+    if (peek().kind == Token::Kind::kQuoted && is(1, "from")) {
+      what = peek().text;
+      skip();
+    }
+    if (is(0, "from")) skip();
+    arguments_end([](std::string_view) { return false; });
+    if (!what.empty()) append(out_, ", ", what);
+  }
+
+  // SUBSTRING(name FROM 1 FOR 3), up to the closing bracket.
+  void substring() {
+    put("substr(");
+    skip(2);
+    arguments_end([](std::string_view word) {
+      return equal_any_case(word, "from") || equal_any_case(word, "for");
+    });
+  }
+
+  // Translates until the bracket that closes these arguments is next; what `is_comma` of their own
+  // words separates them.
+  void arguments_end(bool (*is_comma)(std::string_view)) {
+    for (int depth = 0; !peek().text.empty();) {
+      if (is(0, "(")) ++depth;
+      if (is(0, ")") && depth-- == 0) return;
+      if (depth == 0 && peek().kind == Token::Kind::kWord && is_comma(peek().text)) {
+        put_and_skip(",");
+      } else {
+        step();
+      }
+    }
+  }
+
   void any_of_array() {
     out_.pop_back();
     put(" IN (");
@@ -252,7 +297,7 @@ class Translation {
     if (is(0, "::")) skip_cast();
   }
 
-  // A table of one column, which has the alias's name.
+  // A table of one column, which has the alias's name unless the alias names it: s(n).
   void series() {
     const bool counts = is(0, "generate_series");
     std::string column(peek().text);
@@ -265,15 +310,20 @@ class Translation {
       column = peek().text;
       skip();
     }
+    const std::string alias = column;
+    if (is(0, "(") && peek(1).kind == Token::Kind::kWord && is(2, ")")) {
+      column = peek(1).text;
+      skip(3);
+    }
     if (counts && of.size() == 2) {
       // Each bound once: they may be series themselves.
       append(out_, "(WITH RECURSIVE weir_bounds(weir_low, weir_high) AS (SELECT ", of[0], ", ",
              of[1], "), weir_series(", column, ") AS (SELECT weir_low FROM weir_bounds UNION ALL ",
              "SELECT ", column, " + 1 FROM weir_series, weir_bounds WHERE ", column,
              " < weir_high) SELECT ", column, " FROM weir_series, weir_bounds WHERE ", column,
-             " <= weir_high) ", column, " ");
+             " <= weir_high) ", alias, " ");
     } else {
-      append(out_, "(SELECT NULL AS ", column, " WHERE 0) ", column, " ");
+      append(out_, "(SELECT NULL AS ", column, " WHERE 0) ", alias, " ");
     }
   }
 

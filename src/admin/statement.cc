@@ -6,6 +6,7 @@
 
 #include "admin/dialect.h"
 #include "admin/host_orders.h"
+#include "admin/server_settings.h"
 #include "admin/set_statement.h"
 #include "admin/table.h"
 #include "admin/text.h"
@@ -44,25 +45,6 @@ constexpr auto kCommands = std::to_array<Command>({
     {"RESET", Action::kResetStatements, Command::Takes::kOwn, "RESET STATEMENTS"},
     {"SHUTDOWN", Action::kShutdownNow, Command::Takes::kOwn,
      "SHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]"},
-});
-
-// What drivers and psql ask of any server.
-constexpr auto kSettings = std::to_array<std::pair<std::string_view, std::string_view>>({
-    {"server_version", proxy::kConsoleServerVersion},
-    {"server_version_num", "150000"},
-    {"server_encoding", "UTF8"},
-    {"client_encoding", "UTF8"},
-    {"standard_conforming_strings", "on"},
-    {"datestyle", "ISO, MDY"},
-    {"timezone", "UTC"},
-    {"integer_datetimes", "on"},
-    {"application_name", ""},
-    {"search_path", ""},
-    {"transaction_isolation", "read committed"},
-    {"default_transaction_isolation", "read committed"},
-    {"transaction_read_only", "off"},
-    {"default_transaction_read_only", "off"},
-    {"in_hot_standby", "off"},
 });
 
 Statement invalid(std::string_view code, std::string message, std::string hint = "") {
@@ -111,17 +93,14 @@ Statement parse_show(Words words) {
             .sql = concat("SELECT * FROM ", table->name, " ", words.rest()),
             .tag = "SHOW"};
   }
-  std::string setting = lower(name);
-  if (setting == "transaction" && words.take("ISOLATION") && words.take("LEVEL")) {
-    setting = "transaction_isolation";
-  }
-  for (const auto& [known, value] : kSettings) {
-    if (setting == known && words.done()) {
-      return {.action = Action::kSetting,
-              .argument = std::string(value),
-              .name = setting,
-              .tag = "SHOW"};
-    }
+  const bool level = equal_any_case(name, "transaction") && words.take("ISOLATION") &&
+                     words.take("LEVEL");
+  const ServerSetting* setting = find_server_setting(level ? "transaction_isolation" : name);
+  if (setting != nullptr && words.done()) {
+    return {.action = Action::kSetting,
+            .argument = std::string(setting->value),
+            .name = std::string(setting->name),
+            .tag = "SHOW"};
   }
   return invalid(protocol::sqlstate::kUndefinedObject,
                  concat("cannot show \"", excerpt(name), "\""),

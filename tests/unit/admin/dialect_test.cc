@@ -24,6 +24,17 @@ TEST_CASE("what SQLite understands stays as it is") {
   }
 }
 
+TEST_CASE("PostgreSQL's words in SQLite's") {
+  CHECK(to_sqlite("trim(BOTH '\"' FROM pg_catalog.f(a, (b)))") == "trim( f(a, (b)), '\"')");
+  CHECK(to_sqlite("trim(leading from a || 'x')") == "ltrim( a || 'x')");
+  CHECK(to_sqlite("substring(f(a) from 0 for 6) = 'TABLE'") == "substr(f(a) , 0 , 6) = 'TABLE'");
+  CHECK(to_sqlite("substring(a, 1)") == "substr(a, 1)");
+  CHECK(to_sqlite("(pg_catalog.current_schemas(true))[1]") == "(current_schemas(true))");
+  CHECK(to_sqlite("(information_schema._pg_expandarray(i.indkey)).n AS n") ==
+        "(_pg_expandarray(i.indkey)) AS n");
+  CHECK(to_sqlite("FROM information_schema.tables") == "FROM \"information_schema.tables\"");
+}
+
 TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
   const std::string parts[] = {"generate_series(",
                                "1,",
@@ -44,6 +55,11 @@ TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
                                "(",
                                "array(",
                                "unnest(",
+                               "trim(both 'x' from ",
+                               "substring(",
+                               " from ",
+                               ").n",
+                               "s(r)",
                                " COLLATE ",
                                "regclass",
                                "~",
