@@ -14,7 +14,8 @@ namespace admin {
 namespace {
 
 constexpr std::int64_t kPublic = 2200, kPgCatalog = 11, kOwner = 10, kHeap = 2;  // as PostgreSQL's
-constexpr std::int64_t kFirstTable = 16384, kDatabase = 5;
+// Tools list the databases that PostgreSQL's own number are below.
+constexpr std::int64_t kFirstTable = 16384, kDatabase = 30000;
 constexpr Type kOid = Type::kInt8;
 
 constexpr auto kNamespace =
@@ -170,11 +171,30 @@ void fill_type(const Source&, Emit emit) {
   const std::int64_t zero = 0;
   for (const TypeName& each : kTypeNames) {
     const WireType type = wire_type(each.type);
-    emit({std::int64_t{type.oid}, std::string(each.name), kPgCatalog, kOwner,
-          std::int64_t{type.size}, std::string("b"), std::string(1, each.category), zero, zero,
-          zero, zero, std::int64_t{-1}, zero, std::string(","), zero, std::monostate(),
-          concat(each.name, "in"), concat(each.name, "out"), std::int64_t{type.size > 0},
-          std::int64_t{1}, zero, zero, std::string("i"), std::string(type.size < 0 ? "x" : "p"),
+    emit({std::int64_t{type.oid},
+          std::string(each.name),
+          kPgCatalog,
+          kOwner,
+          std::int64_t{type.size},
+          std::string("b"),
+          std::string(1, each.category),
+          zero,
+          zero,
+          zero,
+          zero,
+          std::int64_t{-1},
+          zero,
+          std::string(","),
+          zero,
+          std::monostate(),
+          concat(each.name, "in"),
+          concat(each.name, "out"),
+          std::int64_t{type.size > 0},
+          std::int64_t{1},
+          zero,
+          zero,
+          std::string("i"),
+          std::string(type.size < 0 ? "x" : "p"),
           std::monostate()});
   }
 }
@@ -221,6 +241,20 @@ void fill_roles(const Source&, Emit emit) {
   const std::int64_t no = 0;
   emit({kOwner, std::string("weir"), no, no, no, no, no, no, no, std::int64_t{-1},
         std::monostate()});
+}
+
+constexpr auto kUsers = std::to_array<ColumnDef>({
+    {"usename"},
+    {"usesysid", kOid},
+    {"usecreatedb", Type::kBool},
+    {"usesuper", Type::kBool},
+    {"userepl", Type::kBool},
+    {"usebypassrls", Type::kBool},
+    {"valuntil", Type::kTimestamp},
+});
+void fill_users(const Source&, Emit emit) {
+  const std::int64_t no = 0;
+  emit({std::string("weir"), kOwner, no, no, no, no, std::monostate()});
 }
 
 constexpr auto kSettingColumns = std::to_array<ColumnDef>({
@@ -296,11 +330,13 @@ constexpr auto kEmpty = std::to_array<Empty>({
      "oid conname connamespace contype condeferrable condeferred convalidated conrelid contypid "
      "conindid conparentid confrelid confupdtype confdeltype confmatchtype conislocal coninhcount "
      "connoinherit conkey confkey conbin"},
+    {"pg_cursors", "name statement is_holdable is_binary is_scrollable creation_time"},
     {"pg_depend", "classid objid objsubid refclassid refobjid refobjsubid deptype"},
     {"pg_description", "objoid classoid objsubid description"},
     {"pg_enum", "oid enumtypid enumsortorder enumlabel"},
     {"pg_extension", "oid extname extowner extnamespace extrelocatable extversion"},
     {"pg_foreign_table", "ftrelid ftserver ftoptions"},
+    {"pg_get_keywords", "word catcode barelabel catdesc baredesc"},
     {"pg_index",
      "indexrelid indrelid indnatts indnkeyatts indisunique indisprimary indisexclusion "
      "indimmediate indisclustered indisvalid indcheckxmin indisready indislive indisreplident "
@@ -314,9 +350,11 @@ constexpr auto kEmpty = std::to_array<Empty>({
     {"pg_publication_namespace", "oid pnpubid pnnspid"},
     {"pg_publication_rel", "oid prpubid prrelid prqual prattrs"},
     {"pg_range", "rngtypid rngsubtype"},
+    {"pg_replication_slots", "slot_name plugin slot_type datoid database temporary active"},
     {"pg_rewrite", "oid rulename ev_class ev_type ev_enabled is_instead"},
     {"pg_sequence", "seqrelid seqtypid seqstart seqincrement seqmax seqmin seqcache seqcycle"},
     {"pg_shdescription", "objoid classoid description"},
+    {"pg_stat_gssapi", "pid gss_authenticated principal encrypted"},
     {"pg_statistic_ext", "oid stxrelid stxname stxnamespace stxowner stxstattarget stxkind"},
     {"pg_tablespace", "oid spcname spcowner"},
     {"pg_trigger", "oid tgrelid tgname tgfoid tgtype tgenabled tgisinternal tgconstraint"},
@@ -348,6 +386,7 @@ std::span<const Table> catalog_tables() {
         {"pg_am", "", kAm, fill_am},
         {"pg_database", "", kDatabaseColumns, fill_database},
         {"pg_roles", "", kRoles, fill_roles},
+        {"pg_user", "", kUsers, fill_users},
         {"pg_settings", "", kSettingColumns, fill_settings},
         {"information_schema.tables", "", kSchemaTables, fill_schema_tables},
         {"information_schema.columns", "", kSchemaColumns, fill_schema_columns},

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "admin/catalog_tables.h"
+#include "admin/dialect.h"
 #include "admin/text.h"
 
 namespace admin {
@@ -147,6 +148,8 @@ std::optional<Error> Database::open(std::string_view sql) {
     }
     schema += ");";
   }
+  // What = ANY reads of arrays; it declares its columns when it is named first.
+  if (text.find("json_each") != std::string::npos) schema += "SELECT 1 FROM json_each('[]');";
   if (sqlite3_exec(db_.get(), schema.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
     return last_error();
   }
@@ -338,14 +341,14 @@ std::optional<Type> in_style(std::optional<Type> type, Style style) {
   return type;
 }
 
-std::vector<ResultColumn> columns_of(sqlite3_stmt* statement, Style style) {
+std::vector<ResultColumn> columns_of(sqlite3_stmt* statement, std::string_view sql, Style style) {
   std::vector<ResultColumn> columns;
   const int count = sqlite3_column_count(statement);
   columns.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const char* name = sqlite3_column_name(statement, i);
     columns.push_back(
-        {.name = name == nullptr ? "?column?" : name,
+        {.name = name == nullptr ? "?column?" : postgres_name(name, sql),
          .type = in_style(declared_type(sqlite3_column_decltype(statement, i)), style)});
   }
   return columns;
@@ -440,7 +443,7 @@ Description describe(std::string_view sql, Style style, const QueryLimits& limit
     if (description.error) return description;
     description.parameters = std::max(description.parameters, number);
   }
-  description.columns = columns_of(statement.get(), style);
+  description.columns = columns_of(statement.get(), sql, style);
   return description;
 }
 
@@ -452,7 +455,8 @@ Result run(const Query& query, const Source& source, const QueryLimits& limits) 
   if (auto e = bind_all(statement.get(), query.parameters)) return failed(*std::move(e));
   if (auto e = database.fill(source)) return failed(*std::move(e));
   Result result;
-  result.columns = query.columns.empty() ? columns_of(statement.get(), query.style) : query.columns;
+  result.columns =
+      query.columns.empty() ? columns_of(statement.get(), query.sql, query.style) : query.columns;
   const std::size_t columns = result.columns.size();
   if (columns != static_cast<std::size_t>(sqlite3_column_count(statement.get()))) {
     return failure(sqlstate::kFeatureNotSupported, "cached plan must not change result type");

@@ -1,5 +1,6 @@
 #include "admin/dialect.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -9,6 +10,12 @@
 
 namespace admin {
 namespace {
+
+// Functions that are tables, by the catalog that has their rows here.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kTableFunctions = {{
+    {"pg_get_keywords", "pg_get_keywords"},
+    {"pg_show_all_settings", "pg_settings"},
+}};
 
 constexpr int kDepthMax = 20;  // of generate_series() in one another
 
@@ -182,8 +189,9 @@ class Translation {
         return skip(name + 1);
       }
     }
-    if (is(0, "any") && is(1, "(") && is(2, "array") && is(3, "[") && out_.ends_with('=')) {
-      return any_of_array();
+    if (is(1, "(") &&
+        ((is(0, "any") && out_.ends_with('=')) || (is(0, "all") && out_.ends_with("<>")))) {
+      return is(2, "array") && is(3, "[") ? any_of_array() : any_of_value();
     }
     if (is(0, "trim") && is(1, "(") && (is(2, "both") || is(2, "leading") || is(2, "trailing"))) {
       return trim();
@@ -193,11 +201,14 @@ class Translation {
     if (is(0, "ilike")) return put_and_skip("LIKE");
     if (is(0, "string_agg")) return put_and_skip("group_concat");
     const bool called = is(1, "(");
-    if (!called && (is(0, "current_user") || is(0, "session_user"))) {
-      return put_and_skip("'weir'");
+    const bool of_table = out_.ends_with('.');
+    for (std::string_view word :
+         {"current_user", "session_user", "current_catalog", "current_schema"}) {
+      if (!called && !dotted && !of_table && is(0, word)) return put_and_skip(concat(word, "()"));
     }
-    if (!called && is(0, "current_catalog")) return put_and_skip("'weir'");
-    if (!called && is(0, "current_schema") && !dotted) return put_and_skip("'public'");
+    for (const auto& [theirs, ours] : kTableFunctions) {
+      if (called && is(2, ")") && is(0, theirs)) return put_and_skip(ours, 3);
+    }
     if (called && (is(0, "generate_series") || is(0, "unnest"))) return series();
     put_and_skip(peek().text);
   }
@@ -285,9 +296,15 @@ class Translation {
     }
   }
 
+  // In place of the operator, and up to the list's opening bracket.
+  void in() {
+    const bool all = is(0, "all");
+    out_.resize(out_.size() - (all ? 2 : 1));
+    put(all ? " NOT IN (" : " IN (");
+  }
+
   void any_of_array() {
-    out_.pop_back();
-    put(" IN (");
+    in();
     skip(3);
     if (depth_ >= kDepthMax) return skip_brackets("[", "]");
     const char* separator = "";
@@ -295,6 +312,21 @@ class Translation {
       append(out_, std::exchange(separator, ","), each);
     }
     if (is(0, "::")) skip_cast();
+  }
+
+  // = ANY ('{1,2}'), = ANY ($1), = ANY (SELECT ...)
+  void any_of_value() {
+    in();
+    skip(2);
+    if (is(0, "array") && is(1, "(")) {  // ARRAY(SELECT ...)
+      skip(2);
+      arguments_end([](std::string_view) { return false; });
+      return skip();
+    }
+    if (is(0, "select") || is(0, "with") || is(0, "values")) return;
+    append(out_, "SELECT value FROM json_each(array_json(");
+    arguments_end([](std::string_view) { return false; });
+    append(out_, "))");
   }
 
   // A table of one column, which has the alias's name unless the alias names it: s(n).
@@ -342,7 +374,41 @@ class Translation {
   std::size_t last_ = 0;  // where what was written last begins
 };
 
+// Whether `text` is one call, maybe with FILTER or OVER; the name ends at `open`.
+bool is_call(std::string_view text, std::size_t open) {
+  int depth = 0;
+  for (std::size_t at = open; at < text.size();) {
+    if (text[at] == '\'' || text[at] == '"') {
+      at = quoted_end(text, at, false);
+      continue;
+    }
+    if (text[at] == '(') ++depth;
+    if (text[at] == ')') --depth;
+    ++at;
+    if (depth > 0) continue;
+    const std::string_view rest = text.substr(blank_end(text, at));
+    return rest.empty() || equal_any_case(rest.substr(0, 6), "filter") ||
+           equal_any_case(rest.substr(0, 4), "over");
+  }
+  return false;
+}
+
 }  // namespace
+
+std::string postgres_name(std::string_view name, std::string_view sql) {
+  const auto end = static_cast<std::size_t>(std::ranges::find_if_not(name, is_word) - name.begin());
+  const bool number = !name.empty() && (name[0] == '$' || (name[0] >= '0' && name[0] <= '9'));
+  if (end == name.size() && !number) return std::string(name);
+  for (std::string_view quotes : {"\"\"", "''", "[]", "``"}) {
+    const std::string given = concat(quotes.substr(0, 1), name, quotes.substr(1));
+    if (sql.find(given) != std::string_view::npos) return std::string(name);
+  }
+  const std::string word = lower(name.substr(0, end));
+  if (word == "case") return word;
+  const std::size_t open = blank_end(name, end);
+  const bool call = end > 0 && !number && name.substr(open, 1) == "(" && is_call(name, open);
+  return call ? word : "?column?";
+}
 
 std::string to_sqlite(std::string_view sql) {
   constexpr std::size_t kTextMax = 256 << 10;  // longer ones are refused anyway

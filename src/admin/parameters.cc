@@ -89,8 +89,8 @@ std::optional<Value> text_time(std::string_view text) {
   if (!offset) return std::nullopt;
   int year = 0, month = 0, day = 0, hour = 0, minute = 0;
   double second = 0;
-  if (std::sscanf(std::string(text.substr(0, *zone)).c_str(), "%d-%d-%d%*c%d:%d:%lf", &year,
-                  &month, &day, &hour, &minute, &second) != 6) {
+  if (std::sscanf(std::string(text.substr(0, *zone)).c_str(), "%d-%d-%d%*c%d:%d:%lf", &year, &month,
+                  &day, &hour, &minute, &second) != 6) {
     return std::nullopt;
   }
   const std::chrono::year_month_day date{std::chrono::year(year),
@@ -99,8 +99,8 @@ std::optional<Value> text_time(std::string_view text) {
   if (!date.ok()) return std::nullopt;
   const std::chrono::microseconds of_day(std::int64_t{hour * 60 + minute} * 60'000'000 +
                                          std::llround(second * 1e6));
-  return timestamp(base::WallTime(std::chrono::sys_days(date).time_since_epoch() + of_day -
-                                  *offset));
+  return timestamp(
+      base::WallTime(std::chrono::sys_days(date).time_since_epoch() + of_day - *offset));
 }
 
 // nullopt: not a value of that type, or a type not known here.

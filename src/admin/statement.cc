@@ -93,8 +93,8 @@ Statement parse_show(Words words) {
             .sql = concat("SELECT * FROM ", table->name, " ", words.rest()),
             .tag = "SHOW"};
   }
-  const bool level = equal_any_case(name, "transaction") && words.take("ISOLATION") &&
-                     words.take("LEVEL");
+  const bool level =
+      equal_any_case(name, "transaction") && words.take("ISOLATION") && words.take("LEVEL");
   const ServerSetting* setting = find_server_setting(level ? "transaction_isolation" : name);
   if (setting != nullptr && words.done()) {
     return {.action = Action::kSetting,

@@ -94,7 +94,8 @@ TEST_CASE("a statement is described with its parameters and columns") {
   REQUIRE(reply.types() == "1tTZ");
   // $1 as declared, $2 text.
   CHECK(reply.messages[1].body == std::vector<std::uint8_t>{0, 2, 0, 0, 0, 23, 0, 0, 0, 25});
-  CHECK(reply.columns() == std::vector<std::string>{"name", "pool_size", "n", "1.5", "'x'"});
+  CHECK(reply.columns() ==
+        std::vector<std::string>{"name", "pool_size", "n", "?column?", "?column?"});
   // No row without parameters: expressions are taken for text.
   CHECK(reply.oids() == std::vector<std::uint32_t>{25, 23, 25, 25, 25});
 }
