@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "admin/cursor_statement.h"
 #include "admin/dialect.h"
 #include "admin/host_orders.h"
 #include "admin/server_settings.h"
@@ -135,6 +136,7 @@ Statement parse_shutdown(Words words) {
 }
 
 std::optional<Statement> parse_transaction(Words words) {
+  std::string verb = upper(Words(words).next());
   if (words.take("BEGIN")) return Statement{.action = Action::kBegin, .tag = "BEGIN"};
   if (words.take("START")) {
     if (!words.take("TRANSACTION")) return syntax_error(words.rest());
@@ -143,7 +145,15 @@ std::optional<Statement> parse_transaction(Words words) {
   if (words.take("COMMIT") || words.take("END")) {
     return Statement{.action = Action::kCommit, .tag = "COMMIT"};
   }
+  if (words.take("SAVEPOINT") || words.take("RELEASE")) {
+    words.take("SAVEPOINT");
+    if (words.done()) return syntax_error("");
+    return Statement{.action = Action::kSavepoint, .tag = std::move(verb)};
+  }
   if (words.take("ROLLBACK") || words.take("ABORT")) {
+    Words to = words;
+    if (!to.take("WORK")) to.take("TRANSACTION");
+    if (to.take("TO")) return Statement{.action = Action::kRollbackTo, .tag = "ROLLBACK"};
     return Statement{.action = Action::kRollback, .tag = "ROLLBACK"};
   }
   return std::nullopt;
@@ -189,10 +199,6 @@ std::optional<Statement> parse_session(Words words) {
       return Statement{.action = Action::kDeallocate, .tag = "DISCARD ALL"};
     }
     return Statement{.action = Action::kIgnored, .tag = concat("DISCARD ", upper(words.next()))};
-  }
-  if (words.take("CLOSE")) {
-    return Statement{.action = Action::kIgnored,
-                     .tag = words.take("ALL") ? "CLOSE CURSOR ALL" : "CLOSE CURSOR"};
   }
   for (std::string_view keyword : {"SET", "RESET", "UNLISTEN"}) {
     if (!words.take(keyword)) continue;
@@ -256,6 +262,7 @@ Statement parse(std::string_view text) {
     return *std::move(statement);
   }
   if (auto statement = parse_transaction(words)) return *std::move(statement);
+  if (auto statement = parse_cursor(words)) return *std::move(statement);
   if (auto statement = parse_session(words)) return *std::move(statement);
   if (after.take("SUSPEND")) {
     return invalid(protocol::sqlstate::kFeatureNotSupported,

@@ -228,3 +228,33 @@ def test_dbeaver_connects_and_lists_tables(tool):
     assert columns["host"] == "text" and columns["reads"] == "bool"
     rows = tool.execute("SELECT x.* FROM public.hosts x LIMIT 200").fetchall()
     assert len(rows) == 3 and set(columns) == set(rows[0])
+
+
+def test_cursors_as_pgadmins_query_tool_may_use_them(tool):
+    names = [row["key"] for row in tool.execute("SELECT key FROM config ORDER BY key")]
+    with tool.transaction():
+        with tool.cursor(name="CURSOR:CONN:1", scrollable=True) as cursor:
+            cursor.execute("SELECT key FROM config WHERE key <> %s ORDER BY key", ["nonesuch"])
+            assert [column.name for column in cursor.description] == ["key"]
+            assert [row["key"] for row in cursor.fetchmany(3)] == names[:3]
+            cursor.scroll(2)
+            assert cursor.fetchone()["key"] == names[5]
+            cursor.scroll(1, mode="absolute")
+            assert [row["key"] for row in cursor.fetchall()] == names[1:]
+            assert cursor.fetchone() is None
+        cursor = tool.cursor(name="left open")
+        cursor.itersize = 7
+        cursor.execute("SHOW CONFIG")
+        assert sorted(row["key"] for row in cursor) == names
+        cursor = tool.cursor(name="binary", binary=True)
+        cursor.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.FeatureNotSupported), tool.transaction():
+            cursor.fetchone()
+    with pytest.raises(psycopg.errors.NoActiveSqlTransaction):
+        tool.cursor(name="alone").execute("SELECT 1")
+    with tool.cursor(name="held", withhold=True) as cursor:
+        cursor.execute("SELECT key FROM config ORDER BY key")
+        tool.execute("SELECT 1")
+        assert len(cursor.fetchall()) == len(names)
+    with pytest.raises(psycopg.errors.InvalidCursorName):
+        tool.execute("FETCH 1 FROM held")

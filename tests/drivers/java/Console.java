@@ -8,6 +8,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
+import java.sql.Savepoint;
 import java.sql.Statement;
 import java.sql.Timestamp;
 import java.sql.Types;
@@ -16,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
 import org.postgresql.PGConnection;
+import org.postgresql.jdbc.AutoSave;
 import org.postgresql.jdbc.PreferQueryMode;
 
 public class Console {
@@ -217,13 +219,27 @@ public class Console {
       } catch (SQLException failed) {
         check(failed.getSQLState().equals("42P01"), failed.getSQLState());
       }
+      boolean saved = connection.unwrap(PGConnection.class).getAutosave() == AutoSave.ALWAYS;
       try {
         statement.executeQuery("SELECT 1");
-        check(false, "no error in a failed transaction");
+        check(saved, "no error in a failed transaction");
       } catch (SQLException failed) {
         check(failed.getSQLState().equals("25P02"), failed.getSQLState());
       }
       connection.rollback();
+      statement.execute("DECLARE c CURSOR FOR SELECT key FROM config");
+      Savepoint point = connection.setSavepoint();
+      try (ResultSet rows = statement.executeQuery("FETCH 3 FROM c")) {
+        check(rows.getMetaData().getColumnName(1).equals("key"), "a cursor's column");
+        check(rows.next() && rows.next() && rows.next() && !rows.next(), "a cursor's rows");
+      }
+      try {
+        statement.executeQuery("FETCH 3 FROM nonesuch");
+        check(false, "no error");
+      } catch (SQLException failed) {
+        check(failed.getSQLState().equals("34000"), failed.getSQLState());
+      }
+      connection.rollback(point);
       try (ResultSet rows = statement.executeQuery("SHOW VERSION")) {
         check(rows.next() && rows.getString(1).startsWith("Weir"), "version");
       }
@@ -279,7 +295,8 @@ public class Console {
   public static void main(String[] arguments) throws Exception {
     String[][] ways = {{}, {"preferQueryMode", "simple"}, {"prepareThreshold", "-1"},
         {"assumeMinServerVersion", "9.0", "ApplicationName", "smoke", "readOnly", "true"},
-        {"preferQueryMode", "extendedCacheEverything", "binaryTransfer", "false"}};
+        {"preferQueryMode", "extendedCacheEverything", "binaryTransfer", "false",
+            "autosave", "always"}};
     for (String[] way : ways) {
       try (Connection connection = connect(way)) {
         show(connection);
