@@ -12,6 +12,7 @@
 #include "admin/table.h"
 #include "admin/text.h"
 #include "admin/words.h"
+#include "base/utf8.h"
 #include "proxy/control.h"
 
 namespace admin {
@@ -212,8 +213,7 @@ std::optional<Statement> parse_session(Words words) {
 
 std::string excerpt(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return std::string(text);
-  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
-  return concat(text.substr(0, limit), "...");
+  return concat(base::utf8_front(text, limit), "...");
 }
 
 Statement syntax_error(std::string_view near, std::string hint) {
