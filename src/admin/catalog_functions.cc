@@ -2,12 +2,16 @@
 #include <re2/re2.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "admin/catalog_tables.h"
+#include "admin/server_settings.h"
+#include "admin/text.h"
 
 namespace admin {
 namespace {
@@ -77,6 +81,63 @@ void table_description(sqlite3_context* context, int count, sqlite3_value** argu
   give(context, help);
 }
 
+// One element of an array's text, from `at` on, as JSON; `at` is behind it afterwards.
+std::string json_element(std::string_view text, std::size_t& at) {
+  const bool quoted = text[at] == '"';
+  std::string value;
+  for (at += quoted ? 1 : 0; at < text.size(); ++at) {
+    if (quoted ? text[at] == '"' : text[at] == ',' || text[at] == '}') break;
+    if (text[at] == '\\' && at + 1 < text.size()) ++at;
+    value += text[at];
+  }
+  if (quoted) at = std::min(at + 1, text.size());
+  if (!quoted && equal_any_case(value, "null")) return "null";
+  if (const auto number = parse_number<std::int64_t>(value); number && !quoted) {
+    return std::to_string(*number);
+  }
+  std::string json = "\"";
+  for (char c : value) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+    if (c == '"' || c == '\\') json += '\\';
+    json += c;
+  }
+  return json + '"';
+}
+
+// {a,"b c",1} of PostgreSQL's as ["a","b c",1]; anything else as a list of its own.
+void array_json(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  const std::string_view text = count == 0 ? std::string_view() : text_of(arguments[0]);
+  if (!text.starts_with('{') || !text.ends_with('}')) {
+    std::string quoted = "{\"";
+    for (char c : text) append(quoted, c == '"' || c == '\\' ? "\\" : "", std::string_view(&c, 1));
+    std::size_t at = 1;
+    return give(context, concat("[", json_element(quoted + "\"}", at), "]"));
+  }
+  std::string json = "[";
+  for (std::size_t at = 1; at + 1 < text.size();) {
+    append(json, json.size() > 1 ? "," : "", json_element(text, at));
+    if (at < text.size() && text[at] != '}' && text[at] != ',') break;  // not an array
+    ++at;
+  }
+  give(context, json + "]");
+}
+
+// current_setting(name [, missing_ok])
+void current_setting(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  const std::string_view name = count == 0 ? std::string_view() : text_of(arguments[0]);
+  if (const ServerSetting* setting = find_server_setting(name)) {
+    return give(context, setting->value);
+  }
+  if (count > 1 && sqlite3_value_int(arguments[1]) != 0) return sqlite3_result_null(context);
+  sqlite3_result_error(context, "unrecognized configuration parameter", -1);
+}
+
+// set_config(name, value, is_local) changes as little as SET does.
+void set_config(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  if (count < 2) return sqlite3_result_null(context);
+  sqlite3_result_value(context, arguments[1]);
+}
+
 void first(sqlite3_context* context, int count, sqlite3_value** arguments) {
   if (count == 0) return sqlite3_result_null(context);
   sqlite3_result_value(context, arguments[0]);
@@ -98,13 +159,18 @@ struct Function {
   void (*call)(sqlite3_context*, int, sqlite3_value**);
 };
 constexpr auto kFunctions = std::to_array<Function>({
+    {"_pg_expandarray", null},
     {"any", first},
+    {"array_json", array_json},
     {"array_lower", null},
     {"array_to_string", first},
     {"array_upper", null},
     {"col_description", null},
+    {"current_catalog", owner},
     {"current_schema", schema},
     {"current_schemas", schemas},
+    {"current_setting", current_setting},
+    {"current_user", owner},
     {"format_type", format_type},
     {"has_database_privilege", yes},
     {"has_schema_privilege", yes},
@@ -124,15 +190,19 @@ constexpr auto kFunctions = std::to_array<Function>({
     {"pg_get_userbyid", owner},
     {"pg_get_viewdef", null},
     {"pg_is_in_recovery", zero},
+    {"pg_is_wal_replay_paused", zero},
     {"pg_my_temp_schema", zero},
     {"pg_relation_is_publishable", zero},
     {"pg_relation_size", zero},
     {"pg_size_pretty", size},
+    {"pg_stat_get_numscans", zero},
     {"pg_table_is_visible", yes},
     {"pg_table_size", zero},
     {"pg_total_relation_size", zero},
     {"pg_type_is_visible", yes},
     {"quote_ident", first},  // of the console's own names none needs it
+    {"session_user", owner},
+    {"set_config", set_config},
     {"shobj_description", null},
 });
 

@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "admin/result.h"
+#include "admin/server_settings.h"
 #include "admin/text.h"
 
 namespace admin {
 namespace {
 
 constexpr std::int64_t kPublic = 2200, kPgCatalog = 11, kOwner = 10, kHeap = 2;  // as PostgreSQL's
-constexpr std::int64_t kFirstTable = 16384, kDatabase = 5;
+// Tools list the databases that PostgreSQL's own number are below.
+constexpr std::int64_t kFirstTable = 16384, kDatabase = 30000;
 constexpr Type kOid = Type::kInt8;
 
 constexpr auto kNamespace =
@@ -155,14 +157,45 @@ constexpr auto kTypeColumns = std::to_array<ColumnDef>({
     {"typdelim"},
     {"typcollation", kOid},
     {"typdefault"},
+    {"typinput"},
+    {"typoutput"},
+    {"typbyval", Type::kBool},
+    {"typisdefined", Type::kBool},
+    {"typispreferred", Type::kBool},
+    {"typndims", Type::kInt4},
+    {"typalign"},
+    {"typstorage"},
+    {"typacl"},
 });
 void fill_type(const Source&, Emit emit) {
   const std::int64_t zero = 0;
   for (const TypeName& each : kTypeNames) {
     const WireType type = wire_type(each.type);
-    emit({std::int64_t{type.oid}, std::string(each.name), kPgCatalog, kOwner,
-          std::int64_t{type.size}, std::string("b"), std::string(1, each.category), zero, zero,
-          zero, zero, std::int64_t{-1}, zero, std::string(","), zero, std::monostate()});
+    emit({std::int64_t{type.oid},
+          std::string(each.name),
+          kPgCatalog,
+          kOwner,
+          std::int64_t{type.size},
+          std::string("b"),
+          std::string(1, each.category),
+          zero,
+          zero,
+          zero,
+          zero,
+          std::int64_t{-1},
+          zero,
+          std::string(","),
+          zero,
+          std::monostate(),
+          concat(each.name, "in"),
+          concat(each.name, "out"),
+          std::int64_t{type.size > 0},
+          std::int64_t{1},
+          zero,
+          zero,
+          std::string("i"),
+          std::string(type.size < 0 ? "x" : "p"),
+          std::monostate()});
   }
 }
 
@@ -208,6 +241,47 @@ void fill_roles(const Source&, Emit emit) {
   const std::int64_t no = 0;
   emit({kOwner, std::string("weir"), no, no, no, no, no, no, no, std::int64_t{-1},
         std::monostate()});
+}
+
+constexpr auto kUsers = std::to_array<ColumnDef>({
+    {"usename"},
+    {"usesysid", kOid},
+    {"usecreatedb", Type::kBool},
+    {"usesuper", Type::kBool},
+    {"userepl", Type::kBool},
+    {"usebypassrls", Type::kBool},
+    {"valuntil", Type::kTimestamp},
+});
+void fill_users(const Source&, Emit emit) {
+  const std::int64_t no = 0;
+  emit({std::string("weir"), kOwner, no, no, no, no, std::monostate()});
+}
+
+constexpr auto kSettingColumns = std::to_array<ColumnDef>({
+    {"name"},
+    {"setting"},
+    {"unit"},
+    {"category"},
+    {"short_desc"},
+    {"extra_desc"},
+    {"context"},
+    {"vartype"},
+    {"source"},
+    {"min_val"},
+    {"max_val"},
+    {"enumvals"},
+    {"boot_val"},
+    {"reset_val"},
+    {"pending_restart", Type::kBool},
+});
+void fill_settings(const Source&, Emit emit) {
+  const Value null;
+  for (const ServerSetting& each : server_settings()) {
+    const std::string value(each.value);
+    emit({std::string(each.name), value, null, std::string("Console"), std::string(), null,
+          std::string("internal"), std::string("string"), std::string("default"), null, null, null,
+          value, value, std::int64_t{0}});
+  }
 }
 
 constexpr auto kSchemaTables = std::to_array<ColumnDef>(
@@ -256,11 +330,13 @@ constexpr auto kEmpty = std::to_array<Empty>({
      "oid conname connamespace contype condeferrable condeferred convalidated conrelid contypid "
      "conindid conparentid confrelid confupdtype confdeltype confmatchtype conislocal coninhcount "
      "connoinherit conkey confkey conbin"},
+    {"pg_cursors", "name statement is_holdable is_binary is_scrollable creation_time"},
     {"pg_depend", "classid objid objsubid refclassid refobjid refobjsubid deptype"},
     {"pg_description", "objoid classoid objsubid description"},
     {"pg_enum", "oid enumtypid enumsortorder enumlabel"},
     {"pg_extension", "oid extname extowner extnamespace extrelocatable extversion"},
     {"pg_foreign_table", "ftrelid ftserver ftoptions"},
+    {"pg_get_keywords", "word catcode barelabel catdesc baredesc"},
     {"pg_index",
      "indexrelid indrelid indnatts indnkeyatts indisunique indisprimary indisexclusion "
      "indimmediate indisclustered indisvalid indcheckxmin indisready indislive indisreplident "
@@ -274,9 +350,11 @@ constexpr auto kEmpty = std::to_array<Empty>({
     {"pg_publication_namespace", "oid pnpubid pnnspid"},
     {"pg_publication_rel", "oid prpubid prrelid prqual prattrs"},
     {"pg_range", "rngtypid rngsubtype"},
+    {"pg_replication_slots", "slot_name plugin slot_type datoid database temporary active"},
     {"pg_rewrite", "oid rulename ev_class ev_type ev_enabled is_instead"},
     {"pg_sequence", "seqrelid seqtypid seqstart seqincrement seqmax seqmin seqcache seqcycle"},
     {"pg_shdescription", "objoid classoid description"},
+    {"pg_stat_gssapi", "pid gss_authenticated principal encrypted"},
     {"pg_statistic_ext", "oid stxrelid stxname stxnamespace stxowner stxstattarget stxkind"},
     {"pg_tablespace", "oid spcname spcowner"},
     {"pg_trigger", "oid tgrelid tgname tgfoid tgtype tgenabled tgisinternal tgconstraint"},
@@ -308,6 +386,8 @@ std::span<const Table> catalog_tables() {
         {"pg_am", "", kAm, fill_am},
         {"pg_database", "", kDatabaseColumns, fill_database},
         {"pg_roles", "", kRoles, fill_roles},
+        {"pg_user", "", kUsers, fill_users},
+        {"pg_settings", "", kSettingColumns, fill_settings},
         {"information_schema.tables", "", kSchemaTables, fill_schema_tables},
         {"information_schema.columns", "", kSchemaColumns, fill_schema_columns},
     };

@@ -101,7 +101,7 @@ void Conversation::finish(const TurnPtr& turn) { turn->reply(std::move(turn->out
 void Conversation::fail(const TurnPtr& turn, const protocol::Error& error) {
   protocol::write_error(turn->out, error);
   skipping_ = true;
-  portals_.clear();
+  end_portals();
   if (status_ == 'T') status_ = 'E';
   finish(turn);
 }
@@ -148,7 +148,7 @@ void Conversation::run_script(const TurnPtr& turn) {
         });
     if (!result || !take_script_result(turn, *result)) return;
   }
-  if (status_ == 'I') portals_.clear();  // they end with their transaction
+  if (status_ == 'I') end_portals();
   protocol::write_ready_for_query(turn->out, status_);
   finish(turn);
 }
@@ -164,7 +164,7 @@ bool Conversation::take_script_result(const TurnPtr& turn, const Result& result)
 
 void Conversation::end_script(const TurnPtr& turn, const Result& result) {
   write_result(turn->out, result, {});
-  portals_.clear();
+  end_portals();
   if (status_ == 'T') status_ = 'E';
   protocol::write_ready_for_query(turn->out, status_);
   finish(turn);
@@ -175,7 +175,8 @@ void Conversation::end_script(const TurnPtr& turn, const Result& result) {
 std::optional<protocol::Error> Conversation::not_allowed(const Statement& statement) const {
   if (statement.action == Action::kInvalid) return statement.error;
   if (status_ == 'E' && statement.action != Action::kCommit &&
-      statement.action != Action::kRollback && statement.action != Action::kNone) {
+      statement.action != Action::kRollback && statement.action != Action::kRollbackTo &&
+      statement.action != Action::kNone) {
     return make_error(
         sqlstate::kInFailedTransaction,
         "current transaction is aborted, commands ignored until end of transaction block");
@@ -195,6 +196,9 @@ void Conversation::execute(const Statement& statement, Query query, Done done) {
     };
     return engine_->command(statement, {.by = login_, .given_up = std::move(given_up)},
                             std::move(done));
+  }
+  if (statement.action == Action::kDeclare) {
+    return declare(statement, std::move(query), std::move(done));
   }
   if (statement.action != Action::kQuery) return done(execute_here(statement));
   engine_->run(std::move(query),
@@ -224,6 +228,8 @@ Result Conversation::execute_here(const Statement& statement) {
     case Action::kBegin:
     case Action::kCommit:
     case Action::kRollback:
+    case Action::kSavepoint:
+    case Action::kRollbackTo:
       return change_transaction(statement);
     case Action::kDeallocate:
       if (statement.tag != "DEALLOCATE") {
@@ -237,11 +243,16 @@ Result Conversation::execute_here(const Statement& statement) {
                        concat("prepared statement \"", statement.argument, "\" does not exist"));
       }
       break;
+    case Action::kFetch:
+      return fetch(statement);
+    case Action::kCloseCursor:
+      return close_cursor(statement);
     case Action::kNone:
     case Action::kIgnored:
       break;
     case Action::kInvalid:
     case Action::kQuery:
+    case Action::kDeclare:
     case Action::kSet:
     case Action::kReload:
     case Action::kPause:
@@ -269,6 +280,15 @@ Result Conversation::change_transaction(const Statement& statement) {
   if (statement.action == Action::kBegin) {
     if (status_ == 'T') {
       result.notices.push_back(warning("25001", "there is already a transaction in progress"));
+    }
+    status_ = 'T';
+    return result;
+  }
+  if (statement.action == Action::kSavepoint || statement.action == Action::kRollbackTo) {
+    if (status_ == 'I') {
+      return failure("25P01",
+                     concat(statement.tag == "ROLLBACK" ? "ROLLBACK TO SAVEPOINT" : statement.tag,
+                            " can only be used in transaction blocks"));
     }
     status_ = 'T';
     return result;

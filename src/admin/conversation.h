@@ -54,6 +54,9 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
     std::vector<std::int16_t> formats;
     std::optional<Result> result;  // once described or executed
     std::size_t next = 0;          // row to send
+    bool cursor = false;           // of DECLARE; with a result
+    bool holds = false;            // longer than its transaction
+    std::int64_t position = 0;     // of a cursor
   };
   // What is under way for one message.
   struct Turn {
@@ -89,6 +92,11 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void execute(const Statement& statement, Query query, Done done);
   Result execute_here(const Statement& statement);
   Result change_transaction(const Statement& statement);
+  std::optional<protocol::Error> not_declarable(const Statement& statement) const;
+  void declare(const Statement& statement, Query query, Done done);
+  Result fetch(const Statement& statement);
+  Result close_cursor(const Statement& statement);
+  void end_portals();  // with their transaction
   // Runs the portal unless it has a result already, then `next`; an error ends the turn.
   void need_result(const TurnPtr& turn, const std::string& name, absl::AnyInvocable<void()> next);
   std::optional<protocol::Error> not_allowed(const Statement& statement) const;

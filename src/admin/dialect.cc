@@ -1,5 +1,6 @@
 #include "admin/dialect.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -9,6 +10,12 @@
 
 namespace admin {
 namespace {
+
+// Functions that are tables, by the catalog that has their rows here.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kTableFunctions = {{
+    {"pg_get_keywords", "pg_get_keywords"},
+    {"pg_show_all_settings", "pg_settings"},
+}};
 
 constexpr int kDepthMax = 20;  // of generate_series() in one another
 
@@ -148,9 +155,12 @@ class Translation {
       if (is(0, theirs)) return put_and_skip(ours);
     }
     // The element of an array, and there are no arrays.
-    const bool element =
-        is(0, "[") && peek().blank.empty() && !out_.empty() && is_word(out_.back());
+    const bool element = is(0, "[") && peek().blank.empty() && !out_.empty() &&
+                         (is_word(out_.back()) || out_.back() == ')');
     if (element) return skip_brackets("[", "]");
+    // A field of a record, and there are no records.
+    const bool field = is(0, ".") && peek().blank.empty() && out_.ends_with(')');
+    if (field) return skip(2);
     put_and_skip(peek().text);
   }
 
@@ -161,6 +171,7 @@ class Translation {
       return skip(2);
     }
     if (dotted && is(0, "information_schema")) {
+      if (is(3, "(")) return skip(2);
       const std::string name = concat("\"information_schema.", lower(peek(2).text), "\"");
       return put_and_skip(name, 3);
     }
@@ -178,18 +189,26 @@ class Translation {
         return skip(name + 1);
       }
     }
-    if (is(0, "any") && is(1, "(") && is(2, "array") && is(3, "[") && out_.ends_with('=')) {
-      return any_of_array();
+    if (is(1, "(") &&
+        ((is(0, "any") && out_.ends_with('=')) || (is(0, "all") && out_.ends_with("<>")))) {
+      return is(2, "array") && is(3, "[") ? any_of_array() : any_of_value();
     }
+    if (is(0, "trim") && is(1, "(") && (is(2, "both") || is(2, "leading") || is(2, "trailing"))) {
+      return trim();
+    }
+    if (is(0, "substring") && is(1, "(")) return substring();
     if (is(0, "array") && is(1, "(")) return put_and_skip("");  // its first element at least
     if (is(0, "ilike")) return put_and_skip("LIKE");
     if (is(0, "string_agg")) return put_and_skip("group_concat");
     const bool called = is(1, "(");
-    if (!called && (is(0, "current_user") || is(0, "session_user"))) {
-      return put_and_skip("'weir'");
+    const bool of_table = out_.ends_with('.');
+    for (std::string_view word :
+         {"current_user", "session_user", "current_catalog", "current_schema"}) {
+      if (!called && !dotted && !of_table && is(0, word)) return put_and_skip(concat(word, "()"));
     }
-    if (!called && is(0, "current_catalog")) return put_and_skip("'weir'");
-    if (!called && is(0, "current_schema") && !dotted) return put_and_skip("'public'");
+    for (const auto& [theirs, ours] : kTableFunctions) {
+      if (called && is(2, ")") && is(0, theirs)) return put_and_skip(ours, 3);
+    }
     if (called && (is(0, "generate_series") || is(0, "unnest"))) return series();
     put_and_skip(peek().text);
   }
@@ -240,9 +259,52 @@ class Translation {
     return found;
   }
 
+  // TRIM(BOTH '"' FROM name), up to the closing bracket.
+  void trim() {
+    put(is(2, "both") ? "trim(" : is(2, "leading") ? "ltrim(" : "rtrim(");
+    skip(3);
+    std::string_view what;
+    if (peek().kind == Token::Kind::kQuoted && is(1, "from")) {
+      what = peek().text;
+      skip();
+    }
+    if (is(0, "from")) skip();
+    arguments_end([](std::string_view) { return false; });
+    if (!what.empty()) append(out_, ", ", what);
+  }
+
+  // SUBSTRING(name FROM 1 FOR 3), up to the closing bracket.
+  void substring() {
+    put("substr(");
+    skip(2);
+    arguments_end([](std::string_view word) {
+      return equal_any_case(word, "from") || equal_any_case(word, "for");
+    });
+  }
+
+  // Translates until the bracket that closes these arguments is next; what `is_comma` of their own
+  // words separates them.
+  void arguments_end(bool (*is_comma)(std::string_view)) {
+    for (int depth = 0; !peek().text.empty();) {
+      if (is(0, "(")) ++depth;
+      if (is(0, ")") && depth-- == 0) return;
+      if (depth == 0 && peek().kind == Token::Kind::kWord && is_comma(peek().text)) {
+        put_and_skip(",");
+      } else {
+        step();
+      }
+    }
+  }
+
+  // In place of the operator, and up to the list's opening bracket.
+  void in() {
+    const bool all = is(0, "all");
+    out_.resize(out_.size() - (all ? 2 : 1));
+    put(all ? " NOT IN (" : " IN (");
+  }
+
   void any_of_array() {
-    out_.pop_back();
-    put(" IN (");
+    in();
     skip(3);
     if (depth_ >= kDepthMax) return skip_brackets("[", "]");
     const char* separator = "";
@@ -252,7 +314,22 @@ class Translation {
     if (is(0, "::")) skip_cast();
   }
 
-  // A table of one column, which has the alias's name.
+  // = ANY ('{1,2}'), = ANY ($1), = ANY (SELECT ...)
+  void any_of_value() {
+    in();
+    skip(2);
+    if (is(0, "array") && is(1, "(")) {  // ARRAY(SELECT ...)
+      skip(2);
+      arguments_end([](std::string_view) { return false; });
+      return skip();
+    }
+    if (is(0, "select") || is(0, "with") || is(0, "values")) return;
+    append(out_, "SELECT value FROM json_each(array_json(");
+    arguments_end([](std::string_view) { return false; });
+    append(out_, "))");
+  }
+
+  // A table of one column, which has the alias's name unless the alias names it: s(n).
   void series() {
     const bool counts = is(0, "generate_series");
     std::string column(peek().text);
@@ -265,15 +342,20 @@ class Translation {
       column = peek().text;
       skip();
     }
+    const std::string alias = column;
+    if (is(0, "(") && peek(1).kind == Token::Kind::kWord && is(2, ")")) {
+      column = peek(1).text;
+      skip(3);
+    }
     if (counts && of.size() == 2) {
       // Each bound once: they may be series themselves.
       append(out_, "(WITH RECURSIVE weir_bounds(weir_low, weir_high) AS (SELECT ", of[0], ", ",
              of[1], "), weir_series(", column, ") AS (SELECT weir_low FROM weir_bounds UNION ALL ",
              "SELECT ", column, " + 1 FROM weir_series, weir_bounds WHERE ", column,
              " < weir_high) SELECT ", column, " FROM weir_series, weir_bounds WHERE ", column,
-             " <= weir_high) ", column, " ");
+             " <= weir_high) ", alias, " ");
     } else {
-      append(out_, "(SELECT NULL AS ", column, " WHERE 0) ", column, " ");
+      append(out_, "(SELECT NULL AS ", column, " WHERE 0) ", alias, " ");
     }
   }
 
@@ -292,7 +374,41 @@ class Translation {
   std::size_t last_ = 0;  // where what was written last begins
 };
 
+// Whether `text` is one call, maybe with FILTER or OVER; the name ends at `open`.
+bool is_call(std::string_view text, std::size_t open) {
+  int depth = 0;
+  for (std::size_t at = open; at < text.size();) {
+    if (text[at] == '\'' || text[at] == '"') {
+      at = quoted_end(text, at, false);
+      continue;
+    }
+    if (text[at] == '(') ++depth;
+    if (text[at] == ')') --depth;
+    ++at;
+    if (depth > 0) continue;
+    const std::string_view rest = text.substr(blank_end(text, at));
+    return rest.empty() || equal_any_case(rest.substr(0, 6), "filter") ||
+           equal_any_case(rest.substr(0, 4), "over");
+  }
+  return false;
+}
+
 }  // namespace
+
+std::string postgres_name(std::string_view name, std::string_view sql) {
+  const auto end = static_cast<std::size_t>(std::ranges::find_if_not(name, is_word) - name.begin());
+  const bool number = !name.empty() && (name[0] == '$' || (name[0] >= '0' && name[0] <= '9'));
+  if (end == name.size() && !number) return std::string(name);
+  for (std::string_view quotes : {"\"\"", "''", "[]", "``"}) {
+    const std::string given = concat(quotes.substr(0, 1), name, quotes.substr(1));
+    if (sql.find(given) != std::string_view::npos) return std::string(name);
+  }
+  const std::string word = lower(name.substr(0, end));
+  if (word == "case") return word;
+  const std::size_t open = blank_end(name, end);
+  const bool call = end > 0 && !number && name.substr(open, 1) == "(" && is_call(name, open);
+  return call ? word : "?column?";
+}
 
 std::string to_sqlite(std::string_view sql) {
   constexpr std::size_t kTextMax = 256 << 10;  // longer ones are refused anyway

@@ -11,4 +11,8 @@ namespace admin {
 // expressions, E'', generate_series, = ANY (ARRAY[...])). What it does not know it leaves.
 std::string to_sqlite(std::string_view sql);
 
+// What PostgreSQL calls a column of `sql` that SQLite calls `name`: SQLite takes the text of an
+// expression, PostgreSQL its function, or ?column?. Names that were given stay.
+std::string postgres_name(std::string_view name, std::string_view sql);
+
 }  // namespace admin

@@ -182,7 +182,12 @@ void run_command(proxy::Control& control, const Statement& statement, Engine::As
     case Action::kBegin:
     case Action::kCommit:
     case Action::kRollback:
+    case Action::kSavepoint:
+    case Action::kRollbackTo:
     case Action::kDeallocate:
+    case Action::kDeclare:
+    case Action::kFetch:
+    case Action::kCloseCursor:
       break;
   }
   done(failure(sqlstate::kInternalError, "not a command"));

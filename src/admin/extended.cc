@@ -51,12 +51,22 @@ void Conversation::on_parse(const TurnPtr& turn, protocol::Bytes body) {
   if (statement.action == Action::kSetting) {
     prepared->columns.push_back({.name = statement.name, .type = Type::kText});
   }
-  if (statement.action != Action::kQuery) return add_prepared(turn, name, std::move(prepared));
+  if (statement.action == Action::kFetch && statement.tag == "FETCH") {
+    const auto cursor = portals_.find(statement.argument);
+    if (cursor == portals_.end() || !cursor->second.cursor) {
+      return fail(turn, "34000", concat("cursor \"", statement.argument, "\" does not exist"));
+    }
+    prepared->columns = cursor->second.result->columns;
+  }
+  const bool declares = statement.action == Action::kDeclare;
+  if (statement.action != Action::kQuery && !declares) {
+    return add_prepared(turn, name, std::move(prepared));
+  }
 
   const auto self = shared_from_this();
-  const auto described = [self, turn, name, prepared](const Description& description) {
+  const auto described = [self, turn, name, prepared, declares](const Description& description) {
     if (description.error) return self->fail(turn, *description.error);
-    prepared->columns = description.columns;
+    if (!declares) prepared->columns = description.columns;
     prepared->parameters.resize(
         std::max(prepared->parameters.size(), static_cast<std::size_t>(description.parameters)));
     self->add_prepared(turn, name, prepared);
@@ -113,6 +123,9 @@ void Conversation::on_bind(const TurnPtr& turn, protocol::Bytes body) {
       return fail(turn, sqlstate::kInvalidParameterValue,
                   concat("unsupported format code: ", format));
     }
+  }
+  if (portal.prepared->statement.action == Action::kFetch && std::ranges::count(*formats, 1) > 0) {
+    return fail(turn, sqlstate::kFeatureNotSupported, "cursors of the console have text only");
   }
   portal.formats = *std::move(formats);
   if (!message->portal.empty() && portals_.contains(message->portal)) {
@@ -267,7 +280,7 @@ void Conversation::on_close(const TurnPtr& turn, protocol::Bytes body) {
 
 void Conversation::on_sync(const TurnPtr& turn) {
   skipping_ = false;
-  if (status_ == 'I') portals_.clear();  // they end with their transaction
+  if (status_ == 'I') end_portals();
   protocol::write_ready_for_query(turn->out, status_);
   finish(turn);
 }

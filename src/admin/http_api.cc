@@ -241,6 +241,7 @@ void HttpConnection::run(const Statement& statement, proxy::ConsoleLogin by) {
   append_json(under_way, statement.tag);
   const std::uint64_t question =
       wait(core_.limits.command, json(Status::accepted, under_way + ",\"done\":false}"));
+  leave_with_client(question);
   given_up_ = std::make_shared<std::atomic<bool>>(false);
   core_.engine->engine()->command(
       statement, {.by = std::move(by), .given_up = [flag = given_up_] { return flag->load(); }},

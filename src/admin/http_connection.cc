@@ -125,6 +125,21 @@ std::uint64_t HttpConnection::wait_for_proxy() {
               plain(Status::service_unavailable, "the proxy does not answer\n"));
 }
 
+void HttpConnection::leave_with_client(std::uint64_t question) {
+  // Weakly: whoever is answered in between may close before its client does.
+  stream_.socket().async_wait(
+      tcp::socket::wait_read, [weak = weak_from_this(), question](error_code error) {
+        const auto self = weak.lock();
+        if (error || self == nullptr || self->question_ != question) return;
+        char next = 0;
+        self->stream_.socket().receive(asio::buffer(&next, 1), tcp::socket::message_peek, error);
+        if (error == asio::error::would_block) return self->leave_with_client(question);
+        if (!error) return;  // another request; its sender waits for this one's answer first
+        self->take_turn(question);
+        self->give_up();
+      });
+}
+
 void HttpConnection::give_up() {
   if (const auto flag = std::exchange(given_up_, nullptr)) *flag = true;
 }

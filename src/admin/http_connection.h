@@ -50,6 +50,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // Until whatever is under way must have come: then `late` is written. Answers its number.
   std::uint64_t wait(base::milliseconds limit, Answer late);
   std::uint64_t wait_for_proxy();
+  void leave_with_client(std::uint64_t question);  // if it hangs up before the answer
   void give_up();  // the command under way, if it waits for an end of its own
   bool take_turn(std::uint64_t question);  // false: too late for it
   Answer metrics(const proxy::Inspection& inspection, bool open);

@@ -4,12 +4,15 @@
 #include <array>
 #include <utility>
 
+#include "admin/cursor_statement.h"
 #include "admin/dialect.h"
 #include "admin/host_orders.h"
+#include "admin/server_settings.h"
 #include "admin/set_statement.h"
 #include "admin/table.h"
 #include "admin/text.h"
 #include "admin/words.h"
+#include "base/utf8.h"
 #include "proxy/control.h"
 
 namespace admin {
@@ -45,25 +48,6 @@ constexpr auto kCommands = std::to_array<Command>({
     {"UPGRADE", Action::kUpgrade, Command::Takes::kNothing},
     {"SHUTDOWN", Action::kShutdownNow, Command::Takes::kOwn,
      "SHUTDOWN [WAIT_FOR_CLIENTS|WAIT_FOR_SERVERS]"},
-});
-
-// What drivers and psql ask of any server.
-constexpr auto kSettings = std::to_array<std::pair<std::string_view, std::string_view>>({
-    {"server_version", proxy::kConsoleServerVersion},
-    {"server_version_num", "150000"},
-    {"server_encoding", "UTF8"},
-    {"client_encoding", "UTF8"},
-    {"standard_conforming_strings", "on"},
-    {"datestyle", "ISO, MDY"},
-    {"timezone", "UTC"},
-    {"integer_datetimes", "on"},
-    {"application_name", ""},
-    {"search_path", ""},
-    {"transaction_isolation", "read committed"},
-    {"default_transaction_isolation", "read committed"},
-    {"transaction_read_only", "off"},
-    {"default_transaction_read_only", "off"},
-    {"in_hot_standby", "off"},
 });
 
 Statement invalid(std::string_view code, std::string message, std::string hint = "") {
@@ -112,17 +96,14 @@ Statement parse_show(Words words) {
             .sql = concat("SELECT * FROM ", table->name, " ", words.rest()),
             .tag = "SHOW"};
   }
-  std::string setting = lower(name);
-  if (setting == "transaction" && words.take("ISOLATION") && words.take("LEVEL")) {
-    setting = "transaction_isolation";
-  }
-  for (const auto& [known, value] : kSettings) {
-    if (setting == known && words.done()) {
-      return {.action = Action::kSetting,
-              .argument = std::string(value),
-              .name = setting,
-              .tag = "SHOW"};
-    }
+  const bool level =
+      equal_any_case(name, "transaction") && words.take("ISOLATION") && words.take("LEVEL");
+  const ServerSetting* setting = find_server_setting(level ? "transaction_isolation" : name);
+  if (setting != nullptr && words.done()) {
+    return {.action = Action::kSetting,
+            .argument = std::string(setting->value),
+            .name = std::string(setting->name),
+            .tag = "SHOW"};
   }
   return invalid(protocol::sqlstate::kUndefinedObject,
                  concat("cannot show \"", excerpt(name), "\""),
@@ -157,6 +138,7 @@ Statement parse_shutdown(Words words) {
 }
 
 std::optional<Statement> parse_transaction(Words words) {
+  std::string verb = upper(Words(words).next());
   if (words.take("BEGIN")) return Statement{.action = Action::kBegin, .tag = "BEGIN"};
   if (words.take("START")) {
     if (!words.take("TRANSACTION")) return syntax_error(words.rest());
@@ -165,7 +147,15 @@ std::optional<Statement> parse_transaction(Words words) {
   if (words.take("COMMIT") || words.take("END")) {
     return Statement{.action = Action::kCommit, .tag = "COMMIT"};
   }
+  if (words.take("SAVEPOINT") || words.take("RELEASE")) {
+    words.take("SAVEPOINT");
+    if (words.done()) return syntax_error("");
+    return Statement{.action = Action::kSavepoint, .tag = std::move(verb)};
+  }
   if (words.take("ROLLBACK") || words.take("ABORT")) {
+    Words to = words;
+    if (!to.take("WORK")) to.take("TRANSACTION");
+    if (to.take("TO")) return Statement{.action = Action::kRollbackTo, .tag = "ROLLBACK"};
     return Statement{.action = Action::kRollback, .tag = "ROLLBACK"};
   }
   return std::nullopt;
@@ -212,10 +202,6 @@ std::optional<Statement> parse_session(Words words) {
     }
     return Statement{.action = Action::kIgnored, .tag = concat("DISCARD ", upper(words.next()))};
   }
-  if (words.take("CLOSE")) {
-    return Statement{.action = Action::kIgnored,
-                     .tag = words.take("ALL") ? "CLOSE CURSOR ALL" : "CLOSE CURSOR"};
-  }
   for (std::string_view keyword : {"SET", "RESET", "UNLISTEN"}) {
     if (!words.take(keyword)) continue;
     if (words.done()) return syntax_error("");
@@ -228,8 +214,7 @@ std::optional<Statement> parse_session(Words words) {
 
 std::string excerpt(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return std::string(text);
-  while (limit > 0 && (text[limit] & 0xc0) == 0x80) --limit;
-  return concat(text.substr(0, limit), "...");
+  return concat(base::utf8_front(text, limit), "...");
 }
 
 Statement syntax_error(std::string_view near, std::string hint) {
@@ -278,6 +263,7 @@ Statement parse(std::string_view text) {
     return *std::move(statement);
   }
   if (auto statement = parse_transaction(words)) return *std::move(statement);
+  if (auto statement = parse_cursor(words)) return *std::move(statement);
   if (auto statement = parse_session(words)) return *std::move(statement);
   if (after.take("SUSPEND")) {
     return invalid(protocol::sqlstate::kFeatureNotSupported,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "admin/cursor_statement.h"
 #include "admin/database.h"
 #include "config/change.h"
 #include "protocol/error.h"
@@ -24,7 +25,12 @@ enum class Action : std::uint8_t {
   kBegin,
   kCommit,
   kRollback,
-  kDeallocate,  // `argument`: name, "" = all
+  kSavepoint,  // RELEASE, too: whatever its name
+  kRollbackTo,
+  kDeallocate,   // `argument`: name, "" = all
+  kDeclare,      // the cursor `argument`, for what kQuery has
+  kFetch,        // FETCH or MOVE, by `tag`: `move` in the cursor `argument`
+  kCloseCursor,  // `argument`: name, "" = all
   // Commands; Statement::command().
   kSet,  // `change`, or `error`; of RESET, too
   kReload,
@@ -53,7 +59,9 @@ struct Statement {
   protocol::Error error;
   config::Change change;
   proxy::HostOrder order;
-  std::string shown;  // of a command: for the log, bounded, without secrets
+  CursorMove move;
+  bool holds = false;  // kDeclare: longer than its transaction
+  std::string shown;   // of a command: for the log, bounded, without secrets
 
   bool command() const { return action >= Action::kSet; }  // needs the right to command
   Style style() const { return tag == "SHOW" ? Style::kShown : Style::kTyped; }

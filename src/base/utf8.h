@@ -28,4 +28,11 @@ constexpr std::size_t utf8_length(std::string_view text) {
   return bad ? 0 : length;
 }
 
+// The first `most` bytes, or fewer so that no character is cut.
+constexpr std::string_view utf8_front(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
 }  // namespace base

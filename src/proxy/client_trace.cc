@@ -1,7 +1,6 @@
 // Client: what is told of a single statement besides its figures: values for the log, and spans.
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 #include "proxy/client.h"
@@ -11,13 +10,6 @@
 
 namespace proxy {
 namespace {
-
-std::array<std::uint8_t, 8> new_span() {
-  std::array<std::uint8_t, 8> id{};
-  const std::string bytes = random_bytes(id.size());
-  std::memcpy(id.data(), bytes.data(), id.size());
-  return id;
-}
 
 // "SELECT", of a text without constants.
 std::string operation_of(std::string_view statement) {
@@ -69,7 +61,7 @@ void Client::tell_spans(const StatementMeter::Slow& slow, const SentStatements::
   const auto add = [&](std::string name, Span::Kind kind, base::Time from, base::Time to) -> Span& {
     Span& span = spans.emplace_back();
     span.trace = sent.trace->trace;
-    span.id = new_span();
+    span.id = random_value<decltype(Span::id)>();
     span.parent = spans.size() == 1 ? sent.trace->parent : spans.front().id;
     span.name = std::move(name);
     span.kind = kind;

@@ -5,16 +5,6 @@
 #include "net/address.h"
 
 namespace proxy {
-namespace {
-
-std::uint64_t seed() {
-  const std::string bytes = random_bytes(8);
-  return std::uint64_t{protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()))}
-             << 32 |
-         protocol::load32(reinterpret_cast<const std::uint8_t*>(bytes.data()) + 4);
-}
-
-}  // namespace
 
 void set_parameter(ServerParameters& parameters, std::string_view name, std::string_view value) {
   const auto it = std::ranges::find(parameters, name, &ServerParameters::value_type::first);
@@ -45,7 +35,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       server_dbname(definition.dbname.empty() ? database : definition.dbname),
       startup(std::move(startup_parameters)),
       catalog_feed(startup.empty() ? cluster->catalogs.feed(server_dbname) : nullptr),
-      router(cluster->config, seed()),
+      router(cluster->config, random_value<std::uint64_t>()),
       stats(database_stats),
       owner(std::make_shared<StatementOwner>(StatementOwner{database, user})),
       shared_(shared),

@@ -4,18 +4,14 @@
 #include <ranges>
 #include <utility>
 
+#include "base/hex.h"
+#include "base/utf8.h"
+
 namespace proxy {
 namespace {
 
-// Cut between characters, if it is UTF-8.
-std::string_view front(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
-  return text.substr(0, most);
-}
-
 void add_quoted(std::string& to, std::string_view value) {
-  const std::string_view shown = front(value, SentStatements::kValueMax);
+  const std::string_view shown = base::utf8_front(value, SentStatements::kValueMax);
   to += '\'';
   for (const char c : shown) {
     if (c == '\'') to += '\'';
@@ -25,13 +21,9 @@ void add_quoted(std::string& to, std::string_view value) {
 }
 
 void add_hex(std::string& to, protocol::Bytes value) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   constexpr std::size_t kMost = SentStatements::kValueMax / 2;
   to += "'\\x";
-  for (const std::uint8_t byte : value.first(std::min(value.size(), kMost))) {
-    to += kDigits[byte >> 4];
-    to += kDigits[byte & 15];
-  }
+  base::append_hex(to, value.first(std::min(value.size(), kMost)));
   to += value.size() > kMost ? "...'" : "'";
 }
 
@@ -78,7 +70,7 @@ bool SentStatements::any_traced() const {
 
 std::string shown_text(std::string_view text) {
   if (text.ends_with('\0')) text.remove_suffix(1);
-  std::string shown(front(text, SentStatements::kShownMax));
+  std::string shown(base::utf8_front(text, SentStatements::kShownMax));
   if (shown.size() < text.size()) shown += "...";
   return shown;
 }

@@ -2,23 +2,11 @@
 
 #include <openssl/rand.h>
 
-#include <cstring>
-
 #include "absl/strings/escaping.h"
 #include "base/check.h"
 #include "route/rules.h"
 
 namespace proxy {
-namespace {
-
-std::uint64_t random_seed() {
-  std::uint64_t seed = 0;
-  const std::string bytes = random_bytes(sizeof seed);
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
-
-}  // namespace
 
 ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
                                const ClusterRuntime* before, std::shared_ptr<FaultLog> faults)
@@ -29,7 +17,8 @@ ClusterRuntime::ClusterRuntime(const config::Cluster& cluster, Tls tls,
             catalogs.on_roles_changed();
             if (on_changed_) on_changed_();
           },
-          before != nullptr ? &before->monitor : nullptr, std::move(faults), random_seed()),
+          before != nullptr ? &before->monitor : nullptr, std::move(faults),
+          random_value<std::uint64_t>()),
       catalogs(config, monitor),
       counters(config.hosts.size()),
       tls_(std::move(tls)) {}

@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -89,6 +91,16 @@ struct Topology {
 using TopologyPtr = std::shared_ptr<const Topology>;
 
 std::string random_bytes(std::size_t count);  // from OpenSSL
+
+// A number or an array of them, all bits random.
+template <class T>
+T random_value() {
+  static_assert(std::is_trivially_copyable_v<T>);
+  T value{};
+  const std::string bytes = random_bytes(sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return value;
+}
 
 // What is known about how to log in as a user.
 struct Secret {

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/hex.h"
+
 namespace proxy {
 namespace {
 
@@ -23,16 +25,6 @@ bool read_hex(std::string_view text, std::span<std::uint8_t> into) {
     any = any || into[i] != 0;
   }
   return any;
-}
-
-std::string to_hex(std::span<const std::uint8_t> bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
 }
 
 std::string nanoseconds(base::WallTime time) {
@@ -76,13 +68,14 @@ std::optional<TraceContext> find_trace_context(std::string_view sql) {
 std::string to_otlp(const std::vector<Span>& spans, std::string_view service) {
   nlohmann::json list = nlohmann::json::array();
   for (const Span& span : spans) {
-    nlohmann::json one{{"traceId", to_hex(span.trace)},
-                       {"spanId", to_hex(span.id)},
+    nlohmann::json one{{"traceId", base::to_hex(span.trace)},
+                       {"spanId", base::to_hex(span.id)},
                        {"name", span.name},
                        {"kind", static_cast<int>(span.kind)},
                        {"startTimeUnixNano", nanoseconds(span.begin)},
                        {"endTimeUnixNano", nanoseconds(span.end)}};
-    if (span.parent != std::array<std::uint8_t, 8>{}) one["parentSpanId"] = to_hex(span.parent);
+    if (span.parent != std::array<std::uint8_t, 8>{})
+      one["parentSpanId"] = base::to_hex(span.parent);
     for (const auto& [name, value] : span.attributes) {
       one["attributes"].push_back(attribute(name, value));
     }

@@ -1,6 +1,5 @@
 // Worker: what the console sees of it, and commands.
 #include <algorithm>
-#include <cstring>
 
 #include "config/words.h"
 #include "proxy/worker.h"
@@ -116,8 +115,7 @@ std::optional<TraceContext> Worker::trace_of(std::string_view sql) {
   if (to_trace_ < 1) return std::nullopt;
   to_trace_ -= 1;
   TraceContext context;
-  const std::string bytes = random_bytes(context.trace.size());
-  std::memcpy(context.trace.data(), bytes.data(), context.trace.size());
+  context.trace = random_value<decltype(context.trace)>();
   context.sampled = true;
   return context;
 }

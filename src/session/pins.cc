@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace session {
 namespace {
 
@@ -12,14 +14,6 @@ constexpr sql::Residue kAll[] = {
     sql::kSqlPrepared, sql::kSequenceState, sql::kRandomSeed, sql::kLoadedLibrary,
     sql::kOpaque,      sql::kUnreadable,    sql::kBackendPid, sql::kUnnamedSetting,
 };
-
-// Never ends within a UTF-8 character.
-std::string_view shortened(std::string_view text) {
-  if (text.size() <= kStatementBytes) return text;
-  std::size_t n = kStatementBytes;
-  while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
-  return text.substr(0, n);
-}
 
 // `word` is lower case.
 bool contains(std::string_view text, std::string_view word) {
@@ -39,7 +33,7 @@ void Pins::add(std::uint16_t residue, base::Time now, std::string_view statement
   const std::uint16_t present = reasons();
   for (const sql::Residue reason : kAll) {
     if ((residue & reason) == 0 || (present & reason) != 0) continue;
-    pins_.push_back({reason, now, std::string(shortened(statement))});
+    pins_.push_back({reason, now, std::string(base::utf8_front(statement, kStatementBytes))});
   }
 }
 

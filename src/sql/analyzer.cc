@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.h"
 #include "sql/bounds.h"
 #include "sql/cache.h"
 #include "sql/classify.h"
@@ -77,10 +78,7 @@ void add_shown(Analysis& analysis, std::string_view shape) {
     if (statement.residue == kNoResidue) continue;
     std::string_view text = matches ? parts[i] : shape;
     if (text.ends_with(' ')) text.remove_suffix(1);
-    std::size_t end = std::min(text.size(), Statement::kShownMax);
-    // Never within a UTF-8 character.
-    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-    statement.shown = text.substr(0, end);
+    statement.shown = base::utf8_front(text, Statement::kShownMax);
   }
 }
 

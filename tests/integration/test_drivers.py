@@ -50,11 +50,11 @@ def test_go_pgx(target, go_program):
     run(target, [go_program])
 
 
-@pytest.fixture(scope="module")
-def java_classes():
-    into, source = BUILT / "java", DRIVERS / "java" / "Smoke.java"
+def compiled_java(name):
+    """The directory of a program's classes."""
+    into, source = BUILT / "java", DRIVERS / "java" / f"{name}.java"
     into.mkdir(parents=True, exist_ok=True)
-    made = into / "Smoke.class"
+    made = into / f"{name}.class"
     if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
         done = subprocess.run(["javac", "-encoding", "UTF-8", "-cp", JDBC, "-d", into, source],
                               text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -64,8 +64,16 @@ def java_classes():
 
 
 JDBC = "/usr/share/java/postgresql.jar"
+JAVA = ["java", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp"]
 
 
-def test_jdbc(target, java_classes):
-    run(target, ["java", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
-                 "-cp", f"{java_classes}:{JDBC}", "Smoke"])
+def test_jdbc(target):
+    run(target, [*JAVA, f"{compiled_java('Smoke')}:{JDBC}", "Smoke"])
+
+
+@pytest.mark.parametrize("database", ["weir", "pgbouncer"])
+def test_jdbc_on_the_console(weir, database):
+    with weir.connect() as client:
+        client.query("SELECT 1")  # so that there is a pool
+        run(weir, [*JAVA, f"{compiled_java('Console')}:{JDBC}", "Console"],
+            PGUSER="admin", PGPASSWORD="admin", PGDATABASE=database)

@@ -181,6 +181,49 @@ TEST_CASE("commands that take long: told that they are under way; what waits is 
   CHECK(is(api.get("/healthz"), 200));
 }
 
+std::string wait_close() {
+  const std::string body = "{\"command\":\"WAIT_CLOSE\"}";
+  return "POST /api/v1/commands HTTP/1.1\r\nHost: x\r\n" + kMayCommand + kJson +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+template <class Condition>
+bool soon(Condition condition) {
+  for (int i = 0; i < 300 && !condition(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
+
+TEST_CASE("commands that wait are given up when their client leaves") {
+  Api api;
+  api.control.set([](auto& a) { a.hold_pause = true; });
+  {
+    Socket leaves(api.http->port());
+    leaves.write(wait_close());
+    CHECK(soon([&] { return api.control.holds(); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    CHECK_FALSE(api.control.has_given_up());
+  }
+  CHECK(soon([&] { return api.control.has_given_up(); }));
+  CHECK(is(api.get("/healthz"), 200));
+}
+
+TEST_CASE("commands that wait: another request of the same client waits behind them") {
+  Api api;
+  api.control.set([](auto& a) { a.hold_pause = true; });
+  Socket socket(api.http->port());
+  socket.write(wait_close());
+  CHECK(soon([&] { return api.control.holds(); }));
+  socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK_FALSE(api.control.has_given_up());
+  api.control.held[0](absl::OkStatus());
+  const std::string answers = socket.read("ok\n");
+  CHECK(has(answers, "\"done\":true"));
+  CHECK(answers.ends_with("ok\n"));
+}
+
 std::string watch(const std::string& token = kMayLook) {
   return "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n" + token + "\r\n";
 }

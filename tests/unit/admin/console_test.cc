@@ -396,6 +396,79 @@ TEST_CASE("transactions are followed, though nothing is transactional") {
   CHECK(reply.notice() == "there is no transaction in progress");
   CHECK(client.query("START TRANSACTION READ ONLY").tag() == "START TRANSACTION");
   CHECK(client.query("END").tag() == "COMMIT");
+  CHECK(client.query("SAVEPOINT a").code() == "25P01");
+  CHECK(client.query("ROLLBACK TO a").code() == "25P01");
+  client.query("BEGIN");
+  CHECK(client.query("SAVEPOINT a").tag() == "SAVEPOINT");
+  client.query("SELECT nope");
+  CHECK(client.query("RELEASE a").code() == "25P02");
+  reply = client.query("ROLLBACK TRANSACTION TO SAVEPOINT a");
+  CHECK(reply.tag() == "ROLLBACK");
+  CHECK(reply.status() == 'T');
+  CHECK(client.query("RELEASE SAVEPOINT a").tag() == "RELEASE");
+  CHECK(client.query("COMMIT").status() == 'I');
+}
+
+TEST_CASE("cursors") {
+  Console console;
+  Client& client = console.stats;
+  CHECK(client.query("DECLARE c CURSOR FOR SELECT 1").code() == "25P01");
+  CHECK(client.query("FETCH c").code() == "34000");
+  client.query("BEGIN");
+  CHECK(client
+            .query("DECLARE c INSENSITIVE NO SCROLL CURSOR WITHOUT HOLD FOR WITH RECURSIVE n(i) "
+                   "AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i FROM n")
+            .tag() == "DECLARE CURSOR");
+  const auto fetch = [&](std::string_view how) {
+    const Reply reply = client.query(admin::concat("FETCH ", how, " c"));
+    std::string rows;
+    for (const Row& row : reply.rows()) rows += row[0].value_or("NULL");
+    CHECK(reply.tag() == admin::concat("FETCH ", rows.size()));
+    return rows;
+  };
+  const std::pair<const char*, const char*> steps[] = {{"", "1"},
+                                                       {"FROM", "2"},
+                                                       {"PRIOR IN", "1"},
+                                                       {"BACKWARD FROM", ""},
+                                                       {"2", "12"},
+                                                       {"0", "2"},
+                                                       {"FORWARD ALL", "345"},
+                                                       {"NEXT", ""},
+                                                       {"BACKWARD 2", "54"},
+                                                       {"-2", "32"},
+                                                       {"ABSOLUTE 4 FROM", "4"},
+                                                       {"RELATIVE -1", "3"},
+                                                       {"RELATIVE 0", "3"},
+                                                       {"LAST", "5"},
+                                                       {"FIRST", "1"},
+                                                       {"ABSOLUTE -2", "4"},
+                                                       {"ABSOLUTE 9", ""},
+                                                       {"BACKWARD ALL", "54321"},
+                                                       {"ABSOLUTE 0", ""},
+                                                       {"99999999999999", "12345"},
+                                                       {"-99999999999999", "54321"}};
+  for (const auto& [how, rows] : steps) {
+    CAPTURE(how);
+    CHECK(fetch(how) == rows);
+  }
+  CHECK(client.query("MOVE FORWARD 3 FROM c").tag() == "MOVE 3");
+  CHECK(fetch("NEXT FROM") == "4");
+  CHECK(client.query("CLOSE c").tag() == "CLOSE CURSOR");
+  CHECK(client.query("FETCH c").code() == "34000");
+  CHECK(client.query("ROLLBACK").status() == 'I');
+  for (const char* sql :
+       {"DECLARE", "DECLARE c CURSOR FOR", "DECLARE c CURSOR FOR RELOAD",
+        "DECLARE c CURSOR WITH FOR SELECT 1", "FETCH", "FETCH ABSOLUTE c", "FETCH c d", "MOVE",
+        "CLOSE", "CLOSE a b", "DECLARE c CURSOR WITH HOLD FOR SELECT"}) {
+    CAPTURE(sql);
+    CHECK(client.query(sql).code() == "42601");
+  }
+  CHECK(client.query("DECLARE \"a b\" CURSOR WITH HOLD FOR SHOW POOLS").code() == "");
+  CHECK(client.query("DECLARE \"a b\" CURSOR WITH HOLD FOR SHOW POOLS").code() == "42P03");
+  CHECK(client.query("SELECT nope").code() != "");
+  CHECK(client.query("FETCH ALL \"a b\"").rows().size() == 2);
+  CHECK(client.query("CLOSE ALL").tag() == "CLOSE CURSOR ALL");
+  CHECK(client.query("FETCH \"a b\"").code() == "34000");
 }
 
 TEST_CASE("SHOW HELP is a notice, as in PgBouncer") {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "admin/text.h"
 #include "fake_control.h"
 
 namespace {
@@ -112,6 +113,34 @@ TEST_CASE("a hundred thousand clients") {
   CAPTURE((result.error ? result.error->message : ""));
   CHECK_FALSE(result.error);
   CHECK(result.row_ends.size() == 100'000);
+}
+
+TEST_CASE("a whole table is the same with SQLite and without") {
+  proxy::Inspection inspection = admin_test::sample_inspection();
+  inspection.clients.front().application_name.assign(5000, 'x');
+  const auto config = admin_test::sample_config();
+  const admin::Averages averages;
+  const admin::Source source{inspection, *config, averages};
+  for (const admin::Table& table : admin::tables()) {
+    const std::string sql = admin::concat("SELECT * FROM ", table.name, " ");
+    CAPTURE(sql);
+    for (const auto style : {admin::Style::kShown, admin::Style::kTyped}) {
+      for (const auto format : {std::int16_t{0}, std::int16_t{1}}) {
+        const auto whole = admin::run({.sql = sql, .style = style, .formats = {format}}, source);
+        const auto rows =
+            admin::run({.sql = sql + "WHERE 1", .style = style, .formats = {format}}, source);
+        REQUIRE(!whole.error);
+        REQUIRE(!rows.error);
+        CHECK(protocol::as_text(whole.rows.view()) == protocol::as_text(rows.rows.view()));
+        CHECK(whole.row_ends == rows.row_ends);
+        REQUIRE(whole.columns.size() == rows.columns.size());
+        for (std::size_t i = 0; i < rows.columns.size(); ++i) {
+          CHECK(whole.columns[i].name == rows.columns[i].name);
+          CHECK(whole.columns[i].type == rows.columns[i].type);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

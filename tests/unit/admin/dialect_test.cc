@@ -24,6 +24,46 @@ TEST_CASE("what SQLite understands stays as it is") {
   }
 }
 
+TEST_CASE("PostgreSQL's words in SQLite's") {
+  CHECK(to_sqlite("trim(BOTH '\"' FROM pg_catalog.f(a, (b)))") == "trim( f(a, (b)), '\"')");
+  CHECK(to_sqlite("trim(leading from a || 'x')") == "ltrim( a || 'x')");
+  CHECK(to_sqlite("substring(f(a) from 0 for 6) = 'TABLE'") == "substr(f(a) , 0 , 6) = 'TABLE'");
+  CHECK(to_sqlite("substring(a, 1)") == "substr(a, 1)");
+  CHECK(to_sqlite("(pg_catalog.current_schemas(true))[1]") == "(current_schemas(true))");
+  CHECK(to_sqlite("(information_schema._pg_expandarray(i.indkey)).n AS n") ==
+        "(_pg_expandarray(i.indkey)) AS n");
+  CHECK(to_sqlite("oid = ANY($1) OR x") ==
+        "oid   IN (SELECT value FROM json_each(array_json($1))) OR x");
+  CHECK(to_sqlite("w <> ALL ('{a}'::text[])") ==
+        "w   NOT IN (SELECT value FROM json_each(array_json('{a}')))");
+  CHECK(to_sqlite("x = any(ARRAY(SELECT (y) FROM z)) + 1") == "x   IN (SELECT (y) FROM z) + 1");
+  CHECK(to_sqlite("x = any(SELECT (y) FROM z)") == "x   IN (SELECT (y) FROM z)");
+  CHECK(to_sqlite("x = any (ARRAY[1, 2])") == "x   IN (1, 2)");
+  CHECK(to_sqlite("current_user, session_user, t.current_user, current_user()") ==
+        "current_user(), session_user(), t.current_user, current_user()");
+  CHECK(to_sqlite("FROM pg_catalog.pg_show_all_settings() s") == "FROM pg_settings s");
+  CHECK(to_sqlite("FROM information_schema.tables") == "FROM \"information_schema.tables\"");
+}
+
+TEST_CASE("columns are called as PostgreSQL calls them") {
+  using admin::postgres_name;
+  CHECK(postgres_name("database", "SELECT database") == "database");
+  CHECK(postgres_name("version()", "SELECT version()") == "version");
+  CHECK(postgres_name("COUNT (*)", "") == "count");
+  CHECK(postgres_name("max(f(')', a))", "") == "max");
+  CHECK(postgres_name("sum(x) OVER (ORDER BY y)", "") == "sum");
+  CHECK(postgres_name("count(*) FILTER (WHERE x)", "") == "count");
+  CHECK(postgres_name("CASE WHEN a THEN 1 END", "") == "case");
+  CHECK(postgres_name("EXISTS(SELECT 1)", "") == "exists");
+  for (const char* other :
+       {"1", "'x'", "a + b", "count(*) * 2", "(SELECT 1)", "f(", "a.b = 1", "", "$1", "f('"}) {
+    CAPTURE(other);
+    CHECK(postgres_name(other, "") == (*other == 0 ? "" : "?column?"));
+  }
+  CHECK(postgres_name("p95 (ms)", "SELECT 1 AS \"p95 (ms)\"") == "p95 (ms)");
+  CHECK(postgres_name("1", "SELECT 2 AS [1]") == "1");
+}
+
 TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
   const std::string parts[] = {"generate_series(",
                                "1,",
@@ -44,6 +84,15 @@ TEST_CASE("hostile texts end soon, and are SQLite's to refuse") {
                                "(",
                                "array(",
                                "unnest(",
+                               "trim(both 'x' from ",
+                               "substring(",
+                               " from ",
+                               ").n",
+                               "s(r)",
+                               "= any(",
+                               "<> all(",
+                               "array_json('{a,",
+                               "current_user",
                                " COLLATE ",
                                "regclass",
                                "~",

@@ -94,7 +94,8 @@ TEST_CASE("a statement is described with its parameters and columns") {
   REQUIRE(reply.types() == "1tTZ");
   // $1 as declared, $2 text.
   CHECK(reply.messages[1].body == std::vector<std::uint8_t>{0, 2, 0, 0, 0, 23, 0, 0, 0, 25});
-  CHECK(reply.columns() == std::vector<std::string>{"name", "pool_size", "n", "1.5", "'x'"});
+  CHECK(reply.columns() ==
+        std::vector<std::string>{"name", "pool_size", "n", "?column?", "?column?"});
   // No row without parameters: expressions are taken for text.
   CHECK(reply.oids() == std::vector<std::uint32_t>{25, 23, 25, 25, 25});
 }
@@ -175,6 +176,45 @@ TEST_CASE("parameters in text and in binary") {
   protocol::write_execute(out, "", 0);
   protocol::write_sync(out);
   CHECK(console.client.send(out).rows().size() == 2);
+}
+
+TEST_CASE("texts compare with columns of the type that is declared for them") {
+  Console console;
+  const auto echo = [&](std::string value, std::uint32_t type, std::int16_t format = 0) {
+    Buffer out;
+    put_parse(out, "", "SELECT $1", {type});
+    put_bind(out, "", "", {.formats = {format}, .values = {std::move(value)}});
+    protocol::write_execute(out, "", 0);
+    protocol::write_sync(out);
+    const Reply reply = console.client.send(out);
+    return reply.code().empty() ? reply.rows()[0][0].value_or("NULL") : reply.code();
+  };
+  CHECK(echo("TRUE", 16) == "1");
+  CHECK(echo("f", 16) == "0");
+  CHECK(echo("perhaps", 16) == "22P02");
+  CHECK(echo("-7", 23) == "-7");
+  CHECK(echo("7.5", 23) == "22P02");
+  CHECK(echo("1e3", 1700) == "1000");
+  CHECK(echo("x", 701) == "22P02");
+  CHECK(echo("", 701) == "22P02");
+  CHECK(echo(std::string("\x3f\xc0\0\0", 4), 700, 1) == "1.5");
+  CHECK(echo("TRUE", 25) == "TRUE");
+
+  const std::string noon = "2024-05-06 12:00:00";
+  CHECK(echo(noon + "+00", 1184) == noon);
+  CHECK(echo("2024-05-06 14:00:00+02", 0) == noon);
+  CHECK(echo("2024-05-06T06:30:00.250-05:30", 1184) == noon + ".25");
+  CHECK(echo("2024-05-07 00:00:00+12:00:00", 1043) == "2024-05-07 00:00:00+12:00:00");
+  CHECK(echo(noon + "Z", 0) == noon);
+  CHECK(echo(noon, 1114) == noon);
+  CHECK(echo(noon + ".25", 0) == noon + ".25");
+  for (const char* other : {"2024-05-06", "2024-13-06 12:00:00+00", "2024-05-06 12:00:00+2",
+                            "2024-05-06 12:00:00+02:", "2024-05-06 12:00:00 UTC", "infinity"}) {
+    CHECK(echo(other, 0) == other);
+  }
+  // timestamptz_send: microseconds since 2000.
+  CHECK(echo(std::string("\0\x02\xba\xc6\x93\xd6\x30\0", 8), 1184, 1) == noon);
+  CHECK(echo(std::string("\x7f\xff\xff\xff\xff\xff\xff\xff", 8), 1184, 1) == "22P03");
 }
 
 TEST_CASE("wrong parameters") {

@@ -65,6 +65,7 @@ class FakeControl : public proxy::Control {
                   absl::AnyInvocable<void(absl::Status)> done) override {
     note("wait_close " + std::string(database));
     if (now().hold_pause) {
+      const std::lock_guard lock(mutex_);
       has_given_up = std::move(given_up);
       held.push_back(std::move(done));
       return;
@@ -74,10 +75,15 @@ class FakeControl : public proxy::Control {
   void pause(std::string_view database, absl::AnyInvocable<void(absl::Status)> done) override {
     note("pause " + std::string(database));
     if (now().hold_pause) {
+      const std::lock_guard lock(mutex_);
       held.push_back(std::move(done));
       return;
     }
     later([status = now().status, done = std::move(done)]() mutable { done(status); });
+  }
+  bool holds() {
+    const std::lock_guard lock(mutex_);
+    return !held.empty();
   }
   absl::Status resume(std::string_view db) override { return did("resume", db); }
   absl::Status reconnect(std::string_view db) override { return did("reconnect", db); }
