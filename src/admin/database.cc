@@ -67,7 +67,18 @@ struct CloseDatabase {
 struct Finalize {
   void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 };
+using DatabasePtr = std::unique_ptr<sqlite3, CloseDatabase>;
 using StatementPtr = std::unique_ptr<sqlite3_stmt, Finalize>;
+
+// To open one, with its functions, takes longer than most queries: a small one is used again by
+// the same thread. `tables` are there, empty.
+struct Spare {
+  static constexpr int kBytesMax = 1 << 20;
+
+  DatabasePtr db;
+  std::set<std::string_view> tables;
+};
+thread_local Spare spare;
 
 void version_function(sqlite3_context* context, int, sqlite3_value**) {
   static constexpr const char* kVersion = "PostgreSQL 15.0 (Weir console), Weir " WEIR_VERSION;
@@ -81,6 +92,9 @@ void null_function(sqlite3_context* context, int, sqlite3_value**) { sqlite3_res
 class Database {
  public:
   explicit Database(const QueryLimits& limits) : limits_(limits) {}
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
 
   // The tables that `sql` may name, empty: to make all of them takes a millisecond.
   std::optional<Error> open(std::string_view sql);
@@ -97,6 +111,7 @@ class Database {
   static int authorize(void* self, int action, const char* first, const char* second,
                        const char* database, const char* trigger);
   static int progress(void* self);
+  bool connect();
   void set_limits();
   std::optional<Error> fill(const Table& table, const Source& source);
 
@@ -104,7 +119,8 @@ class Database {
   // Steps alone do not bound the time: one step may call a function that takes milliseconds.
   base::Time deadline_{};  // set by the first step(); filling is bounded by what there is
   std::vector<Table> tables_;
-  std::unique_ptr<sqlite3, CloseDatabase> db_;
+  DatabasePtr db_;
+  std::set<std::string_view> made_;  // the tables that are there
   Mode mode_ = Mode::kBuild;
   std::set<std::string, std::less<>> read_;
   std::int64_t steps_ = 0;
@@ -122,26 +138,12 @@ std::optional<Error> Database::open(std::string_view sql) {
     std::ranges::copy_if(catalog_tables(), std::back_inserter(tables_), may_be_named);
   }
   sqlite3_hard_heap_limit64(limits_.heap_bytes);
-  sqlite3* raw = nullptr;
-  // One thread at a time holds a Database: no mutexes.
-  const int opened = sqlite3_open_v2(
-      ":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  db_.reset(raw);
-  if (opened != SQLITE_OK) return error(sqlstate::kOutOfMemory, "out of memory");
-  set_limits();
+  if (!connect()) return error(sqlstate::kOutOfMemory, "out of memory");
   sqlite3_set_authorizer(db_.get(), &Database::authorize, this);
   sqlite3_progress_handler(db_.get(), kStepsPerCall, &Database::progress, this);
-  constexpr int kFlags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
-  sqlite3_create_function(db_.get(), "version", 0, kFlags, nullptr, version_function, nullptr,
-                          nullptr);
-  sqlite3_create_function(db_.get(), "current_database", 0, kFlags, nullptr, database_function,
-                          nullptr, nullptr);
-  add_catalog_functions(db_.get());
-  // asyncpg resets a pooled connection with it.
-  sqlite3_create_function(db_.get(), "pg_advisory_unlock_all", 0, kFlags, nullptr, null_function,
-                          nullptr, nullptr);
-  std::string schema = "PRAGMA temp_store = MEMORY;";  // no files, whatever is sorted
+  std::string schema;
   for (const Table& table : tables_) {
+    if (!made_.insert(table.name).second) continue;
     append(schema, "CREATE TABLE \"", table.name, "\" (");
     for (const ColumnDef& column : table.columns) {
       append(schema, &column == table.columns.data() ? "\"" : ", \"", column.name, "\" ",
@@ -155,6 +157,51 @@ std::optional<Error> Database::open(std::string_view sql) {
     return last_error();
   }
   return std::nullopt;
+}
+
+bool Database::connect() {
+  db_ = std::move(spare.db);
+  made_ = std::exchange(spare.tables, {});
+  if (db_ != nullptr) {
+    set_limits();
+    return true;
+  }
+  sqlite3* raw = nullptr;
+  // One thread at a time holds a Database: no mutexes.
+  const int opened = sqlite3_open_v2(
+      ":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  db_.reset(raw);
+  if (opened != SQLITE_OK) return false;
+  set_limits();
+  constexpr int kFlags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
+  sqlite3_create_function(db_.get(), "version", 0, kFlags, nullptr, version_function, nullptr,
+                          nullptr);
+  sqlite3_create_function(db_.get(), "current_database", 0, kFlags, nullptr, database_function,
+                          nullptr, nullptr);
+  add_catalog_functions(db_.get());
+  // asyncpg resets a pooled connection with it.
+  sqlite3_create_function(db_.get(), "pg_advisory_unlock_all", 0, kFlags, nullptr, null_function,
+                          nullptr, nullptr);
+  // No files, whatever is sorted.
+  return sqlite3_exec(db_.get(), "PRAGMA temp_store = MEMORY", nullptr, nullptr, nullptr) ==
+         SQLITE_OK;
+}
+
+Database::~Database() {
+  if (db_ == nullptr) return;
+  mode_ = Mode::kBuild;
+  const int code = sqlite3_errcode(db_.get());
+  const bool sound = code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE;
+  int bytes = 0, most = 0;
+  sqlite3_db_status(db_.get(), SQLITE_DBSTATUS_CACHE_USED, &bytes, &most, 0);
+  if (!sound || sqlite3_get_autocommit(db_.get()) == 0 || bytes > Spare::kBytesMax) return;
+  std::string empty;
+  for (const Table& table : tables_) {
+    if (read_.contains(table.name)) append(empty, "DELETE FROM \"", table.name, "\";");
+  }
+  if (sqlite3_exec(db_.get(), empty.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) {
+    spare = {.db = std::move(db_), .tables = std::move(made_)};
+  }
 }
 
 void Database::set_limits() {
