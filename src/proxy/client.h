@@ -296,6 +296,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool raises(const sql::SetStatement& set);
   bool raises(const sql::Analysis& statement);
   bool may_be_stale(const sql::Analysis& statement);
+  config::Consistency level_by_rules(const sql::Analysis& statement);
   bool refuse_stale_unread();
   void note_ends(const sql::Analysis& statement);
   void forget_proof();
@@ -303,6 +304,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_route.cc
   route::SessionView view();
   config::Consistency session_level();
+  config::Consistency block_level();
   config::Consistency consistency();
   sql::Access routed_access();
   void note_route(const route::Decision& decision, sql::Access access);
@@ -556,9 +558,9 @@ class Client final : public net::Connection, public pool::Waiter {
   std::vector<std::pair<std::uint64_t, session::StatementPtr>> pending_unnamed_;
   bool in_flight_plain_ = true;
   route::Terms in_flight_terms_;
-  // What its server is proven to be fresh enough for, and what the session asked for then, which
-  // is more where the transaction's own word was less.
-  config::Consistency in_flight_level_{}, session_level_then_{};
+  // What its server is proven to be fresh enough for, and what block_level() was then, which is
+  // more where the BEGIN's own word was less.
+  config::Consistency in_flight_level_{}, block_level_{};
   protocol::Lsn in_flight_lsn_ = 0;  // likewise: it has replayed that
   StatementMeter meter_;
   std::unique_ptr<SentStatements> sent_;  // null while nothing is told of each

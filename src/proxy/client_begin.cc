@@ -93,7 +93,7 @@ void Client::note_ends(const sql::Analysis& statement) {
 // meanwhile, but all of its own, for as long as it cannot leave a replica it commits nothing.
 void Client::forget_proof() {
   in_flight_level_ = std::min(in_flight_level_, config::Consistency::kSession);
-  session_level_then_ = std::min(session_level_then_, config::Consistency::kSession);
+  block_level_ = std::min(block_level_, config::Consistency::kSession);
 }
 
 void Client::note_sent(char type) {
@@ -192,8 +192,8 @@ bool Client::may_be_stale(const sql::Analysis& statement) {
   if (!alone && raises(statement)) return true;
   if (statement.access == sql::Access::kNone) return false;
   const auto own = route::level_of(statement.hints.level);
-  const auto now = own.value_or(session_level());
-  const auto then = own ? in_flight_level_ : std::max(in_flight_level_, session_level_then_);
+  const auto now = own ? *own : level_by_rules(statement);
+  const auto then = own ? in_flight_level_ : std::max(in_flight_level_, block_level_);
   if (now > then) return true;
   if (now == config::Consistency::kStrong && reads_behind_end(statement)) return true;
   const auto lsn = std::max(own_.min_lsn, protocol::Lsn{statement.hints.min_lsn});

@@ -20,13 +20,22 @@ config::Consistency Client::session_level() {
   return rules_.terms(0).consistency.value_or(pools_->consistency);
 }
 
+// Of a transaction of which nobody knows what it will read: a rule may ask for more of that.
+config::Consistency Client::block_level() {
+  const auto level = session_level();
+  return own_.consistency || !has_rules() ? level : std::max(level, rules_.highest());
+}
+
 // A statement's own word comes first, a rule that it matches next; but where it decides for its
 // transaction, it counts only if it asks for more.
 config::Consistency Client::consistency() {
   const auto asked = route::level_of(gathered_.hints.level);
-  if (!asked && (own_.consistency || gathered_.patterns == 0)) return session_level();
-  const auto level = asked ? *asked : terms().consistency.value_or(pools_->consistency);
-  return begin_ && status_ == 'T' ? std::max(level, session_level()) : level;
+  if (gathered_.begins && !asked) return block_level();
+  const auto level = asked ? *asked
+                     : own_.consistency || gathered_.patterns == 0
+                         ? session_level()
+                         : terms().consistency.value_or(pools_->consistency);
+  return begin_ && status_ == 'T' ? std::max(level, block_level()) : level;
 }
 
 route::SessionView Client::view() {
@@ -293,7 +302,7 @@ void Client::attach(Server& with) {
   in_flight_plain_ = true;
   in_flight_terms_ = terms();
   in_flight_level_ = consistency();
-  session_level_then_ = session_level();
+  block_level_ = block_level();
   in_flight_lsn_ = std::max({own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn},
                              pools_->snapshot().hosts[with.pool().host].lsn});
   next_ = Where::kAnywhere;

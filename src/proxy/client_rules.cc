@@ -38,6 +38,14 @@ route::Terms Client::terms() {
   return found;
 }
 
+// Of a statement that is not gathered.
+config::Consistency Client::level_by_rules(const sql::Analysis& statement) {
+  const bool none = own_.consistency || statement.patterns == 0 || !has_rules() ||
+                    statement.patterns_of != worker_.analyzer().patterns_id();
+  if (none) return session_level();
+  return rules_.terms(statement.patterns).consistency.value_or(pools_->consistency);
+}
+
 // A reload has replaced the rules that the request was matched against: it is looked at again.
 bool Client::gather_anew_after_reload() {
   if (gathered_.patterns == 0 || gathered_.patterns_of == worker_.analyzer().patterns_id()) {

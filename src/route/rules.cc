@@ -81,6 +81,7 @@ SessionRules::SessionRules(const config::Config& config, const config::Cluster& 
     if (is_meant(user, rule.users) && is_meant(database, rule.databases) &&
         is_meant(application_name, rule.application_names)) {
       rules_.push_back(found);
+      highest_ = std::max(highest_, found.says.consistency.value_or(highest_));
     }
   }
 }

@@ -43,6 +43,8 @@ class SessionRules {
   bool empty() const { return rules_.empty(); }
   // patterns: of the request's statements, joined (Analysis::patterns, made by patterns_of()).
   Terms terms(std::uint64_t patterns) const;
+  // What one of them asks for at most, of whichever statement.
+  config::Consistency highest() const { return highest_; }
 
  private:
   struct Rule {
@@ -50,6 +52,7 @@ class SessionRules {
     Terms says;
   };
   std::vector<Rule> rules_;
+  config::Consistency highest_ = config::Consistency::kEventual;
 };
 
 // The conditions on statements, for sql::AnalyzerOptions.

@@ -184,6 +184,38 @@ def test_a_lower_word_is_its_statements_only(cluster, client, table):
         client.query("COMMIT")
 
 
+@pytest.mark.parametrize("begin", BEGINS)
+def test_what_a_rule_may_ask_of_a_later_statement(start_weir, cluster, table, begin):
+    """Which one comes is not known at BEGIN: the most that any rule asks for counts."""
+    weir = start_weir({"rules": [{"table": table, "consistency": "strong"},
+                                 {"user": "md5", "table": table, "consistency": "eventual"}]})
+    with weir.connect() as client, weir.connect("md5") as other:
+        def on_a_replica(asks):
+            asks.query(begin)
+            number = cluster.number_of(asks.value(PORT))
+            asks.query("COMMIT")
+            return number != 0
+
+        if begin == BEGINS[0]:  # each statement has a snapshot of its own
+            wait_until(lambda: not on_a_replica(client), "the catalog is read")
+            assert not any(on_a_replica(client) for _ in range(20))
+        else:
+            wait_until(lambda: on_a_replica(client), "where it is proven fresh")
+        with cluster.paused(1, 2):
+            commit(cluster, table)
+            client.query(begin)
+            client.query("SELECT 1")
+            assert client.value(f"SELECT count(*) FROM {table}") == "1"
+            client.query("COMMIT")
+            # The session's own word counts more than a rule's.
+            client.query("SET weir.consistency = 'eventual'")
+            wait_until(lambda: on_a_replica(client), "it is on a replica")
+        with cluster.paused(1, 2):
+            other.query("BEGIN READ ONLY")
+            other.query(f"SELECT count(*) FROM {table}")  # not strong: no error, wherever it is
+            other.query("COMMIT")
+
+
 @pytest.mark.parametrize("level", ["strong", "raised", "session"])
 @pytest.mark.parametrize("way", ["text", "batch", "large", "function call"])
 def test_pinned_to_a_replica(cluster, weir, table, level, way):

@@ -16,11 +16,16 @@ namespace {
 
 using Rules = std::vector<config::Rule>;
 
-Terms terms(Rules rules, std::uint64_t patterns = 0, std::string_view user = "app",
-            std::string_view database = "shop", std::string_view application = "psql") {
+SessionRules of_session(Rules rules, std::string_view user = "app",
+                        std::string_view database = "shop", std::string_view application = "psql") {
   config::Config config;
   config.rules = std::move(rules);
-  return SessionRules(config, Scene(3).config, user, database, application).terms(patterns);
+  return SessionRules(config, Scene(3).config, user, database, application);
+}
+
+Terms terms(Rules rules, std::uint64_t patterns = 0, std::string_view user = "app",
+            std::string_view database = "shop", std::string_view application = "psql") {
+  return of_session(std::move(rules), user, database, application).terms(patterns);
 }
 
 struct Case {
@@ -105,6 +110,15 @@ TEST_CASE("rules: the first that says something counts, later ones fill what is 
                        .consistency_rule = 2,
                        .replica_rule = 1});
   CHECK(terms({{.hosts = {"of another cluster"}}}) == Terms{});
+}
+
+TEST_CASE("rules: the highest consistency that a statement of the session may be asked for") {
+  const Rules rules = {{.tables = {"a"}, .consistency = Consistency::kSession},
+                       {.users = {"other"}, .consistency = Consistency::kStrong},
+                       {.route = config::Route::kReplica}};
+  CHECK(of_session({}).highest() == Consistency::kEventual);
+  CHECK(of_session(rules).highest() == Consistency::kSession);
+  CHECK(of_session(rules, "other").highest() == Consistency::kStrong);
 }
 
 TEST_CASE("rules: a route moves reads, never what may write") {
