@@ -179,7 +179,7 @@ def test_pgadmins_query_tool(weir, tool):
     with weir.connect() as client:
         client.query("SELECT 1")
         cursor = tool.execute("SELECT database, cl_active, count(*) FROM pools "
-                              "WHERE database = 'app' GROUP BY 1, 2 ORDER BY 1")
+                              "WHERE database = 'app' GROUP BY 1, 2 ORDER BY 1, 2 DESC")
         assert [column.name for column in cursor.description] == ["database", "cl_active", "count"]
         assert cursor.fetchone()["cl_active"] >= 1
     types = tool.execute(TYPES, [[column.type_code for column in cursor.description]])

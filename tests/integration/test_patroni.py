@@ -152,4 +152,4 @@ def test_nobody_answers(run_by_patroni, weir):
     # Without it the file's word counts.
     weir.write_config({"clusters": {"main": {"patroni": None}}})
     weir.on_console("RELOAD")
-    wait_hosts(weir, first)
+    assert set(hosts(weir)) == {first}
