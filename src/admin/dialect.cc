@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "admin/catalog_tables.h"
+#include "admin/table.h"
 #include "admin/text.h"
 
 namespace admin {
@@ -16,6 +20,35 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kTableFun
     {"pg_get_keywords", "pg_get_keywords"},
     {"pg_show_all_settings", "pg_settings"},
 }};
+
+// Columns that are flags wherever their name is one; in the tables they are 0 and 1.
+bool is_flag(std::string_view column) {
+  static const auto kFlags = [] {
+    std::set<std::string, std::less<>> flags, others;
+    for (const auto tables : {admin::tables(), catalog_tables()}) {
+      for (const Table& table : tables) {
+        for (const ColumnDef& one : table.columns) {
+          (one.type == Type::kBool ? flags : others).emplace(one.name);
+        }
+      }
+    }
+    std::erase_if(flags, [&](const std::string& name) { return others.contains(name); });
+    return flags;
+  }();
+  return kFlags.contains(lower(column));
+}
+
+// 'true' and the like, as PostgreSQL reads them; "" = it is none.
+std::string_view number_of_flag(std::string_view literal) {
+  const std::string word = lower(literal.substr(1, literal.size() - 2));
+  for (std::string_view yes : {"t", "true", "y", "yes", "on", "1"}) {
+    if (word == yes) return "1";
+  }
+  for (std::string_view no : {"f", "false", "n", "no", "off", "0"}) {
+    if (word == no) return "0";
+  }
+  return "";
+}
 
 constexpr int kDepthMax = 20;  // of generate_series() in one another
 
@@ -137,6 +170,8 @@ class Translation {
   void step() {
     if (peek().kind == Token::Kind::kQuoted) {
       const bool escapes = lower(peek().text[0]) == 'e';
+      const auto flag = is_compared_with_flag() ? number_of_flag(peek().text) : "";
+      if (!flag.empty()) return put_and_skip(flag);
       return escapes ? put_and_skip(without_escapes(peek().text)) : put_and_skip(peek().text);
     }
     if (is(0, "::")) return skip_cast();
@@ -162,6 +197,16 @@ class Translation {
     const bool field = is(0, ".") && peek().blank.empty() && out_.ends_with(')');
     if (field) return skip(2);
     put_and_skip(peek().text);
+  }
+
+  // The literal behind name =, name <> or name !=.
+  bool is_compared_with_flag() const {
+    const auto behind = [this](std::size_t count) {
+      return at_ < count ? std::string_view() : tokens_[at_ - count].text;
+    };
+    if (peek().text[0] != '\'') return false;
+    if (behind(1) == "=") return is_flag(behind(behind(2) == "!" ? 3 : 2));
+    return behind(1) == ">" && behind(2) == "<" && is_flag(behind(3));
   }
 
   void step_word() {

@@ -24,6 +24,16 @@ TEST_CASE("what SQLite understands stays as it is") {
   }
 }
 
+TEST_CASE("texts that are compared with flags") {
+  CHECK(to_sqlite("paused = 'true' AND p.paused<>'F' OR Paused != 'off'") ==
+        "paused = 1 AND p.paused<>0 OR Paused != 0");
+  for (const char* sql : {"paused = 'maybe'", "name = 'true'", "paused || 'true'", "= 'true'",
+                          "'true' = paused", "paused = \"true\"", "paused = '"}) {
+    CAPTURE(sql);
+    CHECK(to_sqlite(sql) == sql);
+  }
+}
+
 TEST_CASE("PostgreSQL's words in SQLite's") {
   CHECK(to_sqlite("trim(BOTH '\"' FROM pg_catalog.f(a, (b)))") == "trim( f(a, (b)), '\"')");
   CHECK(to_sqlite("trim(leading from a || 'x')") == "ltrim( a || 'x')");
