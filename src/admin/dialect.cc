@@ -50,7 +50,7 @@ std::string_view number_of_flag(std::string_view literal) {
   return "";
 }
 
-constexpr int kDepthMax = 20;  // of generate_series() in one another
+constexpr int kDepthMax = 20;  // of what is translated together with its arguments, in one another
 
 struct Token {
   enum class Kind : std::uint8_t { kWord, kQuoted, kOther } kind = Kind::kOther;
@@ -234,14 +234,16 @@ class Translation {
         return skip(name + 1);
       }
     }
-    if (is(1, "(") &&
+    const bool too_deep = depth_ + nested_ >= kDepthMax;
+    if (is(1, "(") && !too_deep &&
         ((is(0, "any") && out_.ends_with('=')) || (is(0, "all") && out_.ends_with("<>")))) {
       return is(2, "array") && is(3, "[") ? any_of_array() : any_of_value();
     }
-    if (is(0, "trim") && is(1, "(") && (is(2, "both") || is(2, "leading") || is(2, "trailing"))) {
+    if (is(0, "trim") && is(1, "(") && !too_deep &&
+        (is(2, "both") || is(2, "leading") || is(2, "trailing"))) {
       return trim();
     }
-    if (is(0, "substring") && is(1, "(")) return substring();
+    if (is(0, "substring") && is(1, "(") && !too_deep) return substring();
     if (is(0, "array") && is(1, "(")) return put_and_skip("");  // its first element at least
     if (is(0, "ilike")) return put_and_skip("LIKE");
     if (is(0, "string_agg")) return put_and_skip("group_concat");
@@ -330,6 +332,12 @@ class Translation {
   // Translates until the bracket that closes these arguments is next; what `is_comma` of their own
   // words separates them.
   void arguments_end(bool (*is_comma)(std::string_view)) {
+    ++nested_;
+    translate_arguments(is_comma);
+    --nested_;
+  }
+
+  void translate_arguments(bool (*is_comma)(std::string_view)) {
     for (int depth = 0; !peek().text.empty();) {
       if (is(0, "(")) ++depth;
       if (is(0, ")") && depth-- == 0) return;
@@ -413,7 +421,8 @@ class Translation {
   }
 
   const std::vector<Token> tokens_;
-  const int depth_;
+  const int depth_;  // of Translations in one another
+  int nested_ = 0;   // in this one
   std::size_t at_ = 0;
   std::string out_;
   std::size_t last_ = 0;  // where what was written last begins

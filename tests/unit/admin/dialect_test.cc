@@ -24,6 +24,17 @@ TEST_CASE("what SQLite understands stays as it is") {
   }
 }
 
+TEST_CASE("nested as deep as a text can be") {
+  for (const std::string open :
+       {"trim(both from ", "substring(a from ", "x = any(", "x = any(array[", "x = any(array(",
+        "generate_series(1, ", "unnest(", "operator(", "'a'::x[", "(", "a.b["}) {
+    CAPTURE(open);
+    std::string sql;
+    while (sql.size() + open.size() < (256 << 10)) sql += open;
+    CHECK(to_sqlite(sql).size() < 8 * sql.size());
+  }
+}
+
 TEST_CASE("texts that are compared with flags") {
   CHECK(to_sqlite("paused = 'true' AND p.paused<>'F' OR Paused != 'off'") ==
         "paused = 1 AND p.paused<>0 OR Paused != 0");
