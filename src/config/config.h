@@ -180,6 +180,7 @@ struct Database {
   std::uint32_t max_client_connections = 0;  // 0 = no limit
   std::string auth_user, auth_password, auth_query;  // overrides of Auth; "" = Auth's
   std::optional<LogLevel> log_level;                 // over Logging::level
+  bool asks_sequences = false;  // currval and lastval; false = once one of them was seen
 
   bool operator==(const Database&) const = default;
 };

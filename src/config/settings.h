@@ -169,6 +169,7 @@ void visit_database(Visitor& v, T& database, const PoolSizes& pool) {
   v.secret("auth_password", database.auth_password);
   v.text("auth_query", database.auth_query, TextKind::kSql);
   v.word("log_level", database.log_level);
+  v.flag("asks_sequences", database.asks_sequences);
 }
 
 template <class Visitor, class T>

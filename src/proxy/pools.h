@@ -80,7 +80,7 @@ class PoolSet {
   const ServerParameters startup;     // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
-  bool asks_sequences = false;  // currval or lastval was seen: see client_sequences.cc
+  bool asks_sequences = definition.asks_sequences;  // or was seen to: see client_sequences.cc
   Listeners listeners;
   bool asks_channels = false;  // pg_listening_channels() was seen: nobody listens together any more
   bool retired = false;        // replaced by a reload: servers are closed as they become free

@@ -325,6 +325,23 @@ def test_another_sessions_sequence_value_is_never_told(start_weir, cluster, tabl
         asks_in_vain(one, "SELECT lastval()")
 
 
+def test_where_sequences_are_asked_for_from_the_start(start_weir, cluster, table):
+    """Then not even the first question is in vain, though the connections would not be enough."""
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app; "
+                   f"ALTER TABLE {table} ALTER id SET DEFAULT nextval('{table}_s')")
+    weir = start_weir({"pool": {"size": 2}, "databases": {"app": {"asks_sequences": True}}})
+    with weir.connect() as one, weir.connect() as two, weir.connect() as three:
+        one.query(f"INSERT INTO {table} (v) VALUES ('one')")
+        two.query(f"INSERT INTO {table} (v) VALUES ('two')")
+        assert {row["reason"] for row in weir.show("PINS")} == {"sequence state"}
+        three.send(wire.query(f"INSERT INTO {table} (v) VALUES ('three')"))
+        assert one.value("SELECT lastval()") == "1"
+        assert two.value(f"SELECT currval('{table}_s')") == "2"
+        two.query("DISCARD SEQUENCES")
+        assert three.rows() == []
+        assert (three.value("SELECT lastval()"), one.value("SELECT lastval()")) == ("3", "1")
+
+
 @pytest.mark.parametrize("asks", ["SELECT lastval()", "BEGIN; SELECT lastval()",
                                   "BEGIN SELECT", "after an UPDATE"])
 def test_values_of_sessions_that_have_left_are_not_told(start_weir, cluster, table, asks):
