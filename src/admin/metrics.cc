@@ -127,6 +127,10 @@ void add_databases(Families& out, const proxy::Inspection& in) {
                 number(s.retries));
     out.counter("weir_misroutes_total", "Requests run again because a replica refused to write.",
                 db, number(s.misroutes));
+    out.counter("weir_hedges_total", "Late reads that were sent to another replica, too.", db,
+                number(s.hedges));
+    out.counter("weir_hedges_won_total", "Of those: the other replica answered first.", db,
+                number(s.hedges_won));
     const auto served = [&](const char* by, const proxy::Histogram& times) {
       Labels labels = db;
       labels.push_back({"role", by});

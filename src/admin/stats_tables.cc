@@ -160,12 +160,16 @@ constexpr auto kRouteColumns = std::to_array<ColumnDef>({
     {"writes", Type::kInt8},
     {"retries", Type::kInt8},
     {"misroutes", Type::kInt8},
+    {"hedges", Type::kInt8},
+    {"hedges_won", Type::kInt8},
     {"errors", Type::kInt8},
     {"avg_reads_on_replica", Type::kInt8},
     {"avg_reads_on_primary", Type::kInt8},
     {"avg_writes", Type::kInt8},
     {"avg_retries", Type::kInt8},
     {"avg_misroutes", Type::kInt8},
+    {"avg_hedges", Type::kInt8},
+    {"avg_hedges_won", Type::kInt8},
     {"avg_errors", Type::kInt8},
 });
 
@@ -174,8 +178,9 @@ void fill_route_totals(const Source& source, Emit emit) {
     const Stats& t = row.stats;
     const Stats a = source.averages.of(row.name, t, source.inspection.taken);
     emit({row.name, count(t.reads_on_replica), count(t.reads_on_primary), count(t.writes),
-          count(t.retries), count(t.misroutes), count(t.errors), count(a.reads_on_replica),
-          count(a.reads_on_primary), count(a.writes), count(a.retries), count(a.misroutes),
+          count(t.retries), count(t.misroutes), count(t.hedges), count(t.hedges_won),
+          count(t.errors), count(a.reads_on_replica), count(a.reads_on_primary), count(a.writes),
+          count(a.retries), count(a.misroutes), count(a.hedges), count(a.hedges_won),
           count(a.errors)});
   }
 }

@@ -133,7 +133,8 @@ struct Routing {
   double breaker_error_rate = 0.5;     // 0..1: share of the last 10 s' requests; 0 = never
   milliseconds breaker_pause{500};     // for at most so long at first; grows to
   milliseconds breaker_pause_max{30'000};
-  double retry_share = 0.2;  // 0..1: of reads, that may be run again after a failure
+  double retry_share = 0.2;  // 0..1: of reads, that may be run again after a failure, or hedged
+  bool hedge_reads = false;  // one that is late is sent to another replica, too
   std::vector<std::string> harmless_functions;  // user functions that may run on a replica,
                                                 // lower case, "schema.name" or "name"
 

@@ -113,6 +113,7 @@ void visit_routing(Visitor& v, T& routing) {
   v.duration("breaker_pause_max", routing.breaker_pause_max,
              DurationRange{milliseconds(100), std::chrono::hours(1)});
   v.ratio("retry_share", routing.retry_share, RatioRange{1, Zero::kAllowed});
+  v.flag("hedge_reads", routing.hedge_reads);
   v.functions("harmless_functions", routing.harmless_functions);
 }
 

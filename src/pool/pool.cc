@@ -86,6 +86,12 @@ bool Pool::lease(Server& wanted, Time now) {
   return true;
 }
 
+Server* Pool::lease_spare(std::uint64_t settings_hash, Time now) {
+  Server* spare = best_idle(settings_hash, /*kept=*/false);
+  if (spare != nullptr) lease(*spare, now);
+  return spare;
+}
+
 void Pool::cancel(Waiter& waiter) {
   CHECK(waiter.pool_ == this);
   unlink_waiter(waiter);
@@ -165,6 +171,11 @@ bool Pool::may_open(Time now) {
 
 bool Pool::may_open_for_min() {
   if (!used_ || open_in_all_workers() + promised_ >= sizes_.min || others_starve()) return false;
+  return take(/*with_reserve=*/false);
+}
+
+bool Pool::may_open_spare() {
+  if (waiting_count_ != 0 || opening_count_ != 0 || promised_ != 0 || others_starve()) return false;
   return take(/*with_reserve=*/false);
 }
 

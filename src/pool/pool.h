@@ -120,6 +120,8 @@ class Pool {
                  Kept kept = Kept::kUnharmed);
   // The same for one server that is wanted, if it is idle.
   bool lease(Server& wanted, base::Time now);
+  // For what need not wait: an idle one that nothing is kept on; null = none.
+  Server* lease_spare(std::uint64_t settings_hash, base::Time now);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
 
   void opening(Server& server, base::Time now);  // after kOpen, may_open, may_open_for_min
@@ -143,6 +145,7 @@ class Pool {
   bool may_open(base::Time now);
   // The same to have PoolSizes::min open in a pool that was used before.
   bool may_open_for_min();
+  bool may_open_spare();  // the same for lease_spare(), if nobody waits and none is being opened
   // Takes one idle server out to be closed (the least recently used, rather not a kept one) when
   // another pool starves or the budget shrank, or the one that idled for `idle_max` (0 = never) and
   // is beyond min; null = none. It is leaving: call closed().

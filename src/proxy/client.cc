@@ -186,6 +186,7 @@ void Client::fail(const protocol::Error& error) {
 void Client::drop_server() {
   forget_sequences();
   if (server == nullptr) return;
+  if (is_racing()) worker_.leave_race(*server->rival, Worker::Leaving::kAbruptly);
   Server* dropped = std::exchange(server, nullptr);
   const bool midway = stream_left_ != 0 && !stream_discard_;
   // What is under way may leave behind what nobody will look for.
@@ -301,6 +302,7 @@ void Client::cancel() {
     console_->cancel();
   } else if (server != nullptr && (!server->exchange.empty() || state_ == State::kReplicating)) {
     worker_.send_cancel(*server);
+    if (is_racing()) worker_.send_cancel(*server->rival);
   }
 }
 

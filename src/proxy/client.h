@@ -17,6 +17,7 @@
 #include "protocol/scram.h"
 #include "protocol/startup.h"
 #include "proxy/control.h"
+#include "proxy/gathered.h"
 #include "proxy/pools.h"
 #include "proxy/sent_statements.h"
 #include "proxy/statement_meter.h"
@@ -118,6 +119,9 @@ class Client final : public net::Connection, public pool::Waiter {
   void report_commit();
   void on_reported(protocol::Bytes body);
   void end_report();
+  // client_hedge.cc
+  void hedge();  // what its server does is late
+  void on_race_won(Server& winner);
   // client_listen.cc
   bool has_unheard() const { return !unheard_.empty(); }
   void tell_unheard();
@@ -154,42 +158,6 @@ class Client final : public net::Connection, public pool::Waiter {
 
  private:
   friend class Worker;
-  // What is known of the request that is being gathered at the front of the input.
-  struct Gathered {
-    std::size_t bytes = 0;  // whole messages looked at
-    sql::Access access = sql::Access::kNone;
-    sql::Hints hints;
-    std::uint64_t patterns = 0;     // Analysis::patterns, joined,
-    std::uint64_t patterns_of = 0;  // and of which they are
-    const char* reason = nullptr;   // why it goes where it goes; null = it was not routed
-    int rule = route::kNoRule;      // that had a say in it, as Decision has it
-    bool begins = false;            // has a BEGIN,
-    bool does_more = false;         // and something else,
-    bool reads = false;             // which takes a snapshot
-    bool primary_only = false;      // as Analysis has it
-    bool needs_primary = false;     // whatever it accesses: opens a transaction that may write
-    bool plain = true;              // no message changes session state
-    bool only_set = false;          // one SET and nothing else
-    bool loads = false;             // a library: on a connection that nobody has used
-    bool asks_sequence = false;     // where this session wrote last
-    bool asks_lsn = false;          // SHOW weir.lsn
-    bool raises = false;            // sets what reads behind it are to be fresher by
-    bool listens = false;           // has a LISTEN,
-    bool does_else = false;         // and what is none
-    bool only_listens() const { return listens && !does_else; }
-    bool complete = false;             // ends with Query, Sync, FunctionCall or Flush
-    bool attached = false;             // the server at hand was found for it
-    bool large = false;                // must be sent before it is whole
-    bool flush = false, sync = false;  // what it ends with
-    bool empty_batch = false;          // a Sync or Flush and nothing else
-    bool runs = false;                 // has a Bind or an Execute
-    bool closes = false;               // a named statement
-    bool old_unnamed = false;          // binds an unnamed statement that it did not parse
-    sql::AnalysisPtr analysis;         // of a Query
-    sql::AnalysisPtr bound;            // of a BEGIN that was prepared before
-    sql::AnalysisPtr last_parse;
-    std::string last_parse_name;
-  };
 
   void on_ready() override;
   void pump();
@@ -325,6 +293,14 @@ class Client final : public net::Connection, public pool::Waiter {
   void attach(Server& server);
   bool equalize_settings();
   void send_settings();  // those that the server lacks; does not push
+
+  // client_hedge.cc
+  void note_late();
+  bool is_racing() const;
+  int find_rival_host(protocol::Bytes request);
+  bool may_race(protocol::Bytes request) const;
+  void race(Server& with, protocol::Bytes request);
+  void send_again(const protocol::Frame& frame, session::Entry&& entry);
 
   // client_loss.cc
   static std::string_view code_of(session::Outcome outcome);

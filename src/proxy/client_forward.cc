@@ -76,6 +76,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   if (!again_.empty()) used = bytes;  // the server broke: all of it is kept there
   gathered_ = {};
   misrouted_ = false;
+  if (server != nullptr && pools_->cluster->config.routing.hedge_reads) note_late();
   if (ask && is_open() && server != nullptr) ask_position();
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);

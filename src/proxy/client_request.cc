@@ -56,7 +56,7 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
 
 // Answers how many bytes it is done with; 0: it needs more, or it must wait.
 std::size_t Client::on_some_bytes(protocol::Bytes in) {
-  if (hearing_) {
+  if (hearing_ || is_racing()) {
     held_ = server != nullptr;
     return 0;
   }

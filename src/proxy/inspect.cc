@@ -25,6 +25,8 @@ Stats& Stats::operator+=(const Stats& other) {
   writes += other.writes;
   retries += other.retries;
   misroutes += other.misroutes;
+  hedges += other.hedges;
+  hedges_won += other.hedges_won;
   on_primary += other.on_primary;
   on_replica += other.on_replica;
   return *this;

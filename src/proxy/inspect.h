@@ -35,9 +35,10 @@ struct Stats {
   std::uint64_t client_login_count = 0;
   std::uint64_t errors = 0;                                              // ErrorResponses relayed
   std::uint64_t reads_on_replica = 0, reads_on_primary = 0, writes = 0;  // requests by route
-  std::uint64_t retries = 0;         // requests that were run again, for whatever reason
-  std::uint64_t misroutes = 0;       // of those: because a replica refused to write
-  Histogram on_primary, on_replica;  // of query_time_us
+  std::uint64_t retries = 0;                 // requests that were run again, for whatever reason
+  std::uint64_t misroutes = 0;               // of those: because a replica refused to write
+  std::uint64_t hedges = 0, hedges_won = 0;  // reads sent to another replica too; it was faster
+  Histogram on_primary, on_replica;          // of query_time_us
   Stats& operator+=(const Stats& other);
 };
 

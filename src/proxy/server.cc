@@ -83,6 +83,10 @@ void Server::close(std::string_view why) {
   }
   close_stream();
   pool_.counters().open.fetch_sub(1, std::memory_order_relaxed);
+  if (rival != nullptr) {
+    pool_.counters().note_failed();
+    worker_.leave_race(*this, Worker::Leaving::kPolitely);
+  }
   leave_answered_client();
   if (Client* lost = std::exchange(client, nullptr)) {
     pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);

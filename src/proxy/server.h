@@ -129,6 +129,10 @@ class Server final : public net::Connection, public pool::Server {
   std::uint32_t cancels = 0;  // cancel connections under way: not to be reused before
   bool cancel_again = false;  // another was asked for meanwhile
   bool close_when_free = false;
+  // A read that was late runs on both, until one answers (client_hedge.cc): they are one client's,
+  // whose Client::server is the first of them meanwhile.
+  Server* rival = nullptr;
+  base::Time late_at{};         // when what is in flight becomes late; {} = that does not matter
   bool asked_to_write = false;  // by its client, or for a transaction that may
   std::string last_code;        // SQLSTATE of what it said about its end; "" = it said nothing
   base::Time request_time{};    // when it was last given to a client; {} = never
@@ -166,6 +170,7 @@ class Server final : public net::Connection, public pool::Server {
   bool ends_with(protocol::Bytes error);
   bool on_error_frame(protocol::Bytes raw, protocol::Bytes body);
   bool run_again(protocol::Bytes error);
+  void on_race_frame(char type);
   bool ends_unheard(protocol::Bytes error);
   bool leave_answered_client();
   bool relay_renamed(protocol::Bytes error);

@@ -164,6 +164,7 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
     on_idle_frame(type, body);
     return is_open();
   }
+  if (rival != nullptr) on_race_frame(type);
   if (type == protocol::backend::kError && !on_error_frame(raw, body)) return false;
   if (exchange.made_up_next()) write_made_up();
   const session::Step step = exchange.on_server(type, body);
@@ -180,6 +181,15 @@ bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes bo
   on_step(step, type, raw, body, whole);
   if (is_open() && exchange.made_up_next()) write_made_up();
   return is_open();
+}
+
+// Who fails leaves the race: the other one may do better, or fails the same way and is heard.
+void Server::on_race_frame(char type) {
+  if (type == protocol::backend::kError) {
+    worker_.leave_race(*this, Worker::Leaving::kPolitely);
+  } else if (!exchange.swallowing() && !precedes_answer(type)) {
+    client->on_race_won(*this);
+  }
 }
 
 // False: it was the end of the connection.

@@ -100,6 +100,17 @@ void StatementStats::count(Ref what, const End& end, base::Time now) {
   slot->last = now;
 }
 
+std::uint64_t StatementStats::usual_us(Ref what) const {
+  const Slot* slot = slot_of(what);
+  if (slot == nullptr) return 0;
+  const std::uint64_t calls = slot->totals.calls;
+  if (calls >= slot->usual_until) {
+    slot->usual_us = static_cast<std::uint64_t>(slot->totals.times.quantile(0.95));
+    slot->usual_until = calls + kCallsKnown + calls / 16;
+  }
+  return slot->usual_us;
+}
+
 // Who has come last has had no time to gain weight: a share goes, not one, so that it gets some.
 void StatementStats::drop_lightest() {
   std::vector<std::uint32_t> used;

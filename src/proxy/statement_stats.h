@@ -51,6 +51,9 @@ class StatementStats {
   // why: what kind of statement it is; kept when it is another one than before.
   void note_route(Ref what, const Route& route, std::string_view why);
   void count(Ref what, const End& end, base::Time now);
+  // 95 % of its calls took less, waits included, microseconds; 0 = not known. Of a while ago: it is
+  // reckoned anew as calls grow in number.
+  std::uint64_t usual_us(Ref what) const;
 
   struct Shown {
     std::uint64_t shape = 0;
@@ -85,8 +88,11 @@ class StatementStats {
     Route route;  // the latest
     base::Time first{}, last{};
     double weight = 0;
+    mutable std::uint64_t usual_us = 0, usual_until = kCallsKnown;  // until there are so many calls
     std::uint32_t generation = 1;
   };
+
+  static constexpr std::uint64_t kCallsKnown = 20;
 
   Slot* slot_of(Ref what) const;
   static std::size_t bytes_of(const Slot& slot);

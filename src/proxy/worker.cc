@@ -178,7 +178,28 @@ bool Worker::may_retry() {
   return false;
 }
 
+void Worker::late_at(base::Time when, const Server& server) {
+  lates_.emplace_back(when, server.id);
+  std::ranges::push_heap(lates_, std::greater());
+  loop_.wake_at(when);
+}
+
+void Worker::hedge_lates() {
+  while (!lates_.empty() && lates_.front().first <= loop_.now()) {
+    std::ranges::pop_heap(lates_, std::greater());
+    const auto [when, id] = lates_.back();
+    lates_.pop_back();
+    Server* server = find_server(id);
+    // Most often it has answered long since, and may be at something else.
+    if (server != nullptr && server->client != nullptr && server->late_at == when) {
+      server->client->hedge();
+    }
+  }
+  if (!lates_.empty()) loop_.wake_at(lates_.front().first);
+}
+
 void Worker::end_of_round() {
+  if (!lates_.empty()) hedge_lates();
   std::erase_if(later_, [this](const auto& one) {
     if (one.first > loop_.now()) {
       loop_.wake_at(one.first);

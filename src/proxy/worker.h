@@ -97,6 +97,7 @@ class Worker {
   void cancel_wait(Client& client);
   // One more read that its host has failed may be run again.
   bool may_retry();
+  void late_at(base::Time when, const Server& server);  // then Client::hedge(), unless answered
   void note_read(double retry_share) { retries_.on_read(retry_share); }
   void run_at(Client& client, base::Time when);             // resume() then
   void note_shed(const Client& client, const char* limit);  // its request was refused for that
@@ -118,6 +119,8 @@ class Worker {
     kMidway,    // in the middle of a message: the server cannot be used any more
   };
   void on_client_left(Server& server, Leaving how);
+  // The same of one that has a rival, which is the client's alone now.
+  void leave_race(Server& server, Leaving how);
   void on_server_closed(Server& server, std::string_view why);
   void on_client_closed(Client& client);
 
@@ -149,6 +152,7 @@ class Worker {
   bool leave_if_fenced(HostPool& pool);
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
+  void hedge_lates();
   enum class Batch : std::uint8_t { kOpen, kFails };
   void end_batch(Server& server, Batch batch);
   void give(Server& server);
@@ -195,6 +199,7 @@ class Worker {
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
   route::RetryBudget retries_;
+  std::vector<std::pair<base::Time, std::uint64_t>> lates_;  // a heap: servers, and when to look
   std::vector<std::pair<base::Time, std::uint64_t>> later_;  // clients to be resumed, and when
   base::Time shed_told_{};
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask

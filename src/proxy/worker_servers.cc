@@ -204,6 +204,13 @@ void Worker::on_client_left(Server& server, Leaving how) {
   send_cancel(server);
 }
 
+void Worker::leave_race(Server& server, Leaving how) {
+  Server& other = *std::exchange(server.rival, nullptr);
+  other.rival = nullptr;
+  other.client->server = &other;
+  on_client_left(server, how);
+}
+
 void Worker::on_server_closed(Server& server, std::string_view why) {
   HostPool& pool = server.pool();
   std::erase(pool.servers, &server);

@@ -395,6 +395,7 @@ def stage(plan):
         weir = Weir(cluster, {
             "clusters": {"main": {"hosts": [f"127.0.0.1:{relay.port}" for relay in relays],
                                   "monitor": {"timeout": "1s"}}},
+            "routing": {"hedge_reads": True},
             "pool": {"size": POOL},
             "timeouts": {"server_retry": "100ms", "query_wait": "20s", "connect": "2s"},
         }, workers=plan.workers)

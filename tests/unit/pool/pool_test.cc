@@ -96,6 +96,39 @@ TEST_CASE("pool: the most recently used idle server first, one with equal settin
   rig.pool.invariants();
 }
 
+TEST_CASE("pool: what need not wait gets an idle server, and a new one that nobody else wants") {
+  Permits permits(2, 0);
+  Rig rig({&permits});
+  Pool& pool = rig.pool;
+  CHECK(pool.lease_spare(0, at(0)) == nullptr);
+  CHECK_FALSE(pool.starving());
+  CHECK(pool.may_open_spare());
+  CHECK_FALSE(pool.may_open_spare());  // one at a time
+  TestServer& s = rig.open(at(0));
+  CHECK_FALSE(pool.may_open_spare());
+  bool close_it = true;
+  CHECK(pool.ready(s, at(1), close_it).waiter == nullptr);
+  CHECK_FALSE(close_it);
+  s.kept = true;
+  CHECK(pool.lease_spare(0, at(2)) == nullptr);
+  s.kept = false;
+  CHECK(pool.lease_spare(0, at(2)) == &s);
+  CHECK(s.pool_state() == State::kLeased);
+  CHECK(pool.lease_spare(0, at(3)) == nullptr);
+  TestServer& other = rig.lease(at(3));
+  CHECK(permits.taken() == 2);
+  CHECK_FALSE(pool.may_open_spare());  // no permit is left
+  TestWaiter waiter;
+  CHECK(pool.acquire(waiter, 0, at(4)).kind == Kind::kWait);
+  CHECK_FALSE(pool.may_open_spare());
+  pool.cancel(waiter);
+  pool.invariants();
+  pool.closed(s);
+  pool.closed(other);
+  CHECK(permits.taken() == 0);
+  pool.invariants();
+}
+
 TEST_CASE("pool: no more openings than waiters, no more servers than permits") {
   Permits permits(3, 0);
   Rig rig({&permits});

@@ -85,6 +85,29 @@ TEST_CASE("a shape counts for each user, and what was dropped meanwhile for none
   CHECK(rows[0].totals.errors == 0);
 }
 
+TEST_CASE("what a statement takes as a rule is known after some calls, and follows them") {
+  StatementStats stats(10);
+  CHECK(stats.usual_us(0) == 0);
+  const auto what = stats.add(1, kAnn, "SELECT $1", kStart);
+  const auto call = [&](int times, std::uint64_t wait, std::uint64_t server) {
+    for (int i = 0; i < times; ++i) {
+      stats.count(what, {.wait_us = wait, .server_us = server}, kStart);
+    }
+  };
+  call(19, 0, 1000);
+  CHECK(stats.usual_us(what) == 0);
+  call(1, 0, 1000);
+  CHECK(stats.usual_us(what) >= 900);
+  CHECK(stats.usual_us(what) <= 1100);
+  call(1, 50'000, 50'000);  // a twentieth may be late
+  CHECK(stats.usual_us(what) <= 1100);
+  call(200, 50'000, 50'000);
+  CHECK(stats.usual_us(what) >= 90'000);
+  CHECK(stats.usual_us(what) <= 110'000);
+  stats.clear();
+  CHECK(stats.usual_us(what) == 0);
+}
+
 TEST_CASE("rows of several workers are one") {
   StatementStats one(10), two(10);
   one.count(one.add(7, kAnn, "select $", kStart), {.rows = 1}, kStart);
