@@ -254,6 +254,7 @@ struct Timeouts {                     // 0 = never, unless said otherwise
   milliseconds server_lifetime{3'600'000};
   double server_lifetime_jitter = 0.1;  // 0..1: share of the lifetime taken off at random
   milliseconds server_retry{1'000};     // pause after a failed connect to a host; grows to 15x
+  milliseconds defer_begin{10};         // a BEGIN by itself is sent at the latest then; 0 = at once
   milliseconds idle_in_transaction{0};
   milliseconds transaction{0};  // from its first request to its end
   milliseconds query{0};

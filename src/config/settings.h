@@ -225,6 +225,8 @@ void visit_timeouts(Visitor& v, T& timeouts) {
   v.ratio("server_lifetime_jitter", timeouts.server_lifetime_jitter, RatioRange{1, Zero::kAllowed});
   v.duration("server_retry", timeouts.server_retry,
              DurationRange{milliseconds(0), std::chrono::hours(1)});
+  v.duration("defer_begin", timeouts.defer_begin,
+             DurationRange{milliseconds(0), std::chrono::seconds(1)});
   v.duration("idle_in_transaction", timeouts.idle_in_transaction, year);
   v.duration("transaction", timeouts.transaction, year);
   v.duration("query", timeouts.query, year);

@@ -88,6 +88,7 @@ void Client::resume() {
     again_.release();
     set_state(State::kIdle);
   }
+  if (!deferred_begin_.empty()) send_deferred_begin();
   if (!in_.empty() && state_ != State::kConsole) {
     keep(on_session_bytes(input()));
   } else if (!in_.empty() && !console_busy_) {
@@ -290,7 +291,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
 bool Client::quiet() const {
   if (state_ == State::kReplicating) return true;
   const bool owed = server != nullptr && (status_ != 'I' || !server->exchange.releasable());
-  return !owed && !hearing_ && !waiting() && in_.empty() &&
+  return !owed && deferred_begin_.empty() && !hearing_ && !waiting() && in_.empty() &&
          (state_ == State::kIdle || state_ == State::kStartup || state_ == State::kConsole);
 }
 

@@ -261,6 +261,10 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t on_first_in_block(protocol::Bytes in);
   void begin_anew();
   void fail_begun();
+  std::string_view lone_begin(protocol::Bytes in) const;
+  bool may_defer_begin();
+  std::size_t defer_begin(protocol::Bytes in);
+  void send_deferred_begin();
   bool raises(const sql::SetStatement& set);
   bool raises(const sql::Analysis& statement);
   bool may_be_stale(const sql::Analysis& statement);
@@ -290,6 +294,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void leave_held();
   void wait_in(HostPool& pool);
   bool is_too_used(const Server& found) const;
+  Server* spare_server(HostPool& pool);
   void attach(Server& server);
   bool equalize_settings();
   void send_settings();  // those that the server lacks; does not push
@@ -470,6 +475,8 @@ class Client final : public net::Connection, public pool::Waiter {
   std::uint32_t kept_reads_ = 0;  // since kept_since_
   char status_ = 'I';
 
+  std::string deferred_begin_;  // has been answered, and is still to be sent; "" = none is
+  base::Time deferred_until_{};
   std::optional<Begin> begin_;  // of its READ ONLY transaction, of which nothing else was answered
   Begin said_;                  // what the request says of it
   bool begin_used_ = false;     // something else was sent
@@ -565,6 +572,9 @@ inline bool names_prepared(const sql::Statement& statement) {
       statement.verb == sql::Verb::kDdl || statement.verb == sql::Verb::kCreateTemp;
   return statement.verb == sql::Verb::kPrepare || statement.verb == sql::Verb::kExecute ||
          statement.verb == sql::Verb::kDeallocate || (defines && !statement.name.empty());
+}
+inline std::string_view begin_tag(const sql::Statement& begin) {
+  return begin.start ? "START TRANSACTION" : "BEGIN";
 }
 inline bool asks_lsn(const sql::Statement& statement) {
   return statement.verb == sql::Verb::kShow && statement.name == session::kLsnSetting;

@@ -1,5 +1,11 @@
-// Client: where a READ ONLY transaction is, decided once more by the first statement in it.
+// Client: where a transaction begins, which is decided by the first statement in it.
 //
+// One that may write begins on the primary, and nothing depends on its BEGIN but the time that it
+// says it began (now()). So a BEGIN by itself is answered here, and goes out in the same write as
+// what comes next: one round trip less, and no server connection is kept for as long. But not much
+// later than it came.
+//
+// A READ ONLY one may be on a replica.
 // A BEGIN says nothing of what comes. So the replica that it went to is a guess: as long as nothing
 // but the BEGIN has run there, and the client has seen nothing of another statement, the
 // transaction can begin anew elsewhere, unseen.
@@ -7,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "protocol/backend.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
 #include "proxy/server.h"
@@ -14,6 +21,8 @@
 
 namespace proxy {
 namespace {
+
+constexpr base::milliseconds kAskAgain{10};
 
 bool is_repeatable(std::string_view isolation) {
   return isolation == "repeatable read" || isolation == "serializable";
@@ -162,10 +171,127 @@ std::size_t Client::on_first_in_block(protocol::Bytes in) {
 
 // A server was found for the transaction's first statement.
 void Client::begin_anew() {
+  if (!deferred_begin_.empty()) {
+    return server->inject_query(std::exchange(deferred_begin_, {}), kNoteBegin);
+  }
   if (!begin_ || status_ != 'T') return;
   const std::string isolation =
       begin_->isolation.empty() ? "" : " ISOLATION LEVEL " + begin_->isolation;
   server->inject_query("BEGIN" + isolation + begin_->modes, kNoteBegin);
+}
+
+// Nobody has to be asked what becomes of it.
+bool Client::may_defer_begin() {
+  const cluster::Snapshot& snapshot = pools_->snapshot();
+  const auto is_to_replica = [](sql::Hint route) { return route == sql::Hint::kReplica; };
+  return worker_.config().timeouts.defer_begin.count() != 0 && status_ == 'I' && reruns_ == 0 &&
+         gathered_begin() && gathered_.needs_primary && !gathered_.raises && !own_.explain &&
+         pools_->mode == config::PoolMode::kTransaction && !pools_->retired &&
+         !worker_.is_paused(database_) && snapshot.primary >= 0 &&
+         !snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].paused &&
+         !is_to_replica(gathered_.hints.route) && !is_to_replica(own_.route) &&
+         !is_to_replica(terms().route);
+}
+
+// The text of the BEGIN that the gathered request runs once and does nothing else; "" = it is
+// another request, or may fail.
+std::string_view Client::lone_begin(protocol::Bytes in) const {
+  std::string_view text;
+  std::string types;
+  protocol::Frame frame;
+  for (auto rest = in.first(gathered_.bytes);
+       protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;
+       rest = rest.subspan(frame.raw.size())) {
+    types += frame.type;
+    if (frame.type == protocol::frontend::kQuery) {
+      text = protocol::decode_query(frame.body).value_or("");
+    } else if (frame.type == protocol::frontend::kParse) {
+      const auto parse = protocol::decode_parse(frame.body);
+      constexpr std::size_t kNoTypes = sizeof(std::int16_t);
+      if (!parse || !parse->statement.empty() || parse->types.size() != kNoTypes) return "";
+      text = parse->query;
+    } else if (frame.type == protocol::frontend::kBind) {
+      const auto bind = protocol::decode_bind(frame.body);
+      const auto values = bind ? protocol::bind_text_parameters(*bind) : std::nullopt;
+      if (!values || !values->empty() || !bind->portal.empty()) return "";
+      const bool parsed_here = !text.empty() && bind->statement.empty();
+      const session::StatementPtr* known = statements_.find(bind->statement);
+      if (!parsed_here && (!text.empty() || known == nullptr)) return "";
+      if (!parsed_here) text = (*known)->query;
+    } else if (frame.type == protocol::frontend::kDescribe) {
+      const auto described = protocol::decode_describe(frame.body);
+      if (!described || described->kind != 'P' || !described->name.empty()) return "";
+    } else if (frame.type == protocol::frontend::kExecute) {
+      const auto run = protocol::decode_execute(frame.body);
+      if (!run || !run->portal.empty()) return "";
+    }
+  }
+  constexpr std::string_view kRunsOnce[] = {"Q", "BES", "BDES", "PBES", "PBDES"};
+  return std::ranges::find(kRunsOnce, types) != std::end(kRunsOnce) ? text : "";
+}
+
+// Answers the gathered BEGIN. 0: it must be sent.
+std::size_t Client::defer_begin(protocol::Bytes in) {
+  const std::string_view text = lone_begin(in);
+  if (text.empty()) return 0;
+  const sql::AnalysisPtr begin = gathered_begin();
+  const std::string_view tag = begin_tag(*begin->single());
+  const auto now = worker_.loop().now();
+  count_as(*begin, text);
+  worker_.statement_stats().count(meter_.sending, {.ran = false}, now);
+  ++pools_->stats.query_count;
+  protocol::Frame frame;
+  for (auto rest = in.first(gathered_.bytes); !rest.empty();
+       rest = rest.subspan(frame.raw.size())) {
+    protocol::read_frame(rest, rest.size(), frame);
+    switch (frame.type) {
+      case protocol::frontend::kParse:
+        statements_.put(
+            "", worker_.statements().intern(pools_->catalog_feed.get(), text,
+                                            protocol::decode_parse(frame.body)->types, begin));
+        protocol::write_parse_complete(made());
+        break;
+      case protocol::frontend::kBind:
+        protocol::write_bind_complete(made());
+        break;
+      case protocol::frontend::kDescribe:
+        protocol::write_no_data(made());
+        break;
+      case protocol::frontend::kQuery:
+        statements_.erase("");
+        [[fallthrough]];
+      case protocol::frontend::kExecute:
+        protocol::write_command_complete(made(), tag);
+        break;
+    }
+  }
+  protocol::write_ready_for_query(made(), status_ = 'T');
+  transaction_.on_statement(*begin->single(), tag);
+  transaction_.on_ready(status_);
+  tracking_ = true;
+  deferred_begin_ = text;
+  deferred_until_ = now + worker_.config().timeouts.defer_begin;
+  worker_.run_at(*this, deferred_until_);
+  return std::exchange(gathered_, {}).bytes;
+}
+
+// Nothing has come behind it for a while. It does not wait in line: what comes next will.
+void Client::send_deferred_begin() {
+  const auto now = worker_.loop().now();
+  if (state_ != State::kIdle || server != nullptr || now < deferred_until_) return;
+  const cluster::Snapshot& snapshot = pools_->snapshot();
+  const bool may_begin = !pools_->retired && !worker_.is_paused(database_) &&
+                         snapshot.primary >= 0 &&
+                         !snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].paused;
+  Server* with =
+      may_begin ? spare_server(pools_->at(static_cast<std::size_t>(snapshot.primary))) : nullptr;
+  if (with == nullptr) {
+    deferred_until_ = now + kAskAgain;
+    return worker_.run_at(*this, deferred_until_);
+  }
+  request_since_ = now;
+  attach(*with);
+  with->push();
 }
 
 bool Client::raises(const sql::SetStatement& set) {
@@ -205,8 +331,9 @@ bool Client::in_read_only() const { return transaction_.read_only() || is_read_o
 
 // The request that was to begin it anew is refused: as an error in it, this makes it fail.
 void Client::fail_begun() {
-  if (!begin_ || status_ != 'T') return;
+  if ((!begin_ && deferred_begin_.empty()) || status_ != 'T') return;
   begin_.reset();
+  deferred_begin_.clear();
   transaction_.reset();
   tracking_ = false;
   lost_why_ = "It found no server.";

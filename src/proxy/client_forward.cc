@@ -51,7 +51,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
   note_access(gathered_.access);
   note_begin();
-  may_write_ = gathered_.access == sql::Access::kWrite && server->on_primary();
+  may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->on_primary();
   position_valid_ = false;
   const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
                    status_ == 'I' && wants_position();

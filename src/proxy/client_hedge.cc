@@ -69,14 +69,12 @@ void Client::hedge() {
   gathered_ = std::move(next);
   if (host < 0) return;
   HostPool& pool = pools_->at(static_cast<std::size_t>(host));
-  const auto now = worker_.loop().now();
-  auto* with = static_cast<Server*>(pool.pool.lease_spare(settings_.hash(), now));
+  Server* with = spare_server(pool);
   if (with == nullptr) {  // soon, if it is not answered before
-    if (now >= pool.retry_at && pool.pool.may_open_spare()) worker_.open_server(pool);
-    late.late_at = now + kLookAgain;
+    late.late_at = worker_.loop().now() + kLookAgain;
     return worker_.late_at(late.late_at, late);
   }
-  if (is_too_used(*with) || !worker_.may_retry()) return worker_.on_server_cleaned(*with);
+  if (!worker_.may_retry()) return worker_.on_server_cleaned(*with);
   race(*with, request);
 }
 
@@ -89,8 +87,8 @@ int Client::find_rival_host(protocol::Bytes request) {
   route::SessionView session = view();
   session.rules.hosts &= ~(std::uint64_t{1} << server->pool().host);
   const auto decision =
-      pools_->router.decide(routed_access(), gathered_.hints.route, session, pools_->snapshot(),
-                            pools_->loads(worker_.loop().now()));
+      pools_->rival_router.decide(routed_access(), gathered_.hints.route, session,
+                                  pools_->snapshot(), pools_->loads(worker_.loop().now()));
   return decision.target == route::Target::kReplica ? decision.host : -1;
 }
 

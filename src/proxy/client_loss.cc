@@ -65,7 +65,7 @@ bool any_owed(const session::Exchange& exchange,
 std::string_view tag_of(const session::Entry& entry) {
   const sql::Statement* single = entry.analysis ? entry.analysis->single() : nullptr;
   if (single == nullptr || single->verb != sql::Verb::kBegin) return "ROLLBACK";
-  return single->start ? "START TRANSACTION" : "BEGIN";
+  return begin_tag(*single);
 }
 
 bool ends_block(const sql::Analysis& text) {

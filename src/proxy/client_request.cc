@@ -92,6 +92,9 @@ std::size_t Client::on_some_bytes(protocol::Bytes in) {
     return send_gathered(in);
   }
   if (gathered_.empty_batch) return answer_empty_batch();
+  if (gathered_.begins && may_defer_begin()) {
+    if (const std::size_t used = defer_begin(in)) return used;
+  }
   return route_gathered(in);
 }
 
@@ -237,6 +240,7 @@ bool Client::says_goodbye() {
 // it must be sent before it is.
 bool Client::gather(protocol::Bytes in) {
   const auto& limits = worker_.config().limits;
+  gathered_.needs_primary = gathered_.needs_primary || !deferred_begin_.empty();
   while (!gathered_.complete) {
     const auto rest = in.subspan(gathered_.bytes);
     protocol::Header header;
@@ -449,7 +453,7 @@ sql::AnalysisPtr Client::analyze(std::string_view text) const {
 }
 
 std::size_t Client::answer_empty_batch() {
-  if (gathered_.sync) protocol::write_ready_for_query(made(), 'I');
+  if (gathered_.sync) protocol::write_ready_for_query(made(), status_);
   return std::exchange(gathered_, {}).bytes;
 }
 

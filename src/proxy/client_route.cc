@@ -281,6 +281,21 @@ bool Client::is_too_used(const Server& found) const {
          (found.had_temp && creates_in_temp_);
 }
 
+// For what does not wait in line: a server that is idle. null = none is, but soon there may be.
+Server* Client::spare_server(HostPool& pool) {
+  if (Server* own = own_sequence_server(pool)) return own;
+  const auto now = worker_.loop().now();
+  auto* found = static_cast<Server*>(pool.pool.lease_spare(settings_.hash(), now));
+  if (found != nullptr && is_too_used(*found)) {
+    worker_.on_server_cleaned(*found);
+    return nullptr;
+  }
+  if (found == nullptr && now >= pool.retry_at && pool.pool.may_open_spare()) {
+    worker_.open_server(pool);
+  }
+  return found;
+}
+
 // The lease begins: the server gets what it lacks of the session's settings.
 void Client::attach(Server& with) {
   server = &with;

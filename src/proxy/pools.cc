@@ -36,6 +36,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       startup(std::move(startup_parameters)),
       catalog_feed(startup.empty() ? cluster->catalogs.feed(server_dbname) : nullptr),
       router(cluster->config, random_value<std::uint64_t>()),
+      rival_router(cluster->config, random_value<std::uint64_t>()),
       stats(database_stats),
       owner(std::make_shared<StatementOwner>(StatementOwner{database, user})),
       shared_(shared),

@@ -88,6 +88,7 @@ class PoolSet {
   absl::flat_hash_map<std::string, ServerParameters> welcomes;
   std::uint64_t welcomes_of = 0;  // SessionDefaults::version()
   route::Router router;
+  route::Router rival_router;        // of hedged reads, which take nobody's turn
   Stats& stats;                      // of the database, in this worker
   Histogram on_primary, on_replica;  // as in Stats, of this user
   const StatementOwnerPtr owner;

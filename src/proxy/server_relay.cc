@@ -310,6 +310,7 @@ void Server::on_step(const session::Step& step, char type, protocol::Bytes raw,
   if (step.ready) {
     const bool forwarded = step.forward;
     if (client != nullptr && forwarded) client->on_ready_for_query(exchange.status());
+    if (note == kNoteBegin && exchange.empty()) busy_since = {};
     if (client != nullptr && note == kNoteSettings) client->on_settings_applied();
     if (client != nullptr && note == kNoteProbe) client->on_probe_ended();
     if (forwarded) rerun.ended();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -169,6 +170,7 @@ void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
 void Worker::run_at(Client& client, base::Time when) {
   later_.emplace_back(when, client.id);
+  std::ranges::push_heap(later_, std::greater());
   loop_.wake_at(when);
 }
 
@@ -200,14 +202,12 @@ void Worker::hedge_lates() {
 
 void Worker::end_of_round() {
   if (!lates_.empty()) hedge_lates();
-  std::erase_if(later_, [this](const auto& one) {
-    if (one.first > loop_.now()) {
-      loop_.wake_at(one.first);
-      return false;
-    }
-    soon_.push_back(one.second);
-    return true;
-  });
+  while (!later_.empty() && later_.front().first <= loop_.now()) {
+    std::ranges::pop_heap(later_, std::greater());
+    soon_.push_back(later_.back().second);
+    later_.pop_back();
+  }
+  if (!later_.empty()) loop_.wake_at(later_.front().first);
   // What runs here may ask for more: that runs after the sockets had their turn.
   soon_.swap(running_);
   soon_servers_.swap(running_servers_);

@@ -200,7 +200,7 @@ class Worker {
   std::vector<Server*> swept_servers_;                    // likewise
   route::RetryBudget retries_;
   std::vector<std::pair<base::Time, std::uint64_t>> lates_;  // a heap: servers, and when to look
-  std::vector<std::pair<base::Time, std::uint64_t>> later_;  // clients to be resumed, and when
+  std::vector<std::pair<base::Time, std::uint64_t>> later_;  // a heap: clients to be resumed
   base::Time shed_told_{};
   base::Time ask_at_{};  // when to ask other workers for permits; {} = nothing to ask
   absl::flat_hash_set<std::string> paused_, disabled_;

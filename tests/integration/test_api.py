@@ -154,7 +154,7 @@ def test_commands_do_what_the_console_does(weir):
 
 def test_a_command_that_takes_long_is_told_to_be_under_way(weir):
     with weir.connect() as client:
-        client.query("BEGIN")
+        client.query("BEGIN; SELECT 1")
         began = time.monotonic()
         answer = command(weir, "PAUSE app")
         assert answer.status == 202 and answer.json() == {"command": "PAUSE", "done": False}

@@ -28,7 +28,9 @@ def test_at_any_byte(start_weir, cluster, table, seed):
                 groups.append((number, random.choice((
                     [wire.query(text)],
                     [wire.parse("", text) + wire.bind("", "") + wire.execute() + wire.SYNC],
-                    [wire.query("BEGIN"), wire.query(text), wire.query(end)]))))
+                    [wire.query("BEGIN"), wire.query(text), wire.query(end)],
+                    [wire.query("BEGIN"), wire.query(text), wire.query("SAVEPOINT a"),
+                     wire.query(end)]))))
             session.send(*(request for _, requests in groups for request in requests))
             for number, requests in groups:
                 answers = [shown(session.read_until_ready()) for _ in requests]

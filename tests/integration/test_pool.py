@@ -77,7 +77,7 @@ def test_query_wait_timeout(start_weir):
     weir = start_weir({"pool": {"size": 1}, "routing": {"split_reads": False},
                        "timeouts": {"query_wait": "300ms"}})
     with weir.connect() as holder, weir.connect() as waiting:
-        holder.query("BEGIN")
+        holder.query("BEGIN; SELECT 1")
         begun = time.monotonic()
         with pytest.raises(wire.ServerError) as failed:
             waiting.query("SELECT 1")
@@ -332,7 +332,7 @@ def test_connect_timeout(start_weir, cluster):
                            "timeouts": {"connect": f"{int(800 * SLOW)}ms",
                                         "query_wait": f"{int(3000 * SLOW)}ms"}}, workers=1)
         with weir.connect() as holder, weir.connect() as client:
-            holder.query("BEGIN")
+            holder.query("BEGIN; SELECT 1")
             relay.delay(1.8 * SLOW)
             with pytest.raises(wire.ServerError) as failed:
                 client.query("SELECT 1")
@@ -383,7 +383,7 @@ def test_a_client_that_leaves_while_it_waits(start_weir, cluster, table, politel
     """Who says goodbye behind a request wants it carried out; who breaks off does not."""
     weir = start_weir({"pool": {"size": 1}}, workers=1)
     with weir.connect() as one:
-        one.query("BEGIN")
+        one.query("BEGIN; SELECT 1")
         two = weir.connect()
         two.send(wire.query(f"INSERT INTO {table} VALUES (1)"))
         wait_until(lambda: [row["state"] for row in weir.show("CLIENTS")].count("waiting") == 1,
