@@ -4,6 +4,7 @@ Nothing is hidden or repaired, so that a test can send what no driver would.
 Format: https://www.postgresql.org/docs/15/protocol-message-formats.html
 """
 import base64
+import functools
 import hashlib
 import hmac
 import os
@@ -118,6 +119,12 @@ def copy_data(data):
 
 def copy_fail(why):
     return message("f", cstring(why))
+
+
+@functools.lru_cache
+def stretched(password, salt, rounds):
+    """SCRAM's SaltedPassword. It takes milliseconds, which thousands of clients need only once."""
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), rounds)
 
 
 class Wire:
@@ -263,8 +270,7 @@ class Wire:
         given = dict(part.split("=", 1) for part in challenge.split(","))
         self.scram_salt, self.scram_rounds = given["s"], given["i"]
         assert given["r"].startswith(self._nonce) and len(given["r"]) > len(self._nonce)
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(given["s"]),
-                                     int(given["i"]))
+        salted = stretched(password, given["s"], int(given["i"]))
         sign = lambda key, text: hmac.digest(key, text, "sha256")
         client_key, server_key = sign(salted, b"Client Key"), sign(salted, b"Server Key")
         bare = f"c=biws,r={given['r']}"

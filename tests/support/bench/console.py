@@ -1,0 +1,65 @@
+"""What questions to Weir's console cost the clients of a saturated worker."""
+import time
+
+from support.bench import Scenario
+from support.bench.pgbench import Pgbench
+from support.bench.targets import Target, weir
+from support.bench.transactions import WORKS
+
+# What runs beside the clients, RATE times a second; "direct": at PostgreSQL, not at the console.
+BESIDE = ("alone", "direct SELECT 1", "SHOW POOLS", "SHOW STATS",
+          "SELECT database, sum(cl_waiting) FROM pools GROUP BY 1")
+RATE = 100
+CLIENTS = 8
+
+
+def start_beside(plan, what, target):
+    """By pgbench's own rate limit: no client costs less."""
+    if what == "alone":
+        return None
+    direct = what.startswith("direct ")
+    script = plan.directory / "beside.sql"
+    script.write_text(what.removeprefix("direct ") + ";\n")
+    return Pgbench(Target("direct", plan.database_port) if direct else target, 1, plan.seconds,
+                   "-R", RATE, "-f", script, database="app" if direct else "weir")
+
+
+def console(plan, results):
+    """Throughput with each of BESIDE, as a part of that of the same round without; and the CPU
+    that Weir takes for one while it has no other clients."""
+    dropped = 0
+    with weir(plan.binary, [plan.database_port]) as target:
+        cpu = {what: cpu_of(plan, what, target) for what in BESIDE}
+        Pgbench(target, CLIENTS, 1, *WORKS["prepared"].arguments).finish()  # warm
+        for turn in range(plan.rounds):
+            rates, first = {}, turn % len(BESIDE)
+            for what in BESIDE[first:] + BESIDE[:first]:
+                other = start_beside(plan, what, target)
+                rates[what] = Pgbench(target, CLIENTS, plan.seconds, *WORKS["prepared"].arguments,
+                                      sampling=0.2).finish().tps
+                if other and other.finish().count < 0.9 * RATE * plan.seconds:
+                    del rates[what]  # something else took the machine
+                    dropped += 1
+            for what, rate in rates.items():
+                results.note(what, target, tx_per_s=rate, part_of_alone=rate / rates["alone"])
+        for what, (spent, count) in cpu.items():
+            if count:
+                results.note(what, target, cpu_us_per_query=(spent - cpu["alone"][0]) / count)
+    if dropped:
+        results.remark(f"{dropped} runs did not count: the machine was too busy for {RATE} "
+                       "queries/s")
+
+
+def cpu_of(plan, what, target):
+    """(microseconds of CPU in a run, queries)"""
+    before, began = target.cpu_us(), time.monotonic()
+    other = start_beside(plan, what, target)
+    count = other.finish().count if other else 0
+    time.sleep(max(0, plan.seconds - (time.monotonic() - began)))
+    return target.cpu_us() - before, count
+
+
+SCENARIOS = (
+    Scenario("console", f"Weir alone: {RATE} queries/s to its console beside {CLIENTS} clients "
+             "with prepared point reads", console),
+)
