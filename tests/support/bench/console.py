@@ -2,7 +2,7 @@
 import time
 
 from support.bench import Scenario
-from support.bench.pgbench import Pgbench
+from support.bench.pgbench import Pgbench, warm_up
 from support.bench.targets import Target, weir
 from support.bench.transactions import WORKS
 
@@ -30,7 +30,7 @@ def console(plan, results):
     dropped = 0
     with weir(plan.binary, [plan.database_port]) as target:
         cpu = {what: cpu_of(plan, what, target) for what in BESIDE}
-        Pgbench(target, CLIENTS, 1, *WORKS["prepared"].arguments).finish()  # warm
+        warm_up(target, CLIENTS, *WORKS["prepared"].arguments)
         for turn in range(plan.rounds):
             rates, first = {}, turn % len(BESIDE)
             for what in BESIDE[first:] + BESIDE[:first]:

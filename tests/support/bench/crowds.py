@@ -27,8 +27,8 @@ def idle(plan, results):
     cert, key = certificate(plan.directory)
     proxies = {
         "weir": functools.partial(weir, plan.binary, [plan.database_port], {"tls": {"client": {
-            "mode": "require", "cert_file": str(cert), "key_file": str(key)}}}),
-        "pgbouncer": functools.partial(pgbouncer, plan.database_port, client_tls_sslmode="require",
+            "mode": "allow", "cert_file": str(cert), "key_file": str(key)}}}),
+        "pgbouncer": functools.partial(pgbouncer, plan.database_port, client_tls_sslmode="allow",
                                        client_tls_cert_file=cert, client_tls_key_file=key)}
     for name, proxy in proxies.items():
         if not plan.only or name in plan.only:
@@ -59,7 +59,7 @@ def note_idle(plan, results, case, target, tls=None):
                           for now, then in zip(target.sleeps(), slept))
         woken = {"wakeups_per_s": every}
         if workers:
-            woken["of_workers_per_s"] = workers
+            woken["worker_wakeups_per_s"] = workers
         log_in(count)
         logged_in = target.memory_kib()
         for client in opened:
@@ -138,9 +138,9 @@ def burst(plan, results):
             began = time.time()
             time.sleep(before_s)
             came = time.time()
-            more = Pgbench(target, 10 * size, plan.burst_s, "-S", sampling=0.2).finish()
+            crowd = Pgbench(target, 10 * size, plan.burst_s, "-S", sampling=0.2).wait()
             left = time.time()
-            steady = base.finish()
+            more, steady = crowd.finish(), base.finish()
             normal = percentile(steady.between(began, came), 99)
             results.note(case, target, p99_us_before=normal,
                          p99_us_during=percentile(steady.between(came, left), 99),
@@ -152,11 +152,11 @@ def burst(plan, results):
 
 def recovery(outcome, since, normal):
     """So many seconds later a window begins in which the 99th percentile is no more than twice
-    what is normal; infinity if none does."""
-    last = outcome.samples[-1][0]
+    what is normal, or 1 ms; infinity if none does."""
+    last, limit = outcome.samples[-1][0], max(2 * normal, 1000)
     begin = since
     while begin + WINDOW_S <= last:
-        if percentile(outcome.between(begin, begin + WINDOW_S), 99) <= 2 * normal:
+        if percentile(outcome.between(begin, begin + WINDOW_S), 99) <= limit:
             return begin - since
         begin += 0.05
     return float("inf")

@@ -36,6 +36,12 @@ def percentile(latencies, hundredth):
     return latencies[len(latencies) * hundredth // 100] if latencies else float("inf")
 
 
+def warm_up(target, clients, *arguments):
+    """Opens connections, fills caches."""
+    subprocess.run([PG_BIN / "pgbench", "-n", "-c", str(clients), "-t", "50", *arguments],
+                   env=target.environment(), check=False, capture_output=True)
+
+
 class Pgbench:
     """Runs for so many seconds behind the log-ins; finish() waits for the end. `sampling` is the
     share of the transactions whose latencies are kept: to write all down takes CPU of its own."""
@@ -69,8 +75,12 @@ class Pgbench:
         wait_until(connected, "pgbench's clients are connected", 60)
         return self
 
-    def finish(self):
+    def wait(self):
         self.child.wait()
+        return self
+
+    def finish(self):
+        self.wait()
         out, err = self.file("out").read_text(), self.file("err").read_text()
         rate = re.search(r"tps = ([\d.]+) \((?:without|including)", out)
         count = re.search(r"actually processed: (\d+)", out)

@@ -46,7 +46,10 @@ class Results:
 
 
 def heading(name):
-    return name.replace("_per_", "/").replace("_", " ")
+    name = name.replace("_per_", "/").replace("_", " ")
+    for word in ("MB", "KiB", "CPU"):
+        name = name.replace(word.lower(), word)
+    return name
 
 
 def cell(value):

@@ -4,7 +4,7 @@ import time
 from typing import NamedTuple
 
 from support.bench import Scenario
-from support.bench.pgbench import Calls, Pgbench
+from support.bench.pgbench import Calls, Pgbench, warm_up
 from support.bench.targets import contenders, in_session_mode
 
 SESSION_MODE = ("pgbouncer is in session mode: this version has no prepared statements in "
@@ -43,12 +43,13 @@ def measure(results, case, target, work, clients, seconds):
     if not work.reconnects:
         run.wait_connected()  # the log-ins are not what is measured
     before = target.cpu_us() if target.pid else 0
+    run.wait()
+    spent = target.cpu_us() - before if target.pid else 0
     outcome = run.finish()
     results.note(case, target, **{f"{work.unit}_per_s": outcome.tps}, **outcome.percentiles(),
                  errors=outcome.errors)
     if target.pid:
-        cpu = (target.cpu_us() - before) / outcome.count
-        results.note(case, target, **{f"cpu_us_per_{work.unit}": cpu})
+        results.note(case, target, **{f"cpu_us_per_{work.unit}": spent / outcome.count})
 
 
 def count_calls(results, case, target, work, clients, seconds):
@@ -66,7 +67,7 @@ def count_calls(results, case, target, work, clients, seconds):
 def compare(plan, results, targets, work, cases):
     """cases: number of clients by name."""
     for target in targets:
-        Pgbench(target, max(cases.values()), 1, *work.arguments).finish()  # warm
+        warm_up(target, max(cases.values()), *work.arguments)
     for case, target in plan.turns(cases, targets):
         measure(results, case, target, work, cases[case], plan.seconds)
     for case, clients in cases.items():
