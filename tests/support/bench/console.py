@@ -20,8 +20,8 @@ def start_beside(plan, what, target):
     direct = what.startswith("direct ")
     script = plan.directory / "beside.sql"
     script.write_text(what.removeprefix("direct ") + ";\n")
-    return Pgbench(Target("direct", plan.database_port) if direct else target, 1, plan.seconds,
-                   "-R", RATE, "-f", script, database="app" if direct else "weir")
+    return Pgbench(Target("direct", plan.database_port) if direct else target, 1, "-R", RATE,
+                   "-f", script, database="app" if direct else "weir")
 
 
 def console(plan, results):
@@ -35,9 +35,9 @@ def console(plan, results):
             rates, first = {}, turn % len(BESIDE)
             for what in BESIDE[first:] + BESIDE[:first]:
                 other = start_beside(plan, what, target)
-                rates[what] = Pgbench(target, CLIENTS, plan.seconds, *WORKS["prepared"].arguments,
-                                      sampling=0.2).finish().tps
-                if other and other.finish().count < 0.9 * RATE * plan.seconds:
+                clients = Pgbench(target, CLIENTS, *WORKS["prepared"].arguments, sampling=0.2)
+                rates[what] = clients.run_for(plan.seconds).outcome().tps
+                if other and other.end().outcome().count < 0.9 * RATE * plan.seconds:
                     del rates[what]  # something else took the machine
                     dropped += 1
             for what, rate in rates.items():
@@ -52,11 +52,10 @@ def console(plan, results):
 
 def cpu_of(plan, what, target):
     """(microseconds of CPU in a run, queries)"""
-    before, began = target.cpu_us(), time.monotonic()
+    before = target.cpu_us()
     other = start_beside(plan, what, target)
-    count = other.finish().count if other else 0
-    time.sleep(max(0, plan.seconds - (time.monotonic() - began)))
-    return target.cpu_us() - before, count
+    time.sleep(plan.seconds)
+    return target.cpu_us() - before, other.end().outcome().count if other else 0
 
 
 SCENARIOS = (

@@ -107,14 +107,14 @@ def logins(plan, results):
     case = f"{size} log in at a time"
     with contenders(plan) as targets:
         for _, target in plan.turns([case], targets):
-            quiet = Pgbench(target, 1, plan.seconds, "-S").finish()
-            before = target.cpu_us() if target.pid else 0
+            quiet = Pgbench(target, 1, "-S").run_for(plan.seconds).outcome()
+            before = target.cpu_us()
             count, errors = Storm(target, size, plan.seconds).finish()
             results.note(case, target, logins_per_s=count / plan.seconds)
             if target.pid:
                 results.note(case, target, cpu_us_per_login=(target.cpu_us() - before) / count)
             storm = Storm(target, size, plan.seconds + 1)
-            stormy = Pgbench(target, 1, plan.seconds, "-S").finish()
+            stormy = Pgbench(target, 1, "-S").run_for(plan.seconds).outcome()
             more = storm.finish()
             results.note(case, target, p99_us_before=quiet.percentiles()["p99_us"],
                          p99_us_during=stormy.percentiles()["p99_us"],
@@ -132,15 +132,15 @@ def burst(plan, results):
     before_s, after_s = 2 * plan.seconds, min(plan.burst_s, AFTER_S)
     with contenders(plan) as targets:
         for _, target in plan.turns([case], targets):
-            base = Pgbench(target, size, before_s + plan.burst_s + after_s + 2, "-S",
-                           "-R", BASE_RATE).wait_connected()
+            base = Pgbench(target, size, "-S", "-R", BASE_RATE)
             time.sleep(0.5)
             began = time.time()
             time.sleep(before_s)
             came = time.time()
-            crowd = Pgbench(target, 10 * size, plan.burst_s, "-S", sampling=0.2).wait()
+            crowd = Pgbench(target, 10 * size, "-S", sampling=0.2).run_for(plan.burst_s)
             left = time.time()
-            more, steady = crowd.finish(), base.finish()
+            time.sleep(after_s)
+            more, steady = crowd.outcome(), base.end().outcome()
             normal = percentile(steady.between(began, came), 99)
             results.note(case, target, p99_us_before=normal,
                          p99_us_during=percentile(steady.between(came, left), 99),

@@ -43,52 +43,53 @@ def warm_up(target, clients, *arguments):
 
 
 class Pgbench:
-    """Runs for so many seconds behind the log-ins; finish() waits for the end. `sampling` is the
-    share of the transactions whose latencies are kept: to write all down takes CPU of its own."""
+    """Runs in the background, from when all clients are connected until it is told to end.
+    `sampling` is the share of the transactions whose latencies are kept: to write all down takes
+    CPU of its own."""
 
-    def __init__(self, target, clients, seconds, *arguments, database="app", sampling=1.0):
-        self.target, self.clients = target, clients
+    def __init__(self, target, clients, *arguments, database="app", sampling=1.0):
+        self.target = target
         self.made = tempfile.TemporaryDirectory()
+        self.directory = pathlib.Path(self.made.name)
         threads = 1 if clients <= 100 else 2
-        # -T counts from before the log-ins, which take up to 10 ms each.
-        seconds += clients // 100
-        self.child = subprocess.Popen(
-            [PG_BIN / "pgbench", "-n", "-c", str(clients), "-j", str(threads), "-T", str(seconds),
-             "-l", "--sampling-rate", str(sampling), *map(str, arguments), database],
-            cwd=self.made.name, env=target.environment(), stdin=subprocess.DEVNULL,
-            stdout=open(self.file("out"), "wb"), stderr=open(self.file("err"), "wb"))
+        with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
+            self.child = subprocess.Popen(
+                [PG_BIN / "pgbench", "-n", "-c", str(clients), "-j", str(threads), "-T", "86400",
+                 "-l", "--sampling-rate", str(sampling), *map(str, arguments), database],
+                cwd=self.directory, env=target.environment(), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=err)
+        # With -C each transaction has a connection, and never are all there.
+        wait_until(lambda: self.child.poll() is not None or
+                   self.sockets() >= (1 if "-C" in arguments else clients),
+                   "pgbench's clients are connected", 120)
 
-    def file(self, name):
-        return pathlib.Path(self.made.name) / name
+    def sockets(self):
+        try:
+            return sum(os.readlink(fd).startswith("socket:")
+                       for fd in pathlib.Path(f"/proc/{self.child.pid}/fd").iterdir())
+        except OSError:  # it was closed in between
+            return 0
 
-    def wait_connected(self):
-        """Until every client has its connection."""
-        def connected():
-            if self.child.poll() is not None:
-                return True
-            fds = pathlib.Path(f"/proc/{self.child.pid}/fd")
-            try:
-                return sum(os.readlink(fd).startswith("socket:")
-                           for fd in fds.iterdir()) >= self.clients
-            except OSError:  # one that was closed in between
-                return False
-        wait_until(connected, "pgbench's clients are connected", 60)
-        return self
+    def run_for(self, seconds):
+        time.sleep(seconds)
+        return self.end()
 
-    def wait(self):
+    def end(self):
+        """As when its time is over. That counts from before the log-ins, so -T cannot be used."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGALRM)
         self.child.wait()
         return self
 
-    def finish(self):
-        self.wait()
-        out, err = self.file("out").read_text(), self.file("err").read_text()
+    def outcome(self):
+        out, err = ((self.directory / name).read_text() for name in ("out", "err"))
         rate = re.search(r"tps = ([\d.]+) \((?:without|including)", out)
         count = re.search(r"actually processed: (\d+)", out)
         if not rate or not int(count[1]):
-            sys.exit(f"bench: pgbench against {self.target.name} failed:\n{err[-2000:]}")
+            sys.exit(f"bench: pgbench against {self.target.name} failed:\n{out}\n{err[-2000:]}")
         failed = re.search(r"failed transactions: (\d+)", out)
         samples = []
-        for log in pathlib.Path(self.made.name).glob("pgbench_log.*"):
+        for log in self.directory.glob("pgbench_log.*"):
             for line in log.read_text().splitlines():
                 words = line.split()
                 samples.append((int(words[4]) + int(words[5]) / 1e6, int(words[2])))

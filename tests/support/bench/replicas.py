@@ -51,7 +51,7 @@ def slow_replica(plan, results):
 
 def trouble_under_load(target, clients, seconds, trouble, cluster):
     """What clients see before a trouble of replica 1, during it, and when it is over."""
-    run = Pgbench(target, clients, 3 * seconds + 1, "-S").wait_connected()
+    run = Pgbench(target, clients, "-S")
     time.sleep(0.5)
     marks = [time.time()]
     time.sleep(seconds)
@@ -61,7 +61,7 @@ def trouble_under_load(target, clients, seconds, trouble, cluster):
         marks.append(time.time())
     time.sleep(seconds)
     marks.append(time.time())
-    outcome, seen = run.finish(), {}
+    outcome, seen = run.end().outcome(), {}
     for name, since, until in zip(("before", "during", "after"), marks, marks[1:]):
         latencies = outcome.between(since, until)
         seen |= {f"tx_per_s_{name}": len(latencies) / (until - since),

@@ -28,7 +28,9 @@ class Target(support.weir.Target):
         self.pools = pools  # False: each client takes a server connection for itself
 
     def cpu_us(self):
-        """Of all threads, user and system."""
+        """Of all threads, user and system; 0 of what is not ours to measure."""
+        if not self.pid:
+            return 0
         tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1000
 

@@ -21,10 +21,6 @@ class Work(NamedTuple):
     def prepares(self):
         return "prepared" in self.arguments
 
-    @property
-    def reconnects(self):
-        return "-C" in self.arguments
-
 
 SIZES = (8, 64, 500)
 WORKS = {
@@ -39,13 +35,10 @@ WORKS = {
 
 
 def measure(results, case, target, work, clients, seconds):
-    run = Pgbench(target, clients, seconds, *work.arguments, sampling=work.kept)
-    if not work.reconnects:
-        run.wait_connected()  # the log-ins are not what is measured
-    before = target.cpu_us() if target.pid else 0
-    run.wait()
-    spent = target.cpu_us() - before if target.pid else 0
-    outcome = run.finish()
+    run = Pgbench(target, clients, *work.arguments, sampling=work.kept)
+    before = target.cpu_us()
+    run.run_for(seconds)
+    spent, outcome = target.cpu_us() - before, run.outcome()
     results.note(case, target, **{f"{work.unit}_per_s": outcome.tps}, **outcome.percentiles(),
                  errors=outcome.errors)
     if target.pid:
@@ -54,11 +47,9 @@ def measure(results, case, target, work, clients, seconds):
 
 def count_calls(results, case, target, work, clients, seconds):
     """In a run of its own: strace slows everything down."""
-    run = Pgbench(target, clients, seconds, *work.arguments)
-    if not work.reconnects:
-        run.wait_connected()
+    run = Pgbench(target, clients, *work.arguments)
     with Calls(target) as calls:
-        outcome = run.finish()
+        outcome = run.run_for(seconds).outcome()
     if calls.total:
         counted = len(outcome.between(calls.since, time.time()))
         results.note(case, target, **{f"calls_per_{work.unit}": calls.total / counted})
