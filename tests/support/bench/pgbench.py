@@ -31,9 +31,9 @@ class Outcome(NamedTuple):
         return {"p50_us": percentile(latencies, 50), "p99_us": percentile(latencies, 99)}
 
 
-def percentile(latencies, hundredth):
+def percentile(latencies, percent):
     """Of sorted ones; infinity where nothing was answered."""
-    return latencies[len(latencies) * hundredth // 100] if latencies else float("inf")
+    return latencies[int(len(latencies) * percent / 100)] if latencies else float("inf")
 
 
 def warm_up(target, clients, *arguments):
@@ -54,7 +54,7 @@ class Pgbench:
         threads = 1 if clients <= 100 else 2
         with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
             self.child = subprocess.Popen(
-                [PG_BIN / "pgbench", "-n", "-c", str(clients), "-j", str(threads), "-T", "86400",
+                [PG_BIN / "pgbench", "-n", "-c", str(clients), "-j", str(threads), "-T", "3600",
                  "-l", "--sampling-rate", str(sampling), *map(str, arguments), database],
                 cwd=self.directory, env=target.environment(), stdin=subprocess.DEVNULL, stdout=out,
                 stderr=err)
