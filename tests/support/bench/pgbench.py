@@ -17,9 +17,10 @@ from support.cluster import wait_until
 
 class Outcome(NamedTuple):
     count: int
-    tps: float    # from when all had logged in
-    errors: int   # transactions that failed, and clients that gave up
-    samples: list  # (when it ended, its latency in microseconds), by that time
+    tps: float         # from when all had logged in
+    errors: int        # transactions that failed, and clients that gave up
+    connect_us: float  # of -C: how long a transaction's connection takes, which its latency lacks
+    samples: list      # (when it ended, its latency in microseconds), by that time
 
     def between(self, since, until):
         """Latencies of what ended within these times (time.time()), sorted."""
@@ -51,7 +52,8 @@ class Pgbench:
         self.target = target
         self.made = tempfile.TemporaryDirectory()
         self.directory = pathlib.Path(self.made.name)
-        threads = 1 if clients <= 100 else 2
+        # A thread waits for one connection at a time.
+        threads = clients if "-C" in arguments else 1 if clients <= 100 else 2
         with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
             self.child = subprocess.Popen(
                 [PG_BIN / "pgbench", "-n", "-c", str(clients), "-j", str(threads), "-T", "3600",
@@ -88,6 +90,7 @@ class Pgbench:
         if not rate or not int(count[1]):
             sys.exit(f"bench: pgbench against {self.target.name} failed:\n{out}\n{err[-2000:]}")
         failed = re.search(r"failed transactions: (\d+)", out)
+        connect = re.search(r"average connection time = ([\d.]+) ms", out)
         samples = []
         for log in self.directory.glob("pgbench_log.*"):
             for line in log.read_text().splitlines():
@@ -96,7 +99,8 @@ class Pgbench:
         samples.sort()
         self.made.cleanup()
         return Outcome(int(count[1]), float(rate[1]),
-                       int(failed[1]) + len(re.findall(r"client \d+ aborted", err)), samples)
+                       int(failed[1]) + len(re.findall(r"client \d+ aborted", err)),
+                       1000 * float(connect[1]) if connect else 0, samples)
 
 
 class Calls:

@@ -7,7 +7,7 @@ from support.bench import Scenario
 from support.bench.pgbench import Pgbench, percentile
 from support.bench.targets import haproxy, make_tables, weir
 from support.bench.transactions import WORKS, compare
-from support.cluster import frozen, running_cluster
+from support.cluster import frozen, running_cluster, wait_until
 
 SPLITTING = {"routing": {"split_reads": True}}
 STOPPED_S, RUNS_S = 0.05, 0.005
@@ -45,8 +45,15 @@ def slow_replica(plan, results):
             cases = {f"a replica {words}, {clients} clients": trouble
                      for words, trouble in TROUBLES.items()}
             for case, target in plan.turns(cases, targets):
+                if target is ours:  # slow_start: after the last trouble that host has less
+                    wait_until(lambda: least_share(ours) == "1", "both have their share", 30)
                 results.note(case, target, **trouble_under_load(
                     target, clients, plan.seconds, cases[case], cluster))
+
+
+def least_share(proxy):
+    with proxy.connect(database="weir") as console:
+        return console.value("SELECT min(share) FROM hosts WHERE role = 'replica'")
 
 
 def trouble_under_load(target, clients, seconds, trouble, cluster):

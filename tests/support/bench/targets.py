@@ -1,6 +1,5 @@
 """PostgreSQL itself and the proxies in front of it, each with one worker or thread."""
 import contextlib
-import os
 import pathlib
 import re
 import signal

@@ -16,6 +16,7 @@ class Work(NamedTuple):
     clients: tuple
     kept: float = 0.2  # the share of latencies that are written down
     unit: str = "tx"   # what one transaction is
+    script: str = ""   # instead of one of pgbench's own
 
     @property
     def prepares(self):
@@ -27,7 +28,7 @@ WORKS = {
     "simple": Work(("-S",), SIZES),
     "extended": Work(("-S", "-M", "extended"), SIZES),
     "prepared": Work(("-S", "-M", "prepared"), SIZES),
-    "one": Work(("-M", "extended", "-f", "one.sql"), (32,)),
+    "one": Work(("-M", "extended"), (32,), script="SELECT 1;\n"),
     "tpcb": Work((), (8, 64)),
     "connect": Work(("-S", "-C"), (8,)),
     "latency": Work(("-S",), (1,), 1.0),
@@ -41,6 +42,8 @@ def measure(results, case, target, work, clients, seconds):
     spent, outcome = target.cpu_us() - before, run.outcome()
     results.note(case, target, **{f"{work.unit}_per_s": outcome.tps}, **outcome.percentiles(),
                  errors=outcome.errors)
+    if outcome.connect_us:
+        results.note(case, target, connect_us=outcome.connect_us)
     if target.pid:
         results.note(case, target, **{f"cpu_us_per_{work.unit}": spent / outcome.count})
 
@@ -50,13 +53,17 @@ def count_calls(results, case, target, work, clients, seconds):
     run = Pgbench(target, clients, *work.arguments)
     with Calls(target) as calls:
         outcome = run.run_for(seconds).outcome()
-    if calls.total:
-        counted = len(outcome.between(calls.since, time.time()))
+    counted = len(outcome.between(calls.since, time.time()))
+    if calls.total and counted:
         results.note(case, target, **{f"calls_per_{work.unit}": calls.total / counted})
 
 
 def compare(plan, results, targets, work, cases):
     """cases: number of clients by name."""
+    if work.script:
+        script = plan.directory / "script.sql"
+        script.write_text(work.script)
+        work = work._replace(arguments=(*work.arguments, "-f", script))
     for target in targets:
         warm_up(target, max(cases.values()), *work.arguments)
     for case, target in plan.turns(cases, targets):
@@ -68,16 +75,13 @@ def compare(plan, results, targets, work, cases):
 
 
 def by_size(plan, work):
-    return {f"{size} clients" if size > 1 else "1 client": size
-            for size in (plan.sizes(*work.clients) if work.clients != (1,) else (1,))}
+    if work.clients == (1,):  # to be alone is what that is about
+        return {"1 client": 1}
+    return {f"{size} clients": size for size in plan.sizes(*work.clients)}
 
 
 def transactions(name, plan, results):
     work = WORKS[name]
-    script = plan.directory / "one.sql"
-    script.write_text("SELECT 1;\n")
-    work = work._replace(arguments=tuple(str(script) if word == script.name else word
-                                         for word in work.arguments))
     with contenders(plan, work.prepares) as targets:
         compare(plan, results, targets, work, by_size(plan, work))
         if "pgbouncer" in [target.name for target in targets] and in_session_mode(work.prepares):

@@ -27,9 +27,10 @@ def table(plan, name, column, *statements):
 
 
 def wide(plan, results):
-    script = plan.directory / "wide.sql"
-    script.write_text(f"\\set id random(1, {ROWS})\nSELECT v FROM wide WHERE id = :id;\n")
-    work = Work(("-f", script), (8,), kept=1.0, unit="mb")
+    work = Work((), (8,), kept=1.0, unit="mb", script=f"""
+\\set id random(1, {ROWS})
+SELECT v FROM wide WHERE id = :id;
+""")
     # EXTERNAL: PostgreSQL compresses nothing, and so has nothing to decompress.
     with table(plan, "wide", "id int PRIMARY KEY, v text",
                "ALTER TABLE wide ALTER v SET STORAGE EXTERNAL",
@@ -39,11 +40,11 @@ def wide(plan, results):
 
 
 def psql(target, command, **files):
+    """Whether it ran; if not, it has told why."""
     done = subprocess.run([PG_BIN / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", command],
-                          env=target.environment(), stderr=subprocess.PIPE, text=True,
-                          **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **files},
-                          check=False)
-    return done.returncode != 0
+                          env=target.environment(), check=False,
+                          **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **files})
+    return done.returncode == 0
 
 
 def copy(plan, results):
@@ -55,7 +56,6 @@ def copy(plan, results):
         return psql(target, "COPY bulk TO STDOUT")
 
     def copy_in(target):
-        direct.run("TRUNCATE bulk_in")
         with open(path, "rb") as data:
             return psql(target, "COPY bulk_in FROM STDIN", stdin=data)
 
@@ -66,17 +66,19 @@ def copy(plan, results):
                "VACUUM bulk"), \
             table(plan, "bulk_in", "line text"), contenders(plan) as targets:
         with open(path, "wb") as data:
-            assert not psql(direct, "COPY bulk TO STDOUT", stdout=data)
+            assert psql(direct, "COPY bulk TO STDOUT", stdout=data)
         assert os.stat(path).st_size == lines * LINE_BYTES
         for case, target in plan.turns(cases, targets):
+            direct.run("TRUNCATE bulk_in")
             before, began = target.cpu_us(), time.monotonic()
-            failed = cases[case](target)
+            done = cases[case](target)
             results.note(case, target, mb_per_s=plan.copy_mb / (time.monotonic() - began),
-                         errors=int(failed))
+                         errors=int(not done))
             if target.pid:
                 results.note(case, target, cpu_us_per_mb=(target.cpu_us() - before) / plan.copy_mb)
         for case, run in cases.items():
             for target in targets:
+                direct.run("TRUNCATE bulk_in")
                 with Calls(target) as calls:
                     run(target)
                 if calls.total:
