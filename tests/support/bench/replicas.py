@@ -10,6 +10,7 @@ from support.bench.transactions import WORKS, compare
 from support.cluster import frozen, running_cluster, wait_until
 
 SPLITTING = {"routing": {"split_reads": True}}
+HEDGING = {"routing": {"split_reads": True, "hedge_reads": True}}
 STOPPED_S, RUNS_S = 0.05, 0.005
 
 
@@ -39,14 +40,17 @@ def slow_replica(plan, results):
     (clients,) = plan.sizes(16)[:1]
     with running_cluster(2) as cluster:
         make_tables(cluster)
-        with weir(plan.binary, cluster.ports, SPLITTING) as ours, \
-                haproxy(cluster.ports[1:]) as theirs:
-            targets = [one for one in (ours, theirs) if not plan.only or one.name in plan.only]
+        with weir(plan.binary, cluster.ports, SPLITTING) as plain, \
+                weir(plan.binary, cluster.ports, HEDGING, "weir, hedge_reads") as hedging, \
+                haproxy(cluster.ports[1:]) as other:
+            targets = [one for one in (plain, hedging, other)
+                       if not plan.only or one.name.split(",")[0] in plan.only]
             cases = {f"a replica {words}, {clients} clients": trouble
                      for words, trouble in TROUBLES.items()}
             for case, target in plan.turns(cases, targets):
-                if target is ours:  # slow_start: after the last trouble that host has less
-                    wait_until(lambda: least_share(ours) == "1", "both have their share", 30)
+                if target is not other:  # slow_start: after the last trouble that host has less
+                    wait_until(lambda one=target: least_share(one) == "1",
+                               "both have their share", 30)
                 results.note(case, target, **trouble_under_load(
                     target, clients, plan.seconds, cases[case], cluster))
 
