@@ -167,7 +167,8 @@ def frozen(cluster, number):
     processes = cluster.processes(number)
     try:
         for process in processes:
-            os.kill(process, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # a backend that has just ended
+                os.kill(process, signal.SIGSTOP)
         yield
     finally:
         for process in reversed(processes):

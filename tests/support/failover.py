@@ -10,12 +10,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import os
-import pathlib
-import re
 import statistics
-import subprocess
-import tempfile
 import threading
 import time
 
@@ -23,7 +18,8 @@ import asyncpg
 
 from support import SLOW
 from support.cluster import running_cluster, wait_until
-from support.weir import Weir, free_port
+from support.pgbouncer import running_pgbouncer
+from support.weir import Weir
 
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
 POOL = 20
@@ -127,49 +123,10 @@ def through_weir(cluster):
 
 @contextlib.contextmanager
 def through_pgbouncer(cluster):
-    port = free_port()
-    with tempfile.TemporaryDirectory() as name:
-        directory = pathlib.Path(name)
-        config, log = directory / "pgbouncer.ini", directory / "log"
-        (directory / "users").write_text('"app" "app"\n')
-
-        def write(host):
-            config.write_text(f"""
-[databases]
-app = host=127.0.0.1 port={cluster.ports[host]} user=app password=app
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = {directory / 'users'}
-admin_users = app
-pool_mode = transaction
-default_pool_size = {POOL}
-max_client_conn = 1000
-server_login_retry = 1
-ignore_startup_parameters = extra_float_digits
-""")
-
-        def follow(host):
-            write(host)
-            for command in ("RELOAD", "RECONNECT"):
-                subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "app",
-                                "pgbouncer", "-qc", command], check=True, capture_output=True,
-                               env={**os.environ, "PGPASSWORD": "app"})
-
-        write(0)
-        directory.chmod(0o755)
-        owner = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-        with open(log, "wb") as output:
-            child = subprocess.Popen(["/usr/sbin/pgbouncer", config], stdin=subprocess.DEVNULL,
-                                     stdout=output, stderr=output, **owner)
-        try:
-            wait_until(lambda: re.search("process up", log.read_text()), log.read_text)
-            yield f"postgres://app:app@127.0.0.1:{port}/app", follow
-        finally:
-            child.kill()
-            child.wait()
+    with running_pgbouncer(cluster.ports[0], default_pool_size=POOL, max_client_conn=1000,
+                           server_login_retry=1) as proxy:
+        yield (f"postgres://app:app@127.0.0.1:{proxy.port}/app",
+               lambda number: proxy.follow(cluster.ports[number]))
 
 
 def fail_over(through, sessions=64, before_s=2.0, after_s=4.0):

@@ -4,6 +4,7 @@ Nothing is hidden or repaired, so that a test can send what no driver would.
 Format: https://www.postgresql.org/docs/15/protocol-message-formats.html
 """
 import base64
+import functools
 import hashlib
 import hmac
 import os
@@ -118,6 +119,13 @@ def copy_data(data):
 
 def copy_fail(why):
     return message("f", cstring(why))
+
+
+@functools.lru_cache
+def scram_keys(password, salt, rounds):
+    """ClientKey and ServerKey. They take milliseconds, which thousands of clients spend once."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), rounds)
+    return tuple(hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
 
 
 class Wire:
@@ -263,10 +271,8 @@ class Wire:
         given = dict(part.split("=", 1) for part in challenge.split(","))
         self.scram_salt, self.scram_rounds = given["s"], given["i"]
         assert given["r"].startswith(self._nonce) and len(given["r"]) > len(self._nonce)
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(given["s"]),
-                                     int(given["i"]))
+        client_key, server_key = scram_keys(password, given["s"], int(given["i"]))
         sign = lambda key, text: hmac.digest(key, text, "sha256")
-        client_key, server_key = sign(salted, b"Client Key"), sign(salted, b"Server Key")
         bare = f"c=biws,r={given['r']}"
         covered = f"n=,r={self._nonce},{challenge},{bare}".encode()
         signature = sign(hashlib.sha256(client_key).digest(), covered)
