@@ -302,7 +302,7 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_hedge.cc
   void note_late();
   bool is_racing() const;
-  int find_rival_host(protocol::Bytes request);
+  route::Decision find_rival_host(protocol::Bytes request);
   bool may_race(protocol::Bytes request) const;
   void race(Server& with, protocol::Bytes request);
   void send_again(const protocol::Frame& frame, session::Entry&& entry);

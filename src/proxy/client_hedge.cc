@@ -13,7 +13,7 @@ namespace proxy {
 namespace {
 
 constexpr std::uint64_t kLeastUs = 1000;  // as fine as the loop's timers are
-constexpr base::milliseconds kLookAgain{1};
+constexpr base::milliseconds kLookAgain{1}, kProveAgain{5};
 
 // Calls `see` with each whole message.
 void each_frame(protocol::Bytes request, absl::FunctionRef<void(const protocol::Frame&)> see) {
@@ -65,10 +65,15 @@ void Client::hedge() {
   const protocol::Bytes request = late.rerun.bytes();
   if (!late.rerun.after_loss() || !may_race(request)) return;
   Gathered next = std::exchange(gathered_, {});
-  const int host = find_rival_host(request);
+  const route::Decision decision = find_rival_host(request);
   gathered_ = std::move(next);
-  if (host < 0) return;
-  HostPool& pool = pools_->at(static_cast<std::size_t>(host));
+  if (route::is_for_freshness(decision.reason)) {  // what is not proven yet may be soon
+    pools_->cluster->monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
+    late.late_at = worker_.loop().now() + kProveAgain;
+    return worker_.late_at(late.late_at, late);
+  }
+  if (decision.target != route::Target::kReplica) return;
+  HostPool& pool = pools_->at(static_cast<std::size_t>(decision.host));
   Server* with = spare_server(pool);
   if (with == nullptr) {  // soon, if it is not answered before
     late.late_at = worker_.loop().now() + kLookAgain;
@@ -78,18 +83,16 @@ void Client::hedge() {
   race(*with, request);
 }
 
-// Another replica that is as fresh as the request asks for; -1 = none, or it is no such request.
-int Client::find_rival_host(protocol::Bytes request) {
+// Another replica that is as fresh as the request asks for.
+route::Decision Client::find_rival_host(protocol::Bytes request) {
   const bool whole = gather(request) && gathered_.bytes == request.size();
-  if (!whole || !gathered_.plain || gathered_.large || gathered_.old_unnamed) return -1;
+  if (!whole || !gathered_.plain || gathered_.large || gathered_.old_unnamed) return {};
   // What is proven for one that begins now is more than it asked for, and takes a while.
-  if (consistency() == config::Consistency::kStrong) return -1;
+  if (consistency() == config::Consistency::kStrong) return {};
   route::SessionView session = view();
   session.rules.hosts &= ~(std::uint64_t{1} << server->pool().host);
-  const auto decision =
-      pools_->rival_router.decide(routed_access(), gathered_.hints.route, session,
-                                  pools_->snapshot(), pools_->loads(worker_.loop().now()));
-  return decision.target == route::Target::kReplica ? decision.host : -1;
+  return pools_->rival_router.decide(routed_access(), gathered_.hints.route, session,
+                                     pools_->snapshot(), pools_->loads(worker_.loop().now()));
 }
 
 // Whether it is one statement that leaves nothing in the session, and of which nothing has come
@@ -121,7 +124,7 @@ void Client::race(Server& with, protocol::Bytes request) {
   with.busy_since = {};
   with.asked_to_write = with.failed_by_host = false;
   with.has_served = true;
-  with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
+  with.set_active(true);
   with.take_answer();  // none of it was this client's
   ++pools_->stats.hedges;
   server = &with;
@@ -169,10 +172,10 @@ void Client::on_race_won(Server& winner) {
   if (&loser == server) {
     ++pools_->stats.hedges_won;
     meter_.on_wait(static_cast<std::uint64_t>(base::to_us(winner.busy_since - request_since_)));
-    // It would seem to be a fast one otherwise.
+    // Else it would seem to be a fast one.
     const auto now = worker_.loop().now();
-    loser.pool().counters().note_reply(static_cast<double>(base::to_us(now - loser.busy_since)),
-                                       now);
+    loser.pool().counters().note_late(static_cast<double>(base::to_us(now - loser.busy_since)),
+                                      now);
   }
   worker_.leave_race(loser, Worker::Leaving::kAbruptly);
 }

@@ -448,7 +448,7 @@ void Client::on_flushed() {
 bool Client::part_from_server() {
   if (opaque_ || !pins.empty() || pools_->mode == config::PoolMode::kSession) return false;
   server->client = nullptr;
-  server->pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
+  server->set_active(false);
   server = nullptr;
   set_state(State::kIdle);
   return true;

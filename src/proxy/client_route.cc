@@ -305,7 +305,7 @@ void Client::attach(Server& with) {
   with.request_time = request_time_ = now;
   with.busy_since = {};
   with.asked_to_write = with.failed_by_host = false;
-  with.pool().counters().active.fetch_add(1, std::memory_order_relaxed);
+  with.set_active(true);
   ++pools_->stats.server_assignment_count;
   const auto waited =
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));

@@ -83,13 +83,13 @@ void Server::close(std::string_view why) {
   }
   close_stream();
   pool_.counters().open.fetch_sub(1, std::memory_order_relaxed);
+  set_active(false);
   if (rival != nullptr) {
     pool_.counters().note_failed();
     worker_.leave_race(*this, Worker::Leaving::kPolitely);
   }
   leave_answered_client();
   if (Client* lost = std::exchange(client, nullptr)) {
-    pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
     lost->server = nullptr;
     if (!exchange.empty() && !fatal_relayed_) pool_.counters().note_failed();
     const bool again = !fatal_relayed_ && last_code.empty() && rerun.after_loss() &&
@@ -98,6 +98,25 @@ void Server::close(std::string_view why) {
     if (!again) lost->on_server_lost(*this, why);
   }
   worker_.on_server_closed(*this, why);
+}
+
+void Server::set_active(bool is_active) {
+  if (!is_active) set_overdue(false);
+  if (std::exchange(active_, is_active) == is_active) return;
+  if (is_active) {
+    pool_.counters().note_leased(worker_.loop().now());
+  } else {
+    pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void Server::set_overdue(bool is_overdue) {
+  if (std::exchange(overdue_, is_overdue) == is_overdue) return;
+  if (is_overdue) {
+    pool_.counters().overdue.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    pool_.counters().overdue.fetch_sub(1, std::memory_order_relaxed);
+  }
 }
 
 void Server::resume() { pump(); }

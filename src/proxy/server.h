@@ -136,6 +136,9 @@ class Server final : public net::Connection, public pool::Server {
   bool asked_to_write = false;  // by its client, or for a transaction that may
   std::string last_code;        // SQLSTATE of what it said about its end; "" = it said nothing
   base::Time request_time{};    // when it was last given to a client; {} = never
+  // Its host is at work for a client, or for one that has left.
+  void set_active(bool is_active);
+  void set_overdue(bool is_overdue);  // what it does takes far longer than that does as a rule
   // What the client was answered since this was last called.
   StatementMeter::Answer take_answer() { return std::exchange(answer_, {}); }
 
@@ -203,6 +206,7 @@ class Server final : public net::Connection, public pool::Server {
   bool fatal_relayed_ = false;  // the client was told that this is the end
   bool broken_ = false;         // nothing can be written: what has come is still read
   std::optional<protocol::ScramClient> scram_;
+  bool active_ = false, overdue_ = false;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without
   bool tls_wanted_ = false;   // under sslmode=allow: it was refused without
   bool logged_in_ = false;    // AuthenticationOk came

@@ -511,7 +511,6 @@ void Server::on_hidden_failure(Note note, protocol::Bytes body) {
     if (!told->was_first() && rerun.undecided() &&
         told->run_again(rerun.bytes(), Client::Where::kNew)) {
       client = nullptr;
-      pool_.counters().active.fetch_sub(1, std::memory_order_relaxed);
       return close("it does not take its client's settings");
     }
     told->fail({.severity = protocol::Severity::kFatal,

@@ -46,13 +46,23 @@ void ClusterRuntime::stop() {
 }
 
 void ClusterRuntime::HostCounters::note_reply(double took_us, base::Time now) {
+  note_late(took_us, now);
+  replied.store(now, std::memory_order_relaxed);
+}
+
+void ClusterRuntime::HostCounters::note_late(double took_us, base::Time now) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const auto after =
       route::after_reply({.peak = peak_us.load(kRelaxed), .typical = typical_us.load(kRelaxed)},
                          took_us, now - replied.load(kRelaxed));
   peak_us.store(after.peak, kRelaxed);
   typical_us.store(after.typical, kRelaxed);
-  replied.store(now, kRelaxed);
+}
+
+void ClusterRuntime::HostCounters::note_leased(base::Time now) {
+  if (active.fetch_add(1, std::memory_order_relaxed) == 0) {
+    busy_since.store(now, std::memory_order_relaxed);
+  }
 }
 
 void ClusterRuntime::HostCounters::note_answered() {
@@ -75,9 +85,14 @@ cluster::Traffic ClusterRuntime::HostCounters::traffic() const {
 
 route::HostLoad ClusterRuntime::HostCounters::load(base::Time now) const {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  return {.active = active.load(kRelaxed),
-          .latency = {.peak = peak_us.load(kRelaxed), .typical = typical_us.load(kRelaxed)},
-          .unconfirmed = now - replied.load(kRelaxed)};
+  const base::Time answered_at = replied.load(kRelaxed);
+  route::HostLoad load{
+      .active = active.load(kRelaxed),
+      .latency = {.peak = peak_us.load(kRelaxed), .typical = typical_us.load(kRelaxed)},
+      .unconfirmed = now - answered_at,
+      .overdue = overdue.load(kRelaxed)};
+  if (load.active != 0) load.silent = now - std::max(answered_at, busy_since.load(kRelaxed));
+  return load;
 }
 
 const ClusterPtr* Topology::find(std::string_view cluster) const {

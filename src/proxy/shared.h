@@ -36,6 +36,8 @@ namespace proxy {
 struct ClusterRuntime {
   struct HostCounters {
     std::atomic<std::uint32_t> active{0}, open{0};  // server connections: leased, open
+    std::atomic<base::Time> busy_since{};           // when one was leased and no other was
+    std::atomic<std::uint32_t> overdue{0};          // as route::HostLoad has it
     // Of replies. Workers may overwrite each other's: one reply more or less is no matter.
     std::atomic<double> peak_us{0}, typical_us{0};
     std::atomic<base::Time> replied{};
@@ -43,11 +45,13 @@ struct ClusterRuntime {
     std::atomic<std::uint64_t> answered{0}, failed{0};
     std::atomic<std::uint32_t> failed_in_row{0};
 
+    void note_leased(base::Time now);
     void note_answered();
     void note_failed();
     cluster::Traffic traffic() const;
 
     void note_reply(double took_us, base::Time now);
+    void note_late(double took_us, base::Time now);  // there is no reply yet
     route::HostLoad load(base::Time now) const;
   };
   using Tls = std::shared_ptr<const net::TlsContext>;

@@ -157,6 +157,7 @@ class Worker {
   void end_batch(Server& server, Batch batch);
   void give(Server& server);
   void open_for_waiters(HostPool& pool);
+  bool is_overdue(const Server& server, base::Time now) const;
   void ask_for_permits();
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);

@@ -14,6 +14,8 @@ namespace proxy {
 namespace {
 
 constexpr std::uint32_t kRetryGrowth = 15;
+constexpr base::Duration kOverdueAfter = base::milliseconds(50);
+constexpr std::uint64_t kOverdueTimes = 20;  // the usual
 constexpr double kRetryJitter = 1;  // all pools of all workers find out at once that a host died
 
 // Log-in errors that pass by themselves: whoever waits goes on waiting.
@@ -140,6 +142,7 @@ void Worker::dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> te
 }
 
 void Worker::on_server_cleaned(Server& server) {
+  server.set_active(false);
   if (server.cancels > 0 || server.state() == Server::State::kClosed) return;
   CHECK(server.client == nullptr && server.exchange.empty());
   server.abandoned = false;
@@ -179,7 +182,6 @@ void Worker::end_batch(Server& server, Batch batch) {
 void Worker::on_client_left(Server& server, Leaving how) {
   server.client = nullptr;
   server.forget_answer();
-  server.pool().counters().active.fetch_sub(1, std::memory_order_relaxed);
   if (server.state() == Server::State::kClosed) return;
   if (how == Leaving::kMidway) return server.close("its client left in the middle of a message");
   auto& exchange = server.exchange;
@@ -323,6 +325,19 @@ void Worker::on_hosts_changed() {
   refresh_waiters();
 }
 
+bool Worker::is_overdue(const Server& server, base::Time now) const {
+  const auto took = now - server.busy_since;
+  if (server.exchange.empty() || server.busy_since == base::Time{} || took < kOverdueAfter) {
+    return false;
+  }
+  std::uint64_t counted = 0;  // what is to be answered first, behind what we have asked
+  for (std::size_t i = 0; i < server.exchange.size() && counted == 0; ++i) {
+    counted = server.exchange.owed(i).counted;
+  }
+  const std::uint64_t usual = statement_stats_.usual_us(counted);
+  return usual != 0 && took > std::chrono::microseconds(usual * kOverdueTimes);
+}
+
 void Worker::sweep_pool(HostPool& pool, base::Time now) {
   if (leave_if_fenced(pool)) return;
   const auto& timeouts = config().timeouts;
@@ -333,6 +348,7 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
   swept_servers_.assign(pool.servers.begin(), pool.servers.end());
   for (Server* server : swept_servers_) {
     if (server->state() == Server::State::kClosed) continue;
+    server->set_overdue(is_overdue(*server, now));
     // A host that went silent does not close its connections. What can be run again need not wait,
     // nor what was asked of a primary in whose place another one is.
     const bool asked =
@@ -358,6 +374,11 @@ void Worker::sweep_pool(HostPool& pool, base::Time now) {
     static_cast<Server*>(surplus)->close("idle");
   }
   if (down) dismiss_waiters(pool, [this](Client& client) { hold(client); });
+  // Another replica may take what waits there.
+  if (pool.pool.waiting() != 0 && primary != static_cast<int>(pool.host) &&
+      route::may_hang(pool.counters().load(now), pool.set.cluster->config)) {
+    dismiss_waiters(pool, [](Client& client) { client.reroute(); });
+  }
   if (now < pool.retry_at || pool.set.retired || stopping_) return;
   open_for_waiters(pool);
   while (pool.pool.may_open_for_min()) open_server(pool);

@@ -32,6 +32,9 @@ bool load_of_probe(const HostLoad& load) {
   return load.active != 0 && load.unconfirmed < kProbeTime;
 }
 
+constexpr base::Duration kSilentAfter = base::milliseconds(50);
+constexpr base::Duration kMonitorSlack = base::seconds(1);
+
 std::uint64_t bit(std::size_t host) { return std::uint64_t{1} << host; }
 
 // The host of a set that n others come before.
@@ -59,6 +62,11 @@ int rendezvous(std::uint64_t bits, std::uint64_t client_hash) {
 }
 
 }  // namespace
+
+bool may_hang(const HostLoad& load, const config::Cluster& config) {
+  return load.overdue != 0 && load.silent > kSilentAfter &&
+         load.silent < config.monitor_timeout + kMonitorSlack;
+}
 
 struct Balancer::Candidates {
   std::span<const cluster::Host> hosts;
@@ -131,6 +139,7 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
   }
   fit.bits &= allowed;
   if (fit.bits == 0) return -1;
+  if (minds_slow_hosts()) leave_silent(fit);
   if (minds_slow_hosts() && turn_++ % kSlowEvery == 0) slow_ = fit.slow();
   if (own_zone_ != 0) keep_to_zone(fit);
   switch (config_.routing.balancing) {
@@ -147,6 +156,14 @@ int Balancer::pick(const cluster::Snapshot& snapshot, std::span<const HostLoad> 
       return rendezvous(fit.bits, client_hash);
   }
   return -1;
+}
+
+void Balancer::leave_silent(Candidates& candidates) const {
+  std::uint64_t silent = 0;
+  each(candidates.bits, [&](std::size_t i) {
+    if (may_hang(candidates.load(i), config_)) silent |= bit(i);
+  });
+  if (silent != candidates.bits) candidates.bits &= ~silent;
 }
 
 void Balancer::keep_to_zone(Candidates& candidates) {

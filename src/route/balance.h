@@ -20,8 +20,14 @@ struct HostLoad {
   std::uint32_t active = 0;      // server connections executing for a client, all workers
   Latency latency{};             // of its replies
   base::Duration unconfirmed{};  // since the last of them
+  base::Duration silent{};       // the same, but for as long as it was idle: 0 if it is
+  std::uint32_t overdue = 0;     // server connections at what has long been answered as a rule
   bool full = false;             // clients of the pool that asks wait for a connection to it
 };
+
+// It has answered nobody for a while, what is overdue there neither; nor for so long that its
+// monitor would have called it down: it may hang.
+bool may_hang(const HostLoad& load, const config::Cluster& config);
 
 // One algorithm of config::Balancing over the hosts that serve reads and have replayed enough.
 // Equals are taken in turn, or at random. Allocates only to remember sessions that stay. The config
@@ -59,6 +65,9 @@ struct HostLoad {
 // at once is fast, too; of two hosts it is the other one. They are all hosts that are fit, of
 // whatever zone; where nothing is known of those outside of it, and those of the own zone take
 // kSlowByUs, kSlowShare of the reads finds out.
+//
+// Silent hosts. Under the same two, one that may hang gets nothing as long as another one answers:
+// until its monitor knows, all clients would come to wait there, one after the other.
 class Balancer {
  public:
   static constexpr std::size_t kHostsMax = 64;
@@ -78,6 +87,7 @@ class Balancer {
  private:
   struct Candidates;  // those of which one is to be picked
 
+  void leave_silent(Candidates& candidates) const;
   void keep_to_zone(Candidates& candidates);
   std::uint64_t with_room_in_zone(const Candidates& candidates) const;  // a bit for each host
   bool looks_beyond(const Candidates& candidates, std::uint64_t zone);

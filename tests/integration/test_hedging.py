@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from support import SLOW, wire
-from support.cluster import wait_until
+from support.cluster import frozen, wait_until
 from support.orders import order
 from support.wire import SYNC, bind, cancel, describe, execute, parse, query
 
@@ -374,3 +374,45 @@ def test_nobody_gets_anothers_answer(start, nap, cluster):
     assert not wrong, f"seed {seed}: {wrong[:5]}"
     assert sum(counted) > 100 and totals(weir)["hedges_won"] > 0, f"seed {seed}: {totals(weir)}"
     wait_idle(weir)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("hedged", [True, False])
+def test_reads_while_a_replica_hangs(start_weir, cluster, table, hedged):
+    """Not all clients come to wait there, one after the other; hedged reads hardly wait at all."""
+    cluster.sql(0, f"INSERT INTO {table} SELECT g, 'x' FROM generate_series(1, 1000) AS g")
+    cluster.wait_replayed()
+    weir = start_weir({"routing": {"hedge_reads": hedged, "slow_start": "0"},
+                       "clusters": {"main": {"monitor": {"timeout": "3s"}}}})
+    counted, waits, over = [0] * 12, [], threading.Event()
+
+    def read(number):
+        with weir.connect() as client:
+            client.socket.settimeout(60 * SLOW)
+            while not over.is_set():
+                begun = time.monotonic()
+                assert client.value(f"SELECT v FROM {table} WHERE id = {number + 1}") == "x"
+                waits.append((begun, time.monotonic() - begun))
+                counted[number] += 1
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(2)
+        before = sum(counted)
+        with frozen(cluster, 1):
+            time.sleep(0.5)  # the longest that it takes to be left
+            since, then = time.monotonic(), sum(counted)
+            time.sleep(1)
+            read_in_a_second = sum(counted) - then
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert read_in_a_second > before / 2 / 10, (before / 2, read_in_a_second)
+    late = sorted(took for begun, took in waits if since <= begun < since + 1)
+    assert late[int(len(late) * 0.99)] < 0.2 * SLOW
+    if hedged:
+        assert max(took for _, took in waits) < 2 * SLOW  # not until its monitor knows
+        assert totals(weir)["hedges_won"] > 0

@@ -72,6 +72,30 @@ TEST_CASE("balance: equals are served evenly, wherever the primary stands in the
   }
 }
 
+TEST_CASE("balance: who is overdue and silent gets nothing while another one answers") {
+  using base::milliseconds;
+  for (const Balancing balancing : {Balancing::kLeastConnections, Balancing::kLeastLatency}) {
+    CAPTURE(static_cast<int>(balancing));
+    Scene scene(3);
+    scene.config.routing.balancing = balancing;
+    scene.config.monitor_timeout = milliseconds(1000);
+    std::vector<HostLoad> load(4, HostLoad{.active = 1, .latency = {500, 500}});
+    const auto of_first = [&](base::Duration silent, std::uint32_t overdue) {
+      load[1].silent = silent;
+      load[1].overdue = overdue;
+      return spread(scene, 3000, load)[1];
+    };
+    CHECK(of_first(milliseconds(0), 0) > 900);
+    CHECK(of_first(milliseconds(50), 1) > 900);
+    CHECK(of_first(milliseconds(51), 1) == 0);
+    CHECK(of_first(milliseconds(51), 0) > 900);  // what it does may take long
+    CHECK(of_first(milliseconds(1999), 1) == 0);
+    CHECK(of_first(milliseconds(2000), 1) > 900);  // its monitor has an answer
+    for (HostLoad& each : load) each.silent = milliseconds(500), each.overdue = 1;
+    CHECK(of_first(milliseconds(500), 1) > 900);  // somebody must do it
+  }
+}
+
 TEST_CASE("balance: round robin takes turns exactly") {
   Scene scene(3);
   scene.config.routing.balancing = Balancing::kRoundRobin;
