@@ -16,15 +16,16 @@ void Averages::observe(const proxy::Inspection& inspection) {
   if (samples_.empty()) {
     // Everything was zero when the process started.
     const auto uptime = inspection.taken_wall - inspection.started_wall;
-    samples_.push_back({inspection.taken - std::chrono::duration_cast<base::Duration>(uptime), {}});
+    samples_.push_back(std::make_shared<Sample>(
+        Sample{inspection.taken - std::chrono::duration_cast<base::Duration>(uptime), {}}));
   }
-  if (inspection.taken < samples_.back().at + kSpacing) return;
+  if (inspection.taken < samples_.back()->at + kSpacing) return;
   Sample sample{inspection.taken, {}};
   for (const proxy::DatabaseRow& row : inspection.databases) {
     sample.databases.insert_or_assign(row.name, row.stats);
   }
-  samples_.push_back(std::move(sample));
-  while (samples_.size() > 1 && inspection.taken - samples_[1].at >= kPeriod) {
+  samples_.push_back(std::make_shared<Sample>(std::move(sample)));
+  while (samples_.size() > 1 && inspection.taken - samples_[1]->at >= kPeriod) {
     samples_.pop_front();
   }
 }
@@ -32,7 +33,7 @@ void Averages::observe(const proxy::Inspection& inspection) {
 proxy::Stats Averages::of(std::string_view database, const proxy::Stats& now, base::Time at) const {
   proxy::Stats average;
   if (samples_.empty()) return average;
-  const Sample& base_sample = samples_.front();
+  const Sample& base_sample = *samples_.front();
   const std::int64_t elapsed_us = base::to_us(at - base_sample.at);
   if (elapsed_us <= 0) return average;
   proxy::Stats then;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -30,7 +31,8 @@ class Averages {
     base::Time at{};
     std::map<std::string, proxy::Stats, std::less<>> databases;
   };
-  std::deque<Sample> samples_;  // oldest first; the second oldest is younger than kPeriod
+  std::deque<std::shared_ptr<const Sample>>
+      samples_;  // oldest first; the second oldest is younger than kPeriod
 };
 
 }  // namespace admin

@@ -28,20 +28,23 @@ void Instance::inspect(absl::AnyInvocable<void(Inspection)> done, InspectParts p
   collection->done = std::move(done);
   if (parts.locks) parts.clients = parts.servers = true;
   collection->parts = parts;
-  loop_.post([this, collection] { collect(collection); });
+  collect(std::move(collection));
 }
 
+// From thread to thread, each of which is woken once.
 void Instance::collect(std::shared_ptr<Collection> collection) {
   if (collection->next == workers_.size()) {
-    finish(*collection);
-    if (collection->parts.locks) return ask_locks(std::move(collection));
-    collection->done(std::move(collection->inspection));
+    loop_.post([this, collection = std::move(collection)]() mutable {
+      finish(*collection);
+      if (collection->parts.locks) return ask_locks(std::move(collection));
+      collection->done(std::move(collection->inspection));
+    });
     return;
   }
   Worker* worker = workers_[collection->next++].get();
-  worker->loop().post([this, worker, collection] {
+  worker->loop().post([this, worker, collection = std::move(collection)]() mutable {
     worker->inspect(collection->inspection, collection->parts);
-    loop_.post([this, collection] { collect(collection); });
+    collect(std::move(collection));
   });
 }
 
