@@ -48,6 +48,8 @@ class CatalogFeed {
   // A function was called that is not in the catalog.
   void on_unknown_name();
 
+  std::atomic<bool> sequences_asked{false};  // by a session, for what one gave it
+
  private:
   friend class CatalogReader;
 

@@ -231,7 +231,7 @@ void Client::forward_query(const protocol::Frame& frame) {
 // Whether what becomes of it matters to the session.
 bool Client::is_tracked(const sql::Analysis& analysis) const {
   return !analysis.plain || !pins.empty() ||
-         (pools_->asks_sequences && analysis.access == sql::Access::kWrite);
+         (pools_->asks_sequences() && analysis.access == sql::Access::kWrite);
 }
 
 bool Client::sets_bad_value(const sql::Analysis& analysis) {

@@ -166,7 +166,7 @@ std::uint16_t Client::pinning_residue(const sql::Statement& statement) const {
   const bool may_advance = statement.access == sql::Access::kWrite &&
                            statement.verb != sql::Verb::kDdl &&
                            worker_.config().pinning.sequence_state;
-  if (pools_->asks_sequences && may_advance && server->on_primary()) {
+  if (pools_->asks_sequences() && may_advance && server->on_primary()) {
     residue |= sql::kSequenceState;
   }
   return static_cast<std::uint16_t>(residue);

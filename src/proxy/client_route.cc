@@ -217,7 +217,7 @@ void Client::wait_in(HostPool& pool) {
     return enter_line(MayRefuse::kYes) ? wait_held() : refuse_to_wait("limits.waiting");
   }
   if (wait_for_listeners(pool)) return;
-  if (gathered_.asks_sequence) pools_->asks_sequences = true;
+  if (gathered_.asks_sequence) pools_->note_sequences_asked();
   if (Server* own = own_sequence_server(pool)) return attach(*own);
   if (awaits_own_sequence_server(pool)) return wait_held();
   const bool spares = gathered_.listens || (may_advance_sequences() && now >= pool.retry_at);

@@ -57,13 +57,13 @@ void Client::forget_sequences() {
 bool Client::must_discard_sequences() const {
   const bool others = server->last_writer != 0 && server->last_writer != id;
   if (gathered_.asks_sequence) return others || server->others_sequences;
-  return others && may_advance_sequences() && (!server->kept || pools_->asks_sequences);
+  return others && may_advance_sequences() && (!server->kept || pools_->asks_sequences());
 }
 
 // On a server that was found when nobody knew that it would be asked. What it has told this
 // transaction to write may be what is asked for.
 void Client::note_sequence_asked() {
-  pools_->asks_sequences = true;
+  pools_->note_sequences_asked();
   if (status_ == 'E' || (status_ == 'T' && wrote_)) return;
   if (!server->exchange.empty() || server->exchange.batch_open()) return;
   const bool others = server->last_writer != 0 && server->last_writer != id;

@@ -89,6 +89,15 @@ sql::CatalogPtr PoolSet::last_catalog() const {
   return catalog_feed ? catalog_feed->last_read() : nullptr;
 }
 
+bool PoolSet::asks_sequences() const {
+  return definition.asks_sequences ||
+         (catalog_feed && catalog_feed->sequences_asked.load(std::memory_order_relaxed));
+}
+
+void PoolSet::note_sequences_asked() {
+  if (catalog_feed) catalog_feed->sequences_asked.store(true, std::memory_order_relaxed);
+}
+
 std::span<const route::HostLoad> PoolSet::loads(base::Time now) {
   for (std::size_t i = 0; i < loads_.size(); ++i) {
     loads_[i] = cluster->counters[i].load(now);

@@ -80,7 +80,9 @@ class PoolSet {
   const ServerParameters startup;     // further ones of a replication connection
   const std::shared_ptr<CatalogFeed> catalog_feed;  // null for a replication connection
   std::uint32_t users = 0;                          // clients that point here
-  bool asks_sequences = definition.asks_sequences;  // or was seen to: see client_sequences.cc
+  // Its database's sessions ask for what sequences gave them: see client_sequences.cc.
+  bool asks_sequences() const;
+  void note_sequences_asked();
   Listeners listeners;
   bool asks_channels = false;  // pg_listening_channels() was seen: nobody listens together any more
   bool retired = false;        // replaced by a reload: servers are closed as they become free

@@ -325,6 +325,22 @@ def test_another_sessions_sequence_value_is_never_told(start_weir, cluster, tabl
         asks_in_vain(one, "SELECT lastval()")
 
 
+def test_one_question_is_known_in_all_workers(start_weir, cluster, table):
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO PUBLIC")
+    weir = start_weir(workers=2)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(weir.connect()) for _ in range(4)]
+        clients.append(stack.enter_context(weir.connect(user="md5")))
+        workers = {row["worker"] for row in weir.show("CLIENTS") if row["database"] == "app"}
+        assert len(workers) == 2
+        clients[0].value(f"SELECT nextval('{table}_s')")
+        assert not weir.show("PINS")
+        assert clients[0].value("SELECT lastval()") == "1"
+        for client in clients:
+            client.value(f"SELECT nextval('{table}_s')")
+        assert [row["reason"] for row in weir.show("PINS")] == ["sequence state"] * len(clients)
+
+
 def test_where_sequences_are_asked_for_from_the_start(start_weir, cluster, table):
     """Then not even the first question is in vain, though the connections would not be enough."""
     cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app; "
