@@ -1,4 +1,5 @@
 """Session state that cannot move pins the session; nothing of it reaches another client."""
+import contextlib
 import time
 
 import pytest
