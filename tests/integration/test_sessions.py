@@ -332,7 +332,8 @@ def test_one_question_is_known_in_all_workers(start_weir, cluster, table):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(weir.connect()) for _ in range(4)]
         clients.append(stack.enter_context(weir.connect(user="md5")))
-        workers = {row["worker"] for row in weir.show("CLIENTS") if row["database"] == "app"}
+        workers = {row["worker"] for row in weir.show("MEMORY")
+                   if row["type"] == "C" and row["database"] == "app"}
         assert len(workers) == 2
         clients[0].value(f"SELECT nextval('{table}_s')")
         assert not weir.show("PINS")
