@@ -57,4 +57,4 @@ def cell(value):
         return "-"
     if isinstance(value, (str, int)):
         return str(value)
-    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3}f}"
