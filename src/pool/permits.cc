@@ -7,6 +7,8 @@
 namespace pool {
 namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr int kShareBits = 21;  // of each of three counts
+constexpr std::uint64_t kShareMax = (1u << kShareBits) - 1;
 }  // namespace
 
 Permits::Permits(std::uint32_t limit, std::uint32_t reserve) : limit_(limit), reserve_(reserve) {}
@@ -61,7 +63,12 @@ std::uint32_t Permits::free(bool with_reserve) const {
 }
 
 void Permits::set_share(const Claim& claim) {
-  claim_share_.store(std::uint64_t{claim.open} << 32 | claim.need, kRelaxed);
+  std::uint64_t share = 0;
+  for (const std::uint64_t count : {claim.open, claim.need, claim.total}) {
+    share = share << kShareBits | std::min(count, kShareMax);
+  }
+  claim_share_.store(share, kRelaxed);
+  claim_owner_.store(claim.owner, kRelaxed);
 }
 
 void Permits::claim_if_older(const Claim& claim) {
@@ -97,8 +104,11 @@ std::optional<Claim> Permits::claim() const {
   const std::int64_t since = claim_.load(kRelaxed);
   if (since == kNoClaim) return std::nullopt;
   const std::uint64_t share = claim_share_.load(kRelaxed);
-  return Claim{base::Time(base::Duration(since)), static_cast<std::uint32_t>(share >> 32),
-               static_cast<std::uint32_t>(share)};
+  const auto count = [&](int place) {
+    return static_cast<std::uint32_t>(share >> (place * kShareBits) & kShareMax);
+  };
+  return Claim{base::Time(base::Duration(since)), count(2), count(1), claim_owner_.load(kRelaxed),
+               count(0)};
 }
 
 bool take_all(std::span<Permits* const> permits, bool with_reserve) {

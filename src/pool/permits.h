@@ -12,17 +12,22 @@
 
 namespace pool {
 
+class Permits;
+
 // What a pool that starves says of itself.
 struct Claim {
-  base::Time since{};      // when its longest wait began
+  base::Time since{};      // when its longest wait began; of a budget that owners share, its rank
   std::uint32_t open = 0;  // servers it has
   std::uint32_t need = 0;  // clients that have or want one
+  const Permits* owner = nullptr;  // its own budget: pools of other workers have the same one
+  std::uint32_t total = 0;         // servers of all of these that are in `since`; 0 = none is
 };
 
 // One budget: of a pool on one host, of a database on one host, of a user on one host.
 //
 // A pool whose clients wait and that found no permit starves, and claims. The claim with the
-// longest wait is the one that is kept: it is first in line for what becomes free.
+// longest wait is the one that is kept, or, of a budget that users or databases share, with the
+// lowest rank: of who has the fewest servers. It is first in line for what becomes free.
 class Permits {
  public:
   // limit, reserve: as config::PoolSizes; limit 0 = unlimited.
@@ -71,7 +76,8 @@ class Permits {
   std::atomic<std::uint32_t> taken_{0}, limit_, reserve_, starving_{0};
   std::atomic<std::int32_t> waiting_{0}, opening_{0};
   std::atomic<std::int64_t> claim_{kNoClaim};  // ticks of base::Time
-  std::atomic<std::uint64_t> claim_share_{0};  // open, need: the halves
+  std::atomic<std::uint64_t> claim_share_{0};  // open, need, total
+  std::atomic<const Permits*> claim_owner_{nullptr};
 };
 
 // Takes one of each or none.

@@ -14,7 +14,10 @@ using State = Server::State;
 Waiter::~Waiter() { CHECK(!waiting()); }
 
 Pool::Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits)
-    : sizes_(sizes), reserve_after_(reserve_after), permits_(std::move(permits)) {
+    : sizes_(sizes),
+      reserve_after_(reserve_after),
+      permits_(std::move(permits)),
+      claimed_(permits_.size()) {
   CHECK(permits_.size() <= 32);
 }
 
@@ -41,7 +44,7 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
     best = lost ? idle_last_ : best_idle(settings_hash, /*kept=*/true);
   }
   if (best != nullptr) {
-    set_state(*best, State::kLeased);
+    lease_to(waiter.group, *best);
     note_need(now);
     return {Kind::kLease, best};
   }
@@ -79,16 +82,16 @@ bool Pool::has_room() const {
   });
 }
 
-bool Pool::lease(Server& wanted, Time now) {
+bool Pool::lease(Server& wanted, Time now, std::uint16_t group) {
   if (wanted.pool_ != this || wanted.state_ != State::kIdle) return false;
-  set_state(wanted, State::kLeased);
+  lease_to(group, wanted);
   note_need(now);
   return true;
 }
 
-Server* Pool::lease_spare(std::uint64_t settings_hash, Time now) {
+Server* Pool::lease_spare(std::uint64_t settings_hash, Time now, std::uint16_t group) {
   Server* spare = best_idle(settings_hash, /*kept=*/false);
-  if (spare != nullptr) lease(*spare, now);
+  if (spare != nullptr) lease(*spare, now, group);
   return spare;
 }
 
@@ -116,22 +119,48 @@ Pool::Grant Pool::ready(Server& server, Time now, bool& close_it) {
     set_state(server, State::kLeaving);
     return {};
   }
+  end_lease(server);
   Waiter* waiter = waiter_for(server);
   if (waiter == nullptr) {
     server.idle_since_ = now;
     set_state(server, State::kIdle);
     return {};
   }
-  set_state(server, State::kLeased);  // before unlink_waiter(): it looks at the counts
+  lease_to(waiter->group, server);  // before unlink_waiter(): it looks at the counts
   unlink_waiter(*waiter);
   return {waiter, &server};
 }
 
 Waiter* Pool::waiter_for(const Server& server) const {
+  if (!server.kept || !all_provided()) return fairest();
   Waiter* waiter = wait_first_;
-  if (!server.kept || !all_provided()) return waiter;
   while (waiter != nullptr && waiter->spares_kept_) waiter = waiter->next_;
   return waiter;
+}
+
+Waiter* Pool::fairest() const {
+  Waiter* best = wait_first_;  // the first of its group
+  if (best == nullptr || groups_.size() == 1) return best;
+  std::uint32_t fewest = groups_[best->group].leased;
+  for (const Group& group : groups_) {
+    if (group.first == nullptr || group.leased > fewest) continue;
+    if (group.leased == fewest && group.first->since_ >= best->since_) continue;
+    best = group.first;
+    fewest = group.leased;
+  }
+  return best;
+}
+
+void Pool::lease_to(std::uint16_t group, Server& server) {
+  set_state(server, State::kLeased);
+  if (groups_.size() <= group) groups_.resize(group + 1u);
+  server.group_ = group;
+  ++groups_[group].leased;
+}
+
+void Pool::end_lease(Server& server) {
+  const std::uint16_t group = std::exchange(server.group_, Server::kNobody);
+  if (group != Server::kNobody) --groups_[group].leased;
 }
 
 void Pool::closed(Server& server) {
@@ -142,9 +171,9 @@ void Pool::closed(Server& server) {
 
 Pool::Grant Pool::make_do(Time now) {
   if (wait_first_ == nullptr || idle_last_ == nullptr || all_provided()) return {};
-  Waiter* waiter = wait_first_;
+  Waiter* waiter = fairest();
   Server* server = idle_last_;
-  set_state(*server, State::kLeased);
+  lease_to(waiter->group, *server);
   note_need(now);
   unlink_waiter(*waiter);
   return {waiter, server};
@@ -246,8 +275,9 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
     const std::uint32_t free = p.free(with_reserve);
     const std::uint32_t ours = (starved_ >> i) & 1u;
     const auto claim = p.claim();
-    const bool others_first =
-        claim && claim->since < wait_first_->since_ && p.starving_count() >= free + ours;
+    const bool is_ours = ours != 0 && claim && claim->since == claimed_[i];
+    const bool others_first = claim && !is_ours && claim->since < rank(i, wait_first_->since_) &&
+                              p.starving_count() >= free + ours;
     if (free == 0 || (free != UINT32_MAX && others_first)) result |= 1u << i;
   }
   return result;
@@ -256,19 +286,27 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
 void Pool::state_starving(std::uint32_t permits) {
   if (permits == 0 && starved_ == 0) return;
   const Time since = wait_first_ == nullptr ? starved_since_ : wait_first_->since_;
-  const Claim claim{since, open(), need()};
   for (std::size_t i = 0; i < permits_.size(); ++i) {
+    const Claim claim{rank(i, since), open(), need(), permits_[0],
+                      i == 0 ? 0 : permits_[0]->taken()};
     const bool was = (starved_ >> i) & 1u, is = (permits >> i) & 1u;
     if (was && is) {
-      permits_[i]->starve_on(starved_since_, claim);
+      permits_[i]->starve_on(claimed_[i], claim);
     } else if (was) {
-      permits_[i]->fed(starved_since_);
+      permits_[i]->fed(claimed_[i]);
     } else if (is) {
       permits_[i]->starve(claim);
     }
+    claimed_[i] = claim.since;
   }
   starved_ = permits;
   starved_since_ = since;
+}
+
+// Of a wait of ours among the claims to a budget. The first is an owner's own; in the others, who
+// has fewer servers comes before who has more.
+Time Pool::rank(std::size_t permit, Time since) const {
+  return permit == 0 ? since : since + kServerWeighs * permits_[0]->taken();
 }
 
 bool Pool::over_reserve() const {
@@ -302,7 +340,7 @@ bool Pool::yields(Time now) {
     const Permits& p = *permits_[i];
     if (!p.starving() || !p.full(leaving_count_)) continue;
     const auto claim = p.claim();
-    if (claim && yields_to(*claim, now)) return true;
+    if (claim && yields_to(*claim, i, now)) return true;
   }
   return false;
 }
@@ -315,13 +353,17 @@ bool Pool::spares(const Server& idle, Time now) const {
   });
 }
 
-bool Pool::yields_to(const Claim& claim, Time now) {
-  if (wait_first_ != nullptr && claim.since >= wait_first_->since_) return false;
-  const base::Duration theirs = now - claim.since;
+bool Pool::yields_to(const Claim& claim, std::size_t permit, Time now) {
+  if (wait_first_ != nullptr && claim.since >= rank(permit, wait_first_->since_)) return false;
+  const base::Duration theirs = now - (claim.since - kServerWeighs * claim.total);
   if (theirs < kLendAfter) return false;
   note_need(now);
   const std::uint32_t most = std::max(peak_, last_peak_);
   if (most == 0) return true;
+  if (permit != 0 && claim.owner != permits_[0]) {
+    const std::uint32_t has = claim.owner->taken();
+    return permits_[0]->taken() > has + 1 || (has == 0 && theirs > kYieldSlack);
+  }
   // (open - 1) / most > claim.open / claim.need
   const std::uint64_t left = std::max(open(), 1u) - 1;
   if (left * claim.need > std::uint64_t{claim.open} * most) return true;
@@ -377,6 +419,7 @@ void Pool::set_state(Server& server, State to) {
     permits_[0]->note_opening(to == State::kOpening ? 1 : -1);
   }
   if (from == State::kIdle) unlink_idle(server);
+  if (from == State::kLeased) end_lease(server);
   if (from != State::kClosed) --count_of(from);
   if (to != State::kClosed) ++count_of(to);
   if (to == State::kIdle) push_idle(server);
@@ -405,6 +448,12 @@ void Pool::push_waiter(Waiter& waiter, Time now) {
   waiter.prev_ = wait_last_;
   (wait_last_ != nullptr ? wait_last_->next_ : wait_first_) = &waiter;
   wait_last_ = &waiter;
+  if (groups_.size() <= waiter.group) groups_.resize(waiter.group + 1u);
+  Group& group = groups_[waiter.group];
+  waiter.next_of_group_ = nullptr;
+  waiter.prev_of_group_ = group.last;
+  (group.last != nullptr ? group.last->next_of_group_ : group.first) = &waiter;
+  group.last = &waiter;
   ++waiting_count_;
   if (!permits_.empty()) permits_[0]->note_waiting(1);
 }
@@ -415,6 +464,11 @@ void Pool::unlink_waiter(Waiter& waiter) {
   (waiter.prev_ != nullptr ? waiter.prev_->next_ : wait_first_) = waiter.next_;
   (waiter.next_ != nullptr ? waiter.next_->prev_ : wait_last_) = waiter.prev_;
   waiter.prev_ = waiter.next_ = nullptr;
+  Group& group = groups_[waiter.group];
+  Waiter *const prev = waiter.prev_of_group_, *const next = waiter.next_of_group_;
+  (prev != nullptr ? prev->next_of_group_ : group.first) = next;
+  (next != nullptr ? next->prev_of_group_ : group.last) = prev;
+  waiter.prev_of_group_ = waiter.next_of_group_ = nullptr;
   waiter.pool_ = nullptr;
   --waiting_count_;
   if (!permits_.empty()) permits_[0]->note_waiting(-1);
@@ -439,6 +493,18 @@ void Pool::invariants() const {
     CHECK(n < waiting_count_);
   }
   CHECK(n == waiting_count_ && wait_last_ == last_waiter);
+  n = 0;
+  std::uint32_t leased = 0;
+  for (const Group& group : groups_) {
+    const Waiter* before = nullptr;
+    for (const Waiter* w = group.first; w != nullptr; before = w, w = w->next_of_group_, ++n) {
+      CHECK(w->prev_of_group_ == before && w->pool_ == this && &groups_[w->group] == &group);
+      CHECK(before == nullptr || before->since_ <= w->since_);
+    }
+    CHECK(group.last == before);
+    leased += group.leased;
+  }
+  CHECK(n == waiting_count_ && leased == leased_count_);
 
   // Nobody waits beside an idle server, but for a new one.
   CHECK(idle_count_ == 0 || all_provided());

@@ -48,7 +48,9 @@ class Server {
 
  private:
   friend class Pool;
+  static constexpr std::uint16_t kNobody = 0xFFFF;
   State state_ = State::kClosed;
+  std::uint16_t group_ = kNobody;  // Waiter::group of who has it
   Pool* pool_ = nullptr;
   base::Time idle_since_{}, opened_{};
   Server *prev_ = nullptr, *next_ = nullptr;
@@ -65,6 +67,8 @@ class Waiter {
   base::Time waiting_since() const { return since_; }  // of the present or latest wait
   Pool* waiting_in() const { return pool_; }
   bool has_waited = false;  // it is in line already, here or elsewhere: not refused any more
+  // Whom it belongs to among those who share the pool, numbered from 0: its application.
+  std::uint16_t group = 0;
 
  protected:
   ~Waiter();
@@ -75,11 +79,21 @@ class Waiter {
   base::Time since_{};
   bool spares_kept_ = false;  // of the present or latest wait: Kept::kLost
   Waiter *prev_ = nullptr, *next_ = nullptr;
+  Waiter *prev_of_group_ = nullptr, *next_of_group_ = nullptr;
 };
 
-// Fairness between workers: permits go where they are needed, one at a time. When a budget is full
-// and a pool starves for a permit of it, for at least kLendAfter (a shorter wait most often ends
-// by itself, sooner than a new connection is there), a pool closes an idle or released server
+// Fairness between groups of clients: a server that comes free goes to the group that has the
+// fewest, and in it, or of several such, to the longest waiter. So each has the same as the others,
+// or all it wants (max-min).
+//
+// Fairness between owners of pools, (database, user), that share a budget: the same. When it is
+// full and one starves that has fewer servers, by two at least, a pool of one that has more closes
+// an idle or released one. An owner without any is let in after kYieldSlack.
+//
+// Fairness between workers, within an owner: permits go where they are needed, one at a time. When
+// a budget is full and a pool starves for a permit of it, for at least kLendAfter (a shorter wait
+// most often ends by itself, sooner than a new connection is there), a pool closes an idle or
+// released server
 // - if it was not used of late (kPeakWindow), or
 // - if with one less it still has more servers for its clients than the claim's pool has. After
 //   that the reverse does not hold: permits do not go to and fro; or
@@ -92,6 +106,8 @@ class Pool {
   static constexpr base::milliseconds kLendAfter{10};
   static constexpr base::milliseconds kYieldSlack{100};
   static constexpr base::milliseconds kPeakWindow{100};
+  // In the rank of a claim: more than anybody waits, so that who has fewer servers comes first.
+  static constexpr base::Duration kServerWeighs = std::chrono::hours(24);
   static constexpr int kHashLook = 4;   // idle servers looked at for equal settings
   static constexpr int kKeptLook = 64;  // kept ones passed over for them
 
@@ -119,9 +135,9 @@ class Pool {
   Answer acquire(Waiter& waiter, std::uint64_t settings_hash, base::Time now,
                  Kept kept = Kept::kUnharmed);
   // The same for one server that is wanted, if it is idle.
-  bool lease(Server& wanted, base::Time now);
+  bool lease(Server& wanted, base::Time now, std::uint16_t group);
   // For what need not wait: an idle one that nothing is kept on; null = none.
-  Server* lease_spare(std::uint64_t settings_hash, base::Time now);
+  Server* lease_spare(std::uint64_t settings_hash, base::Time now, std::uint16_t group);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
 
   void opening(Server& server, base::Time now);  // after kOpen, may_open, may_open_for_min
@@ -171,7 +187,14 @@ class Pool {
  private:
   Server* best_idle(std::uint64_t settings_hash, bool kept) const;
   Server* least_used() const;
+  struct Group {
+    std::uint32_t leased = 0;
+    Waiter *first = nullptr, *last = nullptr;  // who waits
+  };
   Waiter* waiter_for(const Server& server) const;
+  Waiter* fairest() const;
+  void lease_to(std::uint16_t group, Server& server);
+  void end_lease(Server& server);
   bool has_room() const;
   std::uint32_t& count_of(Server::State state);
   void set_state(Server& server, Server::State to);
@@ -188,7 +211,8 @@ class Pool {
   bool over_limit() const;
   bool is_crowded() const;
   bool yields(base::Time now);
-  bool yields_to(const Claim& claim, base::Time now);
+  bool yields_to(const Claim& claim, std::size_t permit, base::Time now);
+  base::Time rank(std::size_t permit, base::Time since) const;
   bool spares(const Server& idle, base::Time now) const;
   void note_need(base::Time now);
   std::uint32_t need() const { return leased_count_ + waiting_count_; }
@@ -203,6 +227,7 @@ class Pool {
   // Who is where.
   Server *idle_first_ = nullptr, *idle_last_ = nullptr;
   Waiter *wait_first_ = nullptr, *wait_last_ = nullptr;
+  std::vector<Group> groups_ = std::vector<Group>(1);  // by Waiter::group
   std::uint32_t idle_count_ = 0, leased_count_ = 0, opening_count_ = 0, leaving_count_ = 0,
                 waiting_count_ = 0;
   std::uint32_t promised_ = 0;  // permits taken whose opening() is still to come
@@ -215,6 +240,7 @@ class Pool {
   // What our permits have been told.
   std::uint32_t starved_ = 0;  // bits: indexes of permits_
   base::Time starved_since_{};
+  std::vector<base::Time> claimed_;  // index as permits_: Claim::since, as last given
 };
 
 }  // namespace pool

@@ -246,7 +246,7 @@ void Client::on_ready_for_query(char status) {
         std::max<std::int64_t>(0, base::to_us(now - server->busy_since)));
     stats.query_time_us += took;
     (server->on_primary() ? stats.on_primary : stats.on_replica).add(took);
-    (server->on_primary() ? pools_->on_primary : pools_->on_replica).add(took);
+    (server->on_primary() ? pools_->times.on_primary : pools_->times.on_replica).add(took);
     server->pool().counters().note_reply(static_cast<double>(took), now);
     if (std::exchange(server->failed_by_host, false)) {
       server->pool().counters().note_failed();
@@ -307,7 +307,10 @@ void Client::on_tracked_end(char status) {
       if (note_listening(change)) continue;
       session::apply(change, base_, settings_);
       session::apply(change, {}, server->settings);
-      if (change.name == "application_name" && change.value) application_name_ = *change.value;
+      if (change.name == "application_name" && change.value) {
+        application_name_ = *change.value;
+        group = pools_->group_of(application_name_);
+      }
       if (change.name == "datestyle" && change.kind == session::Change::Kind::kSet)
         note_datestyle();
     }

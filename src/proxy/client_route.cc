@@ -201,6 +201,7 @@ void Client::use_pools(PoolSet* pools) {
     read_host_ = -1;
   }
   pools_ = pools;
+  group = pools_->group_of(application_name_);
   ++pools_->users;
   rules_of_ = 0;
 }
@@ -285,7 +286,7 @@ bool Client::is_too_used(const Server& found) const {
 Server* Client::spare_server(HostPool& pool) {
   if (Server* own = own_sequence_server(pool)) return own;
   const auto now = worker_.loop().now();
-  auto* found = static_cast<Server*>(pool.pool.lease_spare(settings_.hash(), now));
+  auto* found = static_cast<Server*>(pool.pool.lease_spare(settings_.hash(), now, group));
   if (found != nullptr && is_too_used(*found)) {
     worker_.on_server_cleaned(*found);
     return nullptr;

@@ -25,7 +25,7 @@ Server* Client::own_sequence_server(HostPool& pool) {
   if (!gathered_.asks_sequence && !may_advance_sequences()) return nullptr;
   Server* own = last_written(pool);
   const bool fits = own != nullptr && !is_too_used(*own);
-  return fits && pool.pool.lease(*own, worker_.loop().now()) ? own : nullptr;
+  return fits && pool.pool.lease(*own, worker_.loop().now(), group) ? own : nullptr;
 }
 
 // Whether that server has what is asked for, but serves somebody's read.

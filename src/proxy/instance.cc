@@ -161,7 +161,8 @@ Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor
   loop_.set_tick(kTick, [this] { tick(); });
 }
 
-Instance::~Instance() = default;
+// The console asks the workers, from a thread of its own: it goes first.
+Instance::~Instance() { shared_.console = nullptr; }
 
 // So many that it takes no longer than 0.1 s, while nobody is accepted; the others' keys are made
 // when they log in first.

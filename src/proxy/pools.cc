@@ -38,6 +38,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       router(cluster->config, random_value<std::uint64_t>()),
       rival_router(cluster->config, random_value<std::uint64_t>()),
       stats(database_stats),
+      times{.database = database, .user = user},
       owner(std::make_shared<StatementOwner>(StatementOwner{database, user})),
       shared_(shared),
       hosts_(cluster->config.hosts.size()),
@@ -87,6 +88,15 @@ const sql::Catalog* PoolSet::catalog() const {
 
 sql::CatalogPtr PoolSet::last_catalog() const {
   return catalog_feed ? catalog_feed->last_read() : nullptr;
+}
+
+std::uint16_t PoolSet::group_of(const std::string& application_name) {
+  const auto found = groups_.find(application_name);
+  if (found != groups_.end()) return found->second;
+  if (application_name.empty() || groups_.size() + 1 == kGroupsMax) return 0;
+  const auto next = static_cast<std::uint16_t>(groups_.size() + 1);
+  groups_.emplace(application_name, next);
+  return next;
 }
 
 bool PoolSet::asks_sequences() const {

@@ -47,6 +47,8 @@ class HostPool {
 
 class PoolSet {
  public:
+  static constexpr std::size_t kGroupsMax = 256;
+
   PoolSet(const Topology& topology, const config::Database& database, std::string database_name,
           std::string user, Shared& shared, Stats& stats, ServerParameters startup = {});
 
@@ -54,6 +56,9 @@ class PoolSet {
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
   // Of the hosts, as the cluster's; valid until the next call.
   std::span<const route::HostLoad> loads(base::Time now);
+  // pool::Waiter::group of an application's clients. Those who come after kGroupsMax - 1 names
+  // share one.
+  std::uint16_t group_of(const std::string& application_name);
   bool unused() const;
   bool is_of_any_name() const { return definition.name == "*" && database != "*"; }
   const char* replication() const;  // "none", "physical", "logical"
@@ -90,13 +95,14 @@ class PoolSet {
   absl::flat_hash_map<std::string, ServerParameters> welcomes;
   std::uint64_t welcomes_of = 0;  // SessionDefaults::version()
   route::Router router;
-  route::Router rival_router;        // of hedged reads, which take nobody's turn
-  Stats& stats;                      // of the database, in this worker
-  Histogram on_primary, on_replica;  // as in Stats, of this user
+  route::Router rival_router;  // of hedged reads, which take nobody's turn
+  Stats& stats;                // of the database, in this worker
+  UserTimes times;             // as in Stats, of this user
   const StatementOwnerPtr owner;
 
  private:
   Shared& shared_;
+  absl::flat_hash_map<std::string, std::uint16_t> groups_;
   mutable cluster::SnapshotPtr snapshot_;
   mutable sql::CatalogPtr catalog_;
   mutable std::uint64_t catalog_version_ = 0;

@@ -141,7 +141,7 @@ class Worker {
   void add_clients(Inspection& into, const InspectParts& parts,
                    absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>>& rows) const;
   void add_channels(Inspection& into, const PoolSet& set) const;
-  static void add_times(Inspection& into, const PoolSet& set);
+  static void add_times(std::vector<UserTimes>& into, const UserTimes& times);
   void add_pool_rows(Inspection& into, const InspectParts& parts) const;
   bool may_rest() const;
   bool needs_sweep_within(const HostPool& pool, base::Duration time) const;
@@ -188,6 +188,7 @@ class Worker {
   absl::flat_hash_map<std::string, std::unique_ptr<Stats>> stats_;        // by database
   absl::flat_hash_map<std::string, std::unique_ptr<PoolSet>> pool_sets_;  // "database\0user"
   std::vector<std::unique_ptr<PoolSet>> retired_;
+  std::vector<UserTimes> gone_times_;  // of pool sets that are no more
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Client>> clients_;
   std::vector<std::uint64_t> slots_ = {0};  // client id by slot, 0 = free; the first is nobody's
   std::vector<std::uint32_t> free_slots_;

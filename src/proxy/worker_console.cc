@@ -134,22 +134,22 @@ void Worker::add_channels(Inspection& into, const PoolSet& set) const {
   }
 }
 
-void Worker::add_times(Inspection& into, const PoolSet& set) {
-  auto row = std::ranges::find_if(into.user_times, [&](const UserTimes& times) {
-    return times.database == set.database && times.user == set.user;
+void Worker::add_times(std::vector<UserTimes>& into, const UserTimes& times) {
+  auto row = std::ranges::find_if(into, [&](const UserTimes& other) {
+    return other.database == times.database && other.user == times.user;
   });
-  if (row == into.user_times.end()) {
-    row = into.user_times.insert(row, {.database = set.database, .user = set.user});
+  if (row == into.end()) {
+    row = into.insert(row, {.database = times.database, .user = times.user});
   }
-  row->on_primary += set.on_primary;
-  row->on_replica += set.on_replica;
+  row->on_primary += times.on_primary;
+  row->on_replica += times.on_replica;
 }
 
 void Worker::add_pool_rows(Inspection& into, const InspectParts& parts) const {
   absl::flat_hash_map<const PoolSet*, std::vector<std::size_t>> rows;
   const auto add_pools = [&](const PoolSet& set) {
     if (parts.channels) add_channels(into, set);
-    add_times(into, set);
+    add_times(into.user_times, set.times);
     for (const auto& pool : set.made()) {
       if (!pool) continue;
       rows[&set].push_back(into.pools.size());
@@ -165,6 +165,7 @@ void Worker::add_pool_rows(Inspection& into, const InspectParts& parts) const {
   };
   for (const auto& [key, set] : pool_sets_) add_pools(*set);
   for (const auto& set : retired_) add_pools(*set);
+  for (const UserTimes& times : gone_times_) add_times(into.user_times, times);
   add_clients(into, parts, rows);
 }
 

@@ -420,10 +420,13 @@ void Worker::sweep_servers(base::Time now) {
            });
   };
   const std::size_t before = retired_.size() + pool_sets_.size();
-  std::erase_if(retired_, [&](const auto& set) { return is_over(*set); });
-  absl::erase_if(pool_sets_, [&](const auto& entry) {
-    return is_over(*entry.second) || is_forgotten(*entry.second);
-  });
+  const auto goes = [&](const PoolSet& set) {
+    if (!is_over(set) && !is_forgotten(set)) return false;
+    add_times(gone_times_, set.times);
+    return true;
+  };
+  std::erase_if(retired_, [&](const auto& set) { return goes(*set); });
+  absl::erase_if(pool_sets_, [&](const auto& entry) { return goes(*entry.second); });
   if (retired_.size() + pool_sets_.size() != before) forget_stats();
 }
 
@@ -432,10 +435,13 @@ void Worker::forget_stats() {
   absl::flat_hash_set<std::string_view> used;
   for (const auto& set : retired_) used.insert(set->database);
   for (const auto& [key, set] : pool_sets_) used.insert(set->database);
+  const auto is_gone = [&](const std::string& name) {
+    const auto* database = config::find_database(config(), name);
+    return !used.contains(name) && (database == nullptr || database->name != name);
+  };
+  std::erase_if(gone_times_, [&](const UserTimes& times) { return is_gone(times.database); });
   absl::erase_if(stats_, [&](const auto& entry) {
-    if (used.contains(entry.first)) return false;
-    const auto* database = config::find_database(config(), entry.first);
-    if (database != nullptr && database->name == entry.first) return false;
+    if (!is_gone(entry.first)) return false;
     forgotten_ += entry.second->on_primary;
     forgotten_ += entry.second->on_replica;
     return true;

@@ -390,6 +390,7 @@ LINE = re.compile(r'^[a-zA-Z_:][\w:]*(\{(\w+="(\\.|[^"\\])*",?)*\})? (-?[0-9.eE+
 def test_metrics(weir):
     with weir.connect() as client:
         client.query("SELECT 1")
+    time.sleep(1.5)  # an idle worker ticks once a second
     status, text, headers = get(weir, "/metrics")
     assert status == 200 and headers["Content-Type"].startswith("text/plain")
     samples, typed = {}, set()

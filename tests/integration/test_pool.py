@@ -1,5 +1,6 @@
 """Few server connections, many clients: limits, waiting, fairness, and no crossed answers."""
 import asyncio
+import contextlib
 import os
 import random
 import threading
@@ -464,3 +465,51 @@ def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
     assert min(counts) >= 1
     assert 0 < most <= 20
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == str(clients)
+
+
+def crowd(weir, count, sql, **options):
+    return [Repeated(weir.connect(**options), lambda client: client.query(sql))
+            for _ in range(count)]
+
+
+def test_fairness_between_applications(start_weir):
+    """Of one user and database: one with many clients leaves the other ones their share."""
+    weir = start_weir({"pool": {"size": 4}, "routing": {"split_reads": False}}, workers=1)
+    with contextlib.ExitStack() as stack:
+        for thread in crowd(weir, 40, "SELECT pg_sleep(0.02)", application_name="report"):
+            stack.enter_context(thread)
+        time.sleep(0.5)
+        # Forty wait in front of it, which takes 0.2 s each time in one line for all.
+        with weir.connect(application_name="shop") as client:
+            begun = time.monotonic()
+            for _ in range(20):
+                client.query("SELECT 1")
+            assert time.monotonic() - begun < 2 * SLOW
+            client.query("SET application_name = 'report'")
+            begun = time.monotonic()
+            for _ in range(20):
+                client.query("SELECT 1")
+            assert time.monotonic() - begun > 2
+
+
+def test_fairness_between_databases_that_share_a_limit(start_weir, cluster):
+    """Connections are shared evenly, however many clients one of them has."""
+    weir = start_weir({"users": {"app": {"max_connections": 8}},
+                       "pool": {"size": 20}, "routing": {"split_reads": False}})
+    count = ("SELECT count(*) FILTER (WHERE datname = 'app'), count(*) FILTER (WHERE datname = "
+             "'other') FROM pg_stat_activity WHERE usename = 'app' AND application_name NOT LIKE "
+             "'weir%' AND backend_type = 'client backend'")
+    with contextlib.ExitStack() as stack:
+        for thread in crowd(weir, 60, "SELECT pg_sleep(0.01)"):
+            stack.enter_context(thread)
+        wait_until(lambda: int(cluster.sql(0, count)[0][0]) >= 7, "all are one's", 10 * SLOW)
+        for thread in crowd(weir, 10, "SELECT pg_sleep(0.01)", database="other"):
+            stack.enter_context(thread)
+        wait_until(lambda: min(int(n) for n in cluster.sql(0, count)[0]) >= 3,
+                   lambda: f"even: {cluster.sql(0, count)}", 20 * SLOW)
+        seen = []
+        for _ in range(20):
+            seen.append([int(n) for n in cluster.sql(0, count)[0]])
+            time.sleep(0.1)
+        for share in zip(*seen):
+            assert 2.5 < sum(share) / len(share) < 5.5, seen

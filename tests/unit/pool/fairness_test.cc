@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <deque>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "fixture.h"
 
@@ -340,5 +342,135 @@ TEST_CASE("fairness: random use of shared budgets keeps every count, and ends") 
     CHECK(database.taken() + own_a.taken() + own_b.taken() == 0);
     CHECK_FALSE(database.starving());
     CHECK_FALSE(database.claim());
+  }
+}
+
+TEST_CASE("fairness: what comes free goes to the group that has the fewest servers") {
+  Permits permits(4, 0);
+  Rig rig({&permits});
+  Pool& pool = rig.pool;
+  TestServer* held[4];
+  for (TestServer*& each : held) each = &rig.lease(at(0));  // all of group 0
+  TestWaiter many[6], few[2], one;
+  for (TestWaiter& each : many) CHECK(pool.acquire(each, 0, at(10)).kind == Kind::kWait);
+  for (TestWaiter& each : few) {
+    each.group = 2;
+    CHECK(pool.acquire(each, 0, at(20)).kind == Kind::kWait);
+  }
+  one.group = 5;
+  CHECK(pool.acquire(one, 0, at(30)).kind == Kind::kWait);
+  pool.invariants();
+  bool close_it = false;
+  const auto next = [&](TestServer* server) {
+    const Waiter* waiter = pool.ready(*server, at(40), close_it).waiter;
+    pool.invariants();
+    return waiter;
+  };
+  // What the groups have once it is released, and of those with the fewest the longest wait.
+  CHECK(next(held[0]) == &few[0]);   // 3, 0, 0
+  CHECK(next(held[1]) == &one);      // 2, 1, 0
+  CHECK(next(held[2]) == &many[0]);  // 1, 1, 1
+  CHECK(next(held[3]) == &many[1]);  // 1, 1, 1
+  CHECK(next(held[1]) == &few[1]);   // 2, 1, 0, of which nobody waits
+  pool.cancel(many[4]);              // in the middle, and at the end
+  pool.cancel(many[5]);
+  pool.invariants();
+  CHECK(next(held[0]) == &many[2]);
+  CHECK(next(held[2]) == &many[3]);
+  CHECK(next(held[3]) == nullptr);
+}
+
+namespace {
+
+// Owners of pools that share a budget, each with so many clients that hold a server for a while
+// and come back at once. Answers what each had, on average of the second half.
+std::vector<double> shares(const std::vector<int>& clients, std::uint32_t limit, int workers) {
+  Permits shared(limit, 0);
+  std::deque<Permits> own;
+  std::deque<Rig> rigs;
+  struct Client {
+    TestWaiter waiter;
+    Rig* rig = nullptr;
+    Server* server = nullptr;
+    std::int64_t until = 0;
+  };
+  std::deque<Client> all;
+  for (const int count : clients) {
+    own.emplace_back(0, 0);
+    const std::size_t first = rigs.size();
+    for (int i = 0; i < workers; ++i)
+      rigs.emplace_back(std::vector<Permits*>{&own.back(), &shared});
+    for (int i = 0; i < count; ++i) {
+      all.emplace_back();
+      all.back().rig = &rigs[first + static_cast<std::size_t>(i % workers)];
+    }
+  }
+  std::mt19937 random(7);
+  constexpr std::int64_t kMs = 20'000;
+  std::vector<double> had(clients.size());
+  for (std::int64_t ms = 0; ms < kMs; ++ms) {
+    const auto give = [&](const Pool::Grant& grant) {
+      if (grant.waiter == nullptr) return;
+      const auto got = std::find_if(all.begin(), all.end(), [&](const Client& client) {
+        return &client.waiter == grant.waiter;
+      });
+      got->server = grant.server;
+      got->until = ms + 2 + static_cast<std::int64_t>(random() % 6);
+    };
+    const auto ready = [&](Rig& rig, Server& server) {
+      bool close_it = false;
+      give(rig.pool.ready(server, at(ms), close_it));
+      if (close_it) rig.pool.closed(server);
+    };
+    const auto open_all = [&](Rig& rig) {
+      while (rig.pool.may_open(at(ms))) ready(rig, rig.open(at(ms)));
+    };
+    for (Client& client : all) {
+      if (client.server != nullptr && client.until <= ms) {
+        ready(*client.rig, *std::exchange(client.server, nullptr));
+      }
+      if (client.server != nullptr || client.waiter.waiting()) continue;
+      const auto answer = client.rig->pool.acquire(client.waiter, 0, at(ms));
+      if (answer.kind == Kind::kLease) {
+        client.server = answer.server;
+        client.until = ms + 2 + static_cast<std::int64_t>(random() % 6);
+      }
+      if (answer.kind == Kind::kOpen) ready(*client.rig, client.rig->open(at(ms)));
+    }
+    for (Rig& rig : rigs) {
+      while (Server* surplus = rig.pool.surplus(at(ms), milliseconds(0))) rig.pool.closed(*surplus);
+      open_all(rig);
+      rig.pool.invariants();
+    }
+    CHECK(shared.taken() <= limit);
+    for (std::size_t i = 0; ms >= kMs / 2 && i < own.size(); ++i) had[i] += own[i].taken();
+  }
+  for (double& each : had) each /= kMs / 2;
+  for (Client& client : all) {
+    if (client.waiter.waiting()) client.rig->pool.cancel(client.waiter);
+  }
+  return had;
+}
+
+}  // namespace
+
+TEST_CASE("fairness: owners that share a budget have the same, or all they want") {
+  for (const int workers : {1, 2, 4}) {
+    CAPTURE(workers);
+    const auto two = shares({200, 20}, 10, workers);
+    CHECK(two[0] > 4);
+    CHECK(two[0] < 6.5);
+    CHECK(two[1] > 3.5);
+    const auto wants_less = shares({200, 1}, 10, workers);
+    CHECK(wants_less[1] > 0.5);
+    CHECK(wants_less[1] < 1.5);
+    CHECK(wants_less[0] > 8);
+    const auto three = shares({300, 40, 40}, 12, workers);
+    for (const double each : three) {
+      CHECK(each > 2.5);
+      CHECK(each < 6);
+    }
+    const auto turns = shares({50, 50, 50}, 2, workers);  // fewer than owners
+    for (const double each : turns) CHECK(each > 0.25);
   }
 }

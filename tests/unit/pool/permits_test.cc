@@ -100,10 +100,13 @@ TEST_CASE("permits: the longest wait claims") {
   CHECK_FALSE(p.claim());  // the others look again soon
   p.starve_on(at(30), {at(30), 3, 9});
   CHECK(since() == at(30));
-  p.starve_on(at(30), {at(40), 4, UINT32_MAX});  // its longest waiter has gone
+  // Its longest waiter has gone. No count runs into the next one.
+  p.starve_on(at(30), {at(40), 4, UINT32_MAX, &p, 5});
   CHECK(since() == at(40));
   CHECK(p.claim()->open == 4);
-  CHECK(p.claim()->need == UINT32_MAX);
+  CHECK(p.claim()->need == (1u << 21) - 1);
+  CHECK(p.claim()->total == 5);
+  CHECK(p.claim()->owner == &p);
   p.starve_on(at(20), {at(25), 1, 7});
   CHECK(since() == at(25));
   p.fed(at(40));

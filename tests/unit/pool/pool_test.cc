@@ -100,7 +100,7 @@ TEST_CASE("pool: what need not wait gets an idle server, and a new one that nobo
   Permits permits(2, 0);
   Rig rig({&permits});
   Pool& pool = rig.pool;
-  CHECK(pool.lease_spare(0, at(0)) == nullptr);
+  CHECK(pool.lease_spare(0, at(0), 0) == nullptr);
   CHECK_FALSE(pool.starving());
   CHECK(pool.may_open_spare());
   CHECK_FALSE(pool.may_open_spare());  // one at a time
@@ -110,11 +110,11 @@ TEST_CASE("pool: what need not wait gets an idle server, and a new one that nobo
   CHECK(pool.ready(s, at(1), close_it).waiter == nullptr);
   CHECK_FALSE(close_it);
   s.kept = true;
-  CHECK(pool.lease_spare(0, at(2)) == nullptr);
+  CHECK(pool.lease_spare(0, at(2), 0) == nullptr);
   s.kept = false;
-  CHECK(pool.lease_spare(0, at(2)) == &s);
+  CHECK(pool.lease_spare(0, at(2), 0) == &s);
   CHECK(s.pool_state() == State::kLeased);
-  CHECK(pool.lease_spare(0, at(3)) == nullptr);
+  CHECK(pool.lease_spare(0, at(3), 0) == nullptr);
   TestServer& other = rig.lease(at(3));
   CHECK(permits.taken() == 2);
   CHECK_FALSE(pool.may_open_spare());  // no permit is left
@@ -379,7 +379,7 @@ TEST_CASE("pool: what is kept for one client is not taken by another that has a 
   // There is no room for a fourth: the one that nobody has used for longest.
   CHECK(pool.acquire(w, 0, at(12), Pool::Kept::kLost).server == &first);
   CHECK(permits.starving_count() == 0);
-  CHECK(pool.lease(second, at(13)));
+  CHECK(pool.lease(second, at(13), 0));
   pool.invariants();
 }
 
@@ -417,8 +417,8 @@ TEST_CASE("pool: who gets a new server is not given one that comes back and is k
   pool.invariants();
 
   // Behind it waits somebody who does no harm.
-  CHECK(pool.lease(busy, at(4)));
-  CHECK(pool.lease(idle, at(4)));
+  CHECK(pool.lease(busy, at(4), 0));
+  CHECK(pool.lease(idle, at(4), 0));
   TestWaiter reader;
   CHECK(pool.acquire(reader, 0, at(4), Pool::Kept::kUnharmed).kind == Kind::kOpen);
   TestServer& opening = rig.open(at(4));

@@ -97,6 +97,8 @@ TEST_CASE("a primary and its replica") {
   CHECK(snapshot->hosts[0].timeline == 1);
   CHECK(snapshot->hosts[1].timeline == 1);
   CHECK(snapshot->hosts[1].lag_ms >= 0);
+  const auto then = monitor.version();  // of what is published is told a moment later
+  REQUIRE(eventually([&] { return monitor.version() > then + 2; }));
   const int settled = changes;
   const auto version = monitor.version();
   REQUIRE(eventually([&] { return monitor.version() > version + 20; }));

@@ -102,8 +102,8 @@ TEST_CASE("what a statement takes as a rule is known after some calls, and follo
   call(1, 50'000, 50'000);  // a twentieth may be late
   CHECK(stats.usual_us(what) <= 1100);
   call(200, 50'000, 50'000);
-  CHECK(stats.usual_us(what) >= 90'000);
-  CHECK(stats.usual_us(what) <= 110'000);
+  CHECK(stats.usual_us(what) >= 80'000);  // a quantile is one of a bucket
+  CHECK(stats.usual_us(what) <= 125'000);
   stats.clear();
   CHECK(stats.usual_us(what) == 0);
 }
