@@ -361,6 +361,7 @@ bool Pool::yields_to(const Claim& claim, std::size_t permit, Time now) {
   const std::uint32_t most = std::max(peak_, last_peak_);
   if (most == 0) return true;
   if (permit != 0 && claim.owner != permits_[0]) {
+    if (claim.owner == nullptr) return false;  // it is just being made
     const std::uint32_t has = claim.owner->taken();
     return permits_[0]->taken() > has + 1 || (has == 0 && theirs > kYieldSlack);
   }
