@@ -216,12 +216,13 @@ def test_who_does_not_read_is_dropped(start_weir):
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         idle.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n"
                      b"Authorization: Bearer " + VIEW_TOKEN.encode() + b"\r\n\r\n")
-        local = f":{idle.getsockname()[1]:04X}"
+        ends = [f":{port:04X}" for port in (weir.http_port, idle.getsockname()[1])]
 
         def is_open():
             with open("/proc/net/tcp", encoding="ascii") as connections:
-                return any(line.split()[2].endswith(local) and line.split()[3] == "01"
-                           for line in connections.readlines()[1:])
+                lines = [line.split() for line in connections.readlines()[1:]]
+            return any([each[-5:] for each in line[1:3]] == ends and line[3] == "01"
+                       for line in lines)
         assert is_open()
         wait_until(lambda: not is_open(), "dropped", 60 * SLOW, 0.1)
 
