@@ -92,10 +92,10 @@ class Server final : public net::Connection, public pool::Server {
   // Identity and bookkeeping.
   const std::uint64_t id;
   const base::WallTime connected_at;
-  base::Time opened_at{};
-  base::Duration lifetime{};      // with its jitter; 0 = for ever
-  std::uint64_t defaults_of = 0;  // SessionDefaults::version() when it was opened
-  bool opened_early = false;      // on a replica that had not replayed that change
+  base::Time opened_at{}, ready_at{};  // since when it is being opened; is logged in
+  base::Duration lifetime{};           // with its jitter; 0 = for ever
+  std::uint64_t defaults_of = 0;       // SessionDefaults::version() when it was opened
+  bool opened_early = false;           // on a replica that had not replayed that change
   std::uint32_t backend_pid = 0;
   std::string backend_key;
   net::Address address{};

@@ -258,6 +258,7 @@ void Worker::hold(Client& client) { held_.insert(client.id); }
 void Worker::unhold(Client& client) { held_.erase(client.id); }
 
 void Worker::refresh_waiters() {
+  if (!unproven_.empty()) give_proven();
   const std::vector<std::uint64_t> ids(held_.begin(), held_.end());
   held_.clear();
   for (const auto id : ids) {
@@ -291,8 +292,8 @@ void Worker::tick() {
 // Nothing will be due before the next sweep but one, as far as is known now: whatever else
 // happens is an event, and ends the rest.
 bool Worker::may_rest() const {
-  if (draining_ || !held_.empty() || !cancels_.empty() || !retired_.empty() || !soon_.empty() ||
-      !soon_servers_.empty()) {
+  if (draining_ || !held_.empty() || !unproven_.empty() || !cancels_.empty() || !retired_.empty() ||
+      !soon_.empty() || !soon_servers_.empty()) {
     return false;
   }
   const auto now = loop_.now();

@@ -158,6 +158,8 @@ class Worker {
   void give(Server& server);
   void open_for_waiters(HostPool& pool);
   bool is_overdue(const Server& server, base::Time now) const;
+  static bool is_proven(Server& server);
+  void give_proven();
   void ask_for_permits();
   void close_all();
   std::vector<Client*> clients_of(const std::string& database);
@@ -201,6 +203,8 @@ class Worker {
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
   route::RetryBudget retries_;
+  std::vector<std::uint64_t>
+      unproven_;  // servers that are open, and wait for a sample of their host
   std::vector<std::pair<base::Time, std::uint64_t>> lates_;  // a heap: servers, and when to look
   std::vector<std::pair<base::Time, std::uint64_t>> later_;  // a heap: clients to be resumed
   base::Time shed_told_{};

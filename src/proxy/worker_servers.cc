@@ -81,7 +81,31 @@ void Worker::on_server_ready(Server& server) {
   pool.last_error.clear();
   log_of(server.database_config(), spdlog::level::debug, "{}: logged in, backend {}", server.name(),
          server.backend_pid);
-  give(server);
+  server.ready_at = net::read_clock();
+  if (is_proven(server)) return give(server);
+  unproven_.push_back(server.id);
+  pool.set.cluster->monitor.sample_soon(ClusterMonitor::Urgency::kAwaited);
+}
+
+// A replica that starts again, as it does when one of its processes crashes, may be behind where it
+// was sampled last. All connections of before are gone then, so a position that was asked for since
+// a connection is open is of what it sees.
+bool Worker::is_proven(Server& server) {
+  if (server.on_primary()) return true;
+  const auto& host = server.pool().set.snapshot().hosts[server.pool().host];
+  return host.state != cluster::HostState::kUp || host.sampled >= server.ready_at;
+}
+
+void Worker::give_proven() {
+  for (const auto id : std::exchange(unproven_, {})) {
+    Server* server = find_server(id);
+    if (server == nullptr || server->state() != Server::State::kReady) continue;
+    if (is_proven(*server)) {
+      give(*server);
+    } else {
+      unproven_.push_back(id);
+    }
+  }
 }
 
 // To the longest waiter, or into the pool.
