@@ -468,6 +468,7 @@ class Client final : public net::Connection, public pool::Waiter {
   base::Time as_of_{}, host_as_of_{}, kept_since_{}, on_primary_since_{}, awaiting_since_{};
   base::Time no_await_before_{};
   base::Time strong_as_of_{};  // of the request that is being routed
+  base::Time routed_by_{};     // what its replica was chosen by was asked for then
   int read_host_ = -1;
   protocol::Lsn as_of_lsn_ = 0, host_lsn_ = 0;
   base::Time position_asked_{};

@@ -99,6 +99,7 @@ void Client::note_route(const route::Decision& decision, sql::Access access) {
     no_await_before_ = now + kInVain * (now - awaited);
   }
   if (decision.target == route::Target::kReplica) {
+    routed_by_ = pools_->snapshot().hosts[static_cast<std::size_t>(decision.host)].sampled;
     on_primary_since_ = {};
     ++kept_reads_;
     if (decision.kept && awaited == base::Time{}) return;
@@ -372,6 +373,10 @@ void Client::on_granted(Server& with) {
   if (is_too_used(with)) {
     with.close("its client needs a new one");
     wait_in(pool);
+  } else if (state_ != State::kWelcome && !with.on_primary() && routed_by_ < with.ready_at) {
+    worker_.offer_anew(with);  // it was opened after what was known of its host
+    reroute();
+    return;
   } else if (pools_->listeners.connection() != nullptr && listens_together(pool)) {
     worker_.on_server_cleaned(with);  // others were faster
     wait_in(pool);

@@ -113,6 +113,7 @@ class Worker {
   void on_server_failed(Server& server, const std::string& why, const protocol::Error* error);
   // Its session has ended or its client has left: clean it, then give it to the next.
   void on_server_cleaned(Server& server);
+  void offer_anew(Server& server);  // the same, and its pool's waiters decide again
   enum class Leaving : std::uint8_t {
     kPolitely,  // with Terminate: what it has sent is carried out
     kAbruptly,  // its query is cancelled

@@ -92,8 +92,7 @@ void Worker::on_server_ready(Server& server) {
 // a connection is open is of what it sees.
 bool Worker::is_proven(Server& server) {
   if (server.on_primary()) return true;
-  const auto& host = server.pool().set.snapshot().hosts[server.pool().host];
-  return host.state != cluster::HostState::kUp || host.sampled >= server.ready_at;
+  return server.pool().set.snapshot().hosts[server.pool().host].sampled >= server.ready_at;
 }
 
 void Worker::give_proven() {
@@ -101,10 +100,24 @@ void Worker::give_proven() {
     Server* server = find_server(id);
     if (server == nullptr || server->state() != Server::State::kReady) continue;
     if (is_proven(*server)) {
-      give(*server);
+      offer_anew(*server);
     } else {
       unproven_.push_back(id);
     }
+  }
+}
+
+// Who waits for its host was sent there by an older sample: each looks again where to go.
+void Worker::offer_anew(Server& server) {
+  std::vector<std::uint64_t> waiters;
+  pool::Pool& pool = server.pool().pool;
+  while (pool::Waiter* waiter = pool.first_waiter()) {
+    pool.cancel(*waiter);
+    waiters.push_back(static_cast<Client*>(waiter)->id);
+  }
+  on_server_cleaned(server);
+  for (const auto id : waiters) {
+    if (Client* client = find_client(id)) client->reroute();
   }
 }
 
