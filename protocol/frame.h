@@ -55,5 +55,13 @@ inline HeaderStatus read_frame(Bytes in, std::size_t max_body, Frame& frame) {
   frame = frame_of(in, header);
   return HeaderStatus::kOk;
 }
+// Calls see(frame) with each message of `in`, which is of whole ones.
+template <class See>
+void each_frame(Bytes in, See see) {
+  Frame frame;
+  for (; read_frame(in, in.size(), frame) == HeaderStatus::kOk; in = in.subspan(frame.raw.size())) {
+    see(frame);
+  }
+}
 
 }  // namespace protocol

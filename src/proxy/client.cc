@@ -265,13 +265,10 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   // As it was before these requests.
   pending_parses_.clear();
   pending_unnamed_.clear();
-  protocol::Frame frame;
-  for (auto rest = requests;
-       protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;
-       rest = rest.subspan(frame.raw.size())) {
-    if (frame.type != protocol::frontend::kParse) continue;
+  protocol::each_frame(requests, [this](const protocol::Frame& frame) {
+    if (frame.type != protocol::frontend::kParse) return;
     if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);
-  }
+  });
   gathered_ = {};
   begin_used_ = false;
   again_.append(requests);

@@ -262,6 +262,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void begin_anew();
   void fail_begun();
   std::string_view lone_begin(protocol::Bytes in) const;
+  int usable_primary() const;
   bool may_defer_begin();
   std::size_t defer_begin(protocol::Bytes in);
   void send_deferred_begin();

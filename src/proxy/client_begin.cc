@@ -180,15 +180,20 @@ void Client::begin_anew() {
   server->inject_query("BEGIN" + isolation + begin_->modes, kNoteBegin);
 }
 
+// Where a transaction can begin now, -1 = nowhere.
+int Client::usable_primary() const {
+  const cluster::Snapshot& snapshot = pools_->snapshot();
+  if (pools_->retired || worker_.is_paused(database_) || snapshot.primary < 0) return -1;
+  const auto& host = snapshot.hosts[static_cast<std::size_t>(snapshot.primary)];
+  return host.paused ? -1 : snapshot.primary;
+}
+
 // Nobody has to be asked what becomes of it.
 bool Client::may_defer_begin() {
-  const cluster::Snapshot& snapshot = pools_->snapshot();
   const auto is_to_replica = [](sql::Hint route) { return route == sql::Hint::kReplica; };
   return worker_.config().timeouts.defer_begin.count() != 0 && status_ == 'I' && reruns_ == 0 &&
          gathered_begin() && gathered_.needs_primary && !gathered_.raises && !own_.explain &&
-         pools_->mode == config::PoolMode::kTransaction && !pools_->retired &&
-         !worker_.is_paused(database_) && snapshot.primary >= 0 &&
-         !snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].paused &&
+         pools_->mode == config::PoolMode::kTransaction && usable_primary() >= 0 &&
          !is_to_replica(gathered_.hints.route) && !is_to_replica(own_.route) &&
          !is_to_replica(terms().route);
 }
@@ -240,10 +245,7 @@ std::size_t Client::defer_begin(protocol::Bytes in) {
   count_as(*begin, text);
   worker_.statement_stats().count(meter_.sending, {.ran = false}, now);
   ++pools_->stats.query_count;
-  protocol::Frame frame;
-  for (auto rest = in.first(gathered_.bytes); !rest.empty();
-       rest = rest.subspan(frame.raw.size())) {
-    protocol::read_frame(rest, rest.size(), frame);
+  protocol::each_frame(in.first(gathered_.bytes), [&](const protocol::Frame& frame) {
     switch (frame.type) {
       case protocol::frontend::kParse:
         statements_.put(
@@ -264,7 +266,7 @@ std::size_t Client::defer_begin(protocol::Bytes in) {
         protocol::write_command_complete(made(), tag);
         break;
     }
-  }
+  });
   protocol::write_ready_for_query(made(), status_ = 'T');
   transaction_.on_statement(*begin->single(), tag);
   transaction_.on_ready(status_);
@@ -279,12 +281,9 @@ std::size_t Client::defer_begin(protocol::Bytes in) {
 void Client::send_deferred_begin() {
   const auto now = worker_.loop().now();
   if (state_ != State::kIdle || server != nullptr || now < deferred_until_) return;
-  const cluster::Snapshot& snapshot = pools_->snapshot();
-  const bool may_begin = !pools_->retired && !worker_.is_paused(database_) &&
-                         snapshot.primary >= 0 &&
-                         !snapshot.hosts[static_cast<std::size_t>(snapshot.primary)].paused;
+  const int primary = usable_primary();
   Server* with =
-      may_begin ? spare_server(pools_->at(static_cast<std::size_t>(snapshot.primary))) : nullptr;
+      primary < 0 ? nullptr : spare_server(pools_->at(static_cast<std::size_t>(primary)));
   if (with == nullptr) {
     deferred_until_ = now + kAskAgain;
     return worker_.run_at(*this, deferred_until_);

@@ -15,16 +15,6 @@ namespace {
 constexpr std::uint64_t kLeastUs = 1000;  // as fine as the loop's timers are
 constexpr base::milliseconds kLookAgain{1}, kProveAgain{5};
 
-// Calls `see` with each whole message.
-void each_frame(protocol::Bytes request, absl::FunctionRef<void(const protocol::Frame&)> see) {
-  protocol::Frame frame;
-  for (auto rest = request;
-       protocol::read_frame(rest, rest.size(), frame) == protocol::HeaderStatus::kOk;
-       rest = rest.subspan(frame.raw.size())) {
-    see(frame);
-  }
-}
-
 // Whether it can be sent as it is, but for the name of a statement that the session has.
 bool is_plain_to_send(const protocol::Frame& frame) {
   switch (frame.type) {
@@ -101,7 +91,7 @@ bool Client::may_race(protocol::Bytes request) const {
   const session::Exchange& exchange = server->exchange;
   std::size_t frames = 0, runs = 0, owed = 0;
   bool plain = status_ == 'I' && !begin_ && exchange.head_untouched();
-  each_frame(request, [&](const protocol::Frame& frame) {
+  protocol::each_frame(request, [&](const protocol::Frame& frame) {
     ++frames;
     plain = plain && is_plain_to_send(frame);
     if (frame.type == protocol::frontend::kQuery || frame.type == protocol::frontend::kExecute) {
@@ -130,7 +120,7 @@ void Client::race(Server& with, protocol::Bytes request) {
   server = &with;
   equalize_settings();
   std::size_t owed = 0;
-  each_frame(request, [&](const protocol::Frame& frame) {
+  protocol::each_frame(request, [&](const protocol::Frame& frame) {
     while (late.exchange.owed(owed).fate == session::Fate::kSwallow) ++owed;
     send_again(frame, session::Entry(late.exchange.owed(owed++)));
   });

@@ -151,6 +151,7 @@ class Worker {
   void forget_stats();
   void sweep_pool(HostPool& pool, base::Time now);
   bool leave_if_fenced(HostPool& pool);
+  static std::vector<std::uint64_t> take_waiters(HostPool& pool);  // their ids, in order
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
   void hedge_lates();

@@ -109,12 +109,7 @@ void Worker::give_proven() {
 
 // Who waits for its host was sent there by an older sample: each looks again where to go.
 void Worker::offer_anew(Server& server) {
-  std::vector<std::uint64_t> waiters;
-  pool::Pool& pool = server.pool().pool;
-  while (pool::Waiter* waiter = pool.first_waiter()) {
-    pool.cancel(*waiter);
-    waiters.push_back(static_cast<Client*>(waiter)->id);
-  }
+  const auto waiters = take_waiters(server.pool());
   on_server_cleaned(server);
   for (const auto id : waiters) {
     if (Client* client = find_client(id)) client->reroute();
@@ -168,14 +163,18 @@ void Worker::on_server_failed(Server& server, const std::string& why,
 
 // Nobody waits for the pool any more; each is told.
 void Worker::dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell) {
+  for (const auto id : take_waiters(pool)) {
+    if (Client* client = find_client(id)) tell(*client);
+  }
+}
+
+std::vector<std::uint64_t> Worker::take_waiters(HostPool& pool) {
   std::vector<std::uint64_t> waiters;
   while (pool::Waiter* waiter = pool.pool.first_waiter()) {
     pool.pool.cancel(*waiter);
     waiters.push_back(static_cast<Client*>(waiter)->id);
   }
-  for (const auto id : waiters) {
-    if (Client* client = find_client(id)) tell(*client);
-  }
+  return waiters;
 }
 
 void Worker::on_server_cleaned(Server& server) {
