@@ -282,6 +282,7 @@ void Client::send_deferred_begin() {
   const auto now = worker_.loop().now();
   if (state_ != State::kIdle || server != nullptr || now < deferred_until_) return;
   const int primary = usable_primary();
+  gathered_.needs_primary = true;  // as of any BEGIN: where the session wrote last, if that is free
   Server* with =
       primary < 0 ? nullptr : spare_server(pools_->at(static_cast<std::size_t>(primary)));
   if (with == nullptr) {

@@ -279,6 +279,20 @@ def test_settings_and_temporary_tables(narrow, cluster):
         assert not narrow.show("PINS")
 
 
+def test_it_comes_back_to_its_sequences(start_weir, cluster, table):
+    """Sent by itself it goes where its session wrote last, as any other BEGIN."""
+    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
+    weir = start_weir(workers=1)
+    with weir.connect() as one, weir.connect() as other:
+        other.query("BEGIN; SELECT 1")
+        assert one.value(f"SELECT nextval('{table}_s')") == "1"
+        other.query("COMMIT")  # its connection is the latest used
+        one.query("BEGIN")
+        wait_until(lambda: in_transaction(cluster) == 1, "it is there", 5 * SLOW)
+        assert one.value(f"SELECT currval('{table}_s')") == "1"
+        one.query("COMMIT")
+
+
 def test_off(start_weir, cluster):
     weir = start_weir({"timeouts": {"defer_begin": "0"}})
     with contextlib.ExitStack() as stack:
