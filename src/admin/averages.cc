@@ -44,14 +44,14 @@ proxy::Stats Averages::of(std::string_view database, const proxy::Stats& now, ba
     const double grew = static_cast<double>(grown(now.*field, then.*field));
     average.*field = static_cast<std::uint64_t>(grew * 1e6 / static_cast<double>(elapsed_us));
   };
-  for (auto field :
-       {&proxy::Stats::xact_count, &proxy::Stats::query_count,
-        &proxy::Stats::server_assignment_count, &proxy::Stats::bytes_received,
-        &proxy::Stats::bytes_sent, &proxy::Stats::client_parse_count,
-        &proxy::Stats::server_parse_count, &proxy::Stats::bind_count,
-        &proxy::Stats::client_login_count, &proxy::Stats::errors, &proxy::Stats::reads_on_replica,
-        &proxy::Stats::reads_on_primary, &proxy::Stats::writes, &proxy::Stats::retries,
-        &proxy::Stats::misroutes, &proxy::Stats::hedges, &proxy::Stats::hedges_won}) {
+  for (auto field : {&proxy::Stats::xact_count, &proxy::Stats::query_count,
+                     &proxy::Stats::server_assignment_count, &proxy::Stats::bytes_received,
+                     &proxy::Stats::bytes_sent, &proxy::Stats::client_parse_count,
+                     &proxy::Stats::server_parse_count, &proxy::Stats::bind_count,
+                     &proxy::Stats::client_login_count, &proxy::Stats::errors,
+                     &proxy::Stats::reads_on_replica, &proxy::Stats::reads_on_primary,
+                     &proxy::Stats::writes, &proxy::Stats::retries, &proxy::Stats::misroutes,
+                     &proxy::Stats::hedges, &proxy::Stats::hedges_won, &proxy::Stats::shared}) {
     per_second(field);
   }
   const auto each = [&](std::uint64_t proxy::Stats::* time, std::uint64_t proxy::Stats::* count) {

@@ -131,6 +131,9 @@ void add_databases(Families& out, const proxy::Inspection& in) {
                 number(s.hedges));
     out.counter("weir_hedges_won_total", "Of those: the other replica answered first.", db,
                 number(s.hedges_won));
+    out.counter("weir_shared_reads_total",
+                "Reads that were sent behind another client's, on the same server connection.", db,
+                number(s.shared));
     const auto served = [&](const char* by, const proxy::Histogram& times) {
       Labels labels = db;
       labels.push_back({"role", by});

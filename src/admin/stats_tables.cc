@@ -162,6 +162,7 @@ constexpr auto kRouteColumns = std::to_array<ColumnDef>({
     {"misroutes", Type::kInt8},
     {"hedges", Type::kInt8},
     {"hedges_won", Type::kInt8},
+    {"shared_reads", Type::kInt8},
     {"errors", Type::kInt8},
     {"avg_reads_on_replica", Type::kInt8},
     {"avg_reads_on_primary", Type::kInt8},
@@ -170,6 +171,7 @@ constexpr auto kRouteColumns = std::to_array<ColumnDef>({
     {"avg_misroutes", Type::kInt8},
     {"avg_hedges", Type::kInt8},
     {"avg_hedges_won", Type::kInt8},
+    {"avg_shared_reads", Type::kInt8},
     {"avg_errors", Type::kInt8},
 });
 
@@ -179,9 +181,9 @@ void fill_route_totals(const Source& source, Emit emit) {
     const Stats a = source.averages.of(row.name, t, source.inspection.taken);
     emit({row.name, count(t.reads_on_replica), count(t.reads_on_primary), count(t.writes),
           count(t.retries), count(t.misroutes), count(t.hedges), count(t.hedges_won),
-          count(t.errors), count(a.reads_on_replica), count(a.reads_on_primary), count(a.writes),
-          count(a.retries), count(a.misroutes), count(a.hedges), count(a.hedges_won),
-          count(a.errors)});
+          count(t.shared), count(t.errors), count(a.reads_on_replica), count(a.reads_on_primary),
+          count(a.writes), count(a.retries), count(a.misroutes), count(a.hedges),
+          count(a.hedges_won), count(a.shared), count(a.errors)});
   }
 }
 

@@ -164,6 +164,7 @@ struct PoolSizes {
   std::uint32_t min = 0;      // kept open once the pool has been used
   std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
   std::uint32_t waiting = 0;  // clients in line at once, 53300 beyond; 0 = no limit
+  std::uint32_t depth = 8;    // clients' short reads in flight on one connection; 1 = no sharing
 
   bool operator==(const PoolSizes&) const = default;
 };

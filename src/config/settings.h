@@ -61,6 +61,7 @@ inline constexpr milliseconds kDay = std::chrono::hours(24);
 inline constexpr milliseconds kYear = 365 * kDay;
 inline constexpr std::uint64_t kConnectionsMax = 100'000;
 inline constexpr std::uint64_t kClientsMax = 1'000'000;
+inline constexpr std::uint64_t kDepthMax = 64;
 inline constexpr std::size_t kClustersMax = 256;
 inline constexpr std::size_t kNamesMax = 100'000;  // of databases, and of users
 inline constexpr std::size_t kRulesMax = 1000;
@@ -72,6 +73,7 @@ void visit_pool(Visitor& v, T& pool) {
   v.whole("min", pool.min, WholeRange{0, kConnectionsMax});
   v.whole("reserve", pool.reserve, WholeRange{0, kConnectionsMax});
   v.whole("waiting", pool.waiting, WholeRange{0, kClientsMax});
+  v.whole("depth", pool.depth, WholeRange{1, kDepthMax});
 }
 
 template <class Visitor, class T>

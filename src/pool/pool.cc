@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -100,6 +101,34 @@ void Pool::cancel(Waiter& waiter) {
   unlink_waiter(waiter);
 }
 
+void Pool::follow(std::uint16_t group, Time now) {
+  // Some client follows all the time, none of them for long.
+  const bool renewed = following_ == 0 || now - following_since_ >= kPeakWindow;
+  if (renewed) following_since_ = now;
+  ++following_;
+  ++group_at(group).following;
+  note_need(now);
+  if (starved_ == 0) {
+    state_starving(blocked(/*with_reserve=*/false));
+  } else if (renewed) {
+    state_starving(starved_);
+  }
+}
+
+void Pool::unfollow(std::uint16_t group) {
+  CHECK(following_ != 0 && groups_[group].following != 0);
+  --following_;
+  --groups_[group].following;
+  if (starved_ != 0) state_starving(all_have() ? 0 : starved_);
+}
+
+void Pool::pass_on(Server& leased, std::uint16_t group) {
+  CHECK(leased.state_ == State::kLeased);
+  end_lease(leased);
+  leased.group_ = group;
+  ++group_at(group).leased;
+}
+
 void Pool::opening(Server& server, Time now) {
   CHECK(promised_ != 0);
   CHECK(server.state_ == State::kClosed);
@@ -141,21 +170,25 @@ Waiter* Pool::waiter_for(const Server& server) const {
 Waiter* Pool::fairest() const {
   Waiter* best = wait_first_;  // the first of its group
   if (best == nullptr || groups_.size() == 1) return best;
-  std::uint32_t fewest = groups_[best->group].leased;
+  std::uint32_t fewest = groups_[best->group].has();
   for (const Group& group : groups_) {
-    if (group.first == nullptr || group.leased > fewest) continue;
-    if (group.leased == fewest && group.first->since_ >= best->since_) continue;
+    if (group.first == nullptr || group.has() > fewest) continue;
+    if (group.has() == fewest && group.first->since_ >= best->since_) continue;
     best = group.first;
-    fewest = group.leased;
+    fewest = group.has();
   }
   return best;
 }
 
+Pool::Group& Pool::group_at(std::uint16_t group) {
+  if (groups_.size() <= group) groups_.resize(group + 1u);
+  return groups_[group];
+}
+
 void Pool::lease_to(std::uint16_t group, Server& server) {
   set_state(server, State::kLeased);
-  if (groups_.size() <= group) groups_.resize(group + 1u);
   server.group_ = group;
-  ++groups_[group].leased;
+  ++group_at(group).leased;
 }
 
 void Pool::end_lease(Server& server) {
@@ -180,16 +213,17 @@ Pool::Grant Pool::make_do(Time now) {
 }
 
 bool Pool::may_open(Time now) {
-  if (all_provided()) {
+  if (all_have()) {
     state_starving(0);
     return false;
   }
-  const bool reserve = reserve_after_.count() != 0 && now - wait_first_->since_ >= reserve_after_;
+  const bool reserve = reserve_after_.count() != 0 && wait_first_ != nullptr &&
+                       now - wait_first_->since_ >= reserve_after_;
   std::uint32_t lacking = blocked(reserve);
   if (lacking == 0) {
     if (take(reserve)) {
       // Whoever still waits without an opening starves on, or asks next.
-      if (all_provided()) state_starving(0);
+      state_starving(all_have() ? 0 : starved_);
       return true;
     }
     lacking = blocked(reserve);  // 0: another worker was faster and has given it back by now
@@ -249,7 +283,7 @@ bool Pool::others_starve() const {
 
 bool Pool::unused() const {
   return idle_count_ == 0 && leased_count_ == 0 && opening_count_ == 0 && leaving_count_ == 0 &&
-         promised_ == 0 && waiting_count_ == 0;
+         promised_ == 0 && wanting() == 0;
 }
 
 bool Pool::allows(std::uint32_t servers) const {
@@ -276,7 +310,7 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
     const std::uint32_t ours = (starved_ >> i) & 1u;
     const auto claim = p.claim();
     const bool is_ours = ours != 0 && claim && claim->since == claimed_[i];
-    const bool others_first = claim && !is_ours && claim->since < rank(i, wait_first_->since_) &&
+    const bool others_first = claim && !is_ours && claim->since < rank(i, longest_since()) &&
                               p.starving_count() >= free + ours;
     if (free == 0 || (free != UINT32_MAX && others_first)) result |= 1u << i;
   }
@@ -285,7 +319,7 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
 
 void Pool::state_starving(std::uint32_t permits) {
   if (permits == 0 && starved_ == 0) return;
-  const Time since = wait_first_ == nullptr ? starved_since_ : wait_first_->since_;
+  const Time since = wanting() == 0 ? starved_since_ : longest_since();
   for (std::size_t i = 0; i < permits_.size(); ++i) {
     const Claim claim{rank(i, since), open(), need(), permits_[0],
                       i == 0 ? 0 : permits_[0]->taken()};
@@ -449,8 +483,7 @@ void Pool::push_waiter(Waiter& waiter, Time now) {
   waiter.prev_ = wait_last_;
   (wait_last_ != nullptr ? wait_last_->next_ : wait_first_) = &waiter;
   wait_last_ = &waiter;
-  if (groups_.size() <= waiter.group) groups_.resize(waiter.group + 1u);
-  Group& group = groups_[waiter.group];
+  Group& group = group_at(waiter.group);
   waiter.next_of_group_ = nullptr;
   waiter.prev_of_group_ = group.last;
   (group.last != nullptr ? group.last->next_of_group_ : group.first) = &waiter;
@@ -473,7 +506,7 @@ void Pool::unlink_waiter(Waiter& waiter) {
   waiter.pool_ = nullptr;
   --waiting_count_;
   if (!permits_.empty()) permits_[0]->note_waiting(-1);
-  state_starving(all_provided() ? 0 : starved_);
+  state_starving(all_have() ? 0 : starved_);
 }
 
 void Pool::invariants() const {
@@ -509,7 +542,10 @@ void Pool::invariants() const {
 
   // Nobody waits beside an idle server, but for a new one.
   CHECK(idle_count_ == 0 || all_provided());
-  CHECK(starved_ == 0 || (waiting_count_ != 0 && starved_since_ == wait_first_->since_));
+  CHECK(starved_ == 0 || (wanting() != 0 && starved_since_ == longest_since()));
+  CHECK(std::accumulate(groups_.begin(), groups_.end(), 0u, [](std::uint32_t sum, const Group& g) {
+          return sum + g.following;
+        }) == following_);
   const std::uint64_t ours =
       std::uint64_t{idle_count_} + leased_count_ + opening_count_ + leaving_count_ + promised_;
   for (const Permits* p : permits_) CHECK(p->taken() >= ours);

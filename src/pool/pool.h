@@ -113,8 +113,8 @@ class Pool {
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
   // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
-  // and `waiting` are used here; without permits `waiting` does not count. reserve_after: 0 = the
-  // reserve is never used.
+  // and `waiting` are used here, `depth` is the caller's; without permits `waiting` does not count.
+  // reserve_after: 0 = the reserve is never used.
   Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits);
   ~Pool();  // everything must be closed
   Pool(const Pool&) = delete;
@@ -139,6 +139,16 @@ class Pool {
   // For what need not wait: an idle one that nothing is kept on; null = none.
   Server* lease_spare(std::uint64_t settings_hash, base::Time now, std::uint16_t group);
   void cancel(Waiter& waiter);  // left, timed out; must be waiting
+
+  // A client's request is sent behind another one's, on a leased server, if acquire() would only
+  // put it in line, and nobody is there before it. Until unfollow() it counts as one that wants a
+  // server, for which may_open() may be true.
+  bool must_wait() const { return idle_count_ == 0 && waiting_count_ == 0 && !has_room(); }
+  void follow(std::uint16_t group, base::Time now);
+  void unfollow(std::uint16_t group);
+  void pass_on(Server& leased, std::uint16_t group);  // to one that followed
+  // Whom the next server that comes free would go to; null = nobody waits.
+  Waiter* next_waiter() const { return fairest(); }
 
   void opening(Server& server, base::Time now);  // after kOpen, may_open, may_open_for_min
   // What the caller must do now for the pool's clients.
@@ -179,6 +189,7 @@ class Pool {
   std::uint32_t leaving() const { return leaving_count_; }
   std::uint32_t waiting() const { return waiting_count_; }
   bool starving() const { return starved_ != 0; }
+  std::uint32_t depth() const { return sizes_.depth; }
   bool unused() const;                       // nothing open, nobody waits
   bool allows(std::uint32_t servers) const;  // as its budgets' limits are now
   void resize(config::PoolSizes sizes);
@@ -188,7 +199,8 @@ class Pool {
   Server* best_idle(std::uint64_t settings_hash, bool kept) const;
   Server* least_used() const;
   struct Group {
-    std::uint32_t leased = 0;
+    std::uint32_t leased = 0, following = 0;
+    std::uint32_t has() const { return leased + following; }
     Waiter *first = nullptr, *last = nullptr;  // who waits
   };
   Waiter* waiter_for(const Server& server) const;
@@ -204,6 +216,12 @@ class Pool {
   void unlink_waiter(Waiter& waiter);
 
   bool all_provided() const { return waiting_count_ <= opening_count_ + promised_; }
+  std::uint32_t wanting() const { return waiting_count_ + following_; }
+  bool all_have() const { return wanting() <= opening_count_ + promised_; }
+  base::Time longest_since() const {
+    return wait_first_ != nullptr ? wait_first_->since_ : following_since_;
+  }
+  Group& group_at(std::uint16_t group);
   bool take(bool with_reserve);
   std::uint32_t blocked(bool with_reserve) const;  // bits: indexes of permits_
   void state_starving(std::uint32_t permits);      // bits
@@ -215,7 +233,7 @@ class Pool {
   base::Time rank(std::size_t permit, base::Time since) const;
   bool spares(const Server& idle, base::Time now) const;
   void note_need(base::Time now);
-  std::uint32_t need() const { return leased_count_ + waiting_count_; }
+  std::uint32_t need() const { return leased_count_ + wanting(); }
   std::uint32_t open() const { return idle_count_ + leased_count_ + opening_count_ + promised_; }
   std::uint64_t open_in_all_workers() const;
 
@@ -230,7 +248,9 @@ class Pool {
   std::vector<Group> groups_ = std::vector<Group>(1);  // by Waiter::group
   std::uint32_t idle_count_ = 0, leased_count_ = 0, opening_count_ = 0, leaving_count_ = 0,
                 waiting_count_ = 0;
-  std::uint32_t promised_ = 0;  // permits taken whose opening() is still to come
+  std::uint32_t following_ = 0;
+  base::Time following_since_{};  // of late
+  std::uint32_t promised_ = 0;    // permits taken whose opening() is still to come
   bool used_ = false;
 
   // The most clients that had or wanted a server in this kPeakWindow and in the last one.

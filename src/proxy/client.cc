@@ -177,6 +177,7 @@ void Client::fail(const protocol::Error& error) {
   if (!is_open() || state_ == State::kClosing) return;
   log_of(database_config(), spdlog::level::debug, "{}: {}", who(), error.message);
   drop_server();
+  if (shares()) stop_sharing();
   if (waiting()) worker_.cancel_wait(*this);
   protocol::write_error(made(), error);
   set_state(State::kClosing);
@@ -205,6 +206,7 @@ void Client::close(std::string_view why) {
   } else {
     log_of(database_config(), spdlog::level::debug, "{}: closed: {}", who(), why);
   }
+  if (shares()) stop_sharing();
   if (waiting()) worker_.cancel_wait(*this);
   leave_held();
   leave_line();
@@ -262,15 +264,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
     sent_->on_retry(worker_.loop().now(), host);
   }
   log_of(database_config(), spdlog::level::debug, "{}: runs its request again", who());
-  // As it was before these requests.
-  pending_parses_.clear();
-  pending_unnamed_.clear();
-  protocol::each_frame(requests, [this](const protocol::Frame& frame) {
-    if (frame.type != protocol::frontend::kParse) return;
-    if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);
-  });
-  gathered_ = {};
-  begin_used_ = false;
+  forget_sent(requests);
   again_.append(requests);
   next_ = where;
   server = nullptr;
@@ -283,6 +277,18 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
     worker_.run_at(*this, again_at_);
   }
   return true;
+}
+
+// As it was before these requests.
+void Client::forget_sent(protocol::Bytes requests) {
+  pending_parses_.clear();
+  pending_unnamed_.clear();
+  protocol::each_frame(requests, [this](const protocol::Frame& frame) {
+    if (frame.type != protocol::frontend::kParse) return;
+    if (const auto parse = protocol::decode_parse(frame.body)) statements_.erase(parse->statement);
+  });
+  gathered_ = {};
+  begin_used_ = false;
 }
 
 bool Client::quiet() const {

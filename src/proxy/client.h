@@ -20,6 +20,7 @@
 #include "proxy/gathered.h"
 #include "proxy/pools.h"
 #include "proxy/sent_statements.h"
+#include "proxy/statement_kinds.h"
 #include "proxy/statement_meter.h"
 #include "route/router.h"
 #include "session/exchange.h"
@@ -119,6 +120,16 @@ class Client final : public net::Connection, public pool::Waiter {
   void report_commit();
   void on_reported(protocol::Bytes body);
   void end_report();
+  // client_share.cc
+  std::uint64_t settings_hash() const { return settings_.hash(); }
+  bool shares() const { return shares_ != nullptr; }  // its turn on another's connection is to come
+  Server* shared_server(HostPool& pool);
+  bool may_follow(Server& server_there, base::Time now);
+  void share_from_line(Server& shared);
+  void on_turn(Server& shared);
+  void leave_shared(protocol::Bytes requests);
+  bool is_single_read() const;
+  bool is_short_there(const HostPool& pool);
   // client_hedge.cc
   void hedge();  // what its server does is late
   void on_race_won(Server& winner);
@@ -238,6 +249,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::size_t answer_empty_batch();
   bool sets_bad_value(const sql::Analysis& analysis);
   session::Rerun::Request rerun_kind() const;
+  bool is_judged_read() const;
   bool can_be_rerun() const;
   void on_wait_expired();
   void tell_of_wait(base::Time now);
@@ -297,8 +309,16 @@ class Client final : public net::Connection, public pool::Waiter {
   bool is_too_used(const Server& found) const;
   Server* spare_server(HostPool& pool);
   void attach(Server& server);
+  void begin_lease(Server& with);
+  void note_proof(Server& with);
   bool equalize_settings();
   void send_settings();  // those that the server lacks; does not push
+
+  // client_share.cc
+  std::size_t send_behind(protocol::Bytes in);
+  void stop_sharing();
+  void take_back_shared();
+  void forget_sent(protocol::Bytes requests);
 
   // client_hedge.cc
   void note_late();
@@ -547,6 +567,8 @@ class Client final : public net::Connection, public pool::Waiter {
   // more where the BEGIN's own word was less.
   config::Consistency in_flight_level_{}, block_level_{};
   protocol::Lsn in_flight_lsn_ = 0;  // likewise: it has replayed that
+  Server* shares_ = nullptr;         // its request is in flight there, behind others'
+  std::uint16_t followed_as_ = 0;
   StatementMeter meter_;
   std::unique_ptr<SentStatements> sent_;  // null while nothing is told of each
   std::uint64_t written_before_ = 0;      // of what was counted as sent
@@ -568,19 +590,6 @@ class Client final : public net::Connection, public pool::Waiter {
   bool console_busy_ = false;
 };
 
-// PREPARE, EXECUTE, DEALLOCATE, CREATE TABLE ... AS EXECUTE.
-inline bool names_prepared(const sql::Statement& statement) {
-  const bool defines =
-      statement.verb == sql::Verb::kDdl || statement.verb == sql::Verb::kCreateTemp;
-  return statement.verb == sql::Verb::kPrepare || statement.verb == sql::Verb::kExecute ||
-         statement.verb == sql::Verb::kDeallocate || (defines && !statement.name.empty());
-}
-inline std::string_view begin_tag(const sql::Statement& begin) {
-  return begin.start ? "START TRANSACTION" : "BEGIN";
-}
-inline bool asks_lsn(const sql::Statement& statement) {
-  return statement.verb == sql::Verb::kShow && statement.name == session::kLsnSetting;
-}
 protocol::Error bad_own_setting(std::string_view name);
 
 }  // namespace proxy

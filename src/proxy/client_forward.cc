@@ -53,8 +53,10 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   note_begin();
   may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->on_primary();
   position_valid_ = false;
-  const bool ask = read_fresh_ && gathered_.plain && !gathered_.large && !gathered_.flush &&
-                   status_ == 'I' && wants_position();
+  const bool may_share =
+      server->pool().pool.depth() > 1 && server->exchange.empty() && is_single_read();
+  const bool ask = !shares() && read_fresh_ && gathered_.plain && !gathered_.large &&
+                   !gathered_.flush && status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;
   prepares_only_ = gathered_.flush && !gathered_.runs;
   prepares_listen_ = prepares_only_ && gathered_.only_listens();
@@ -76,7 +78,9 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   if (!again_.empty()) used = bytes;  // the server broke: all of it is kept there
   gathered_ = {};
   misrouted_ = false;
-  if (server != nullptr && pools_->cluster->config.routing.hedge_reads) note_late();
+  if (shares() || server == nullptr) return used;
+  server->is_shareable = may_share && in_flight_plain_ && server->rerun.after_loss();
+  if (pools_->cluster->config.routing.hedge_reads) note_late();
   if (ask && is_open() && server != nullptr) ask_position();
   // A large request may have nothing whole in front: go on with its first piece.
   if (used == 0 && force_forward_ && is_open() && server != nullptr) return forward(in);

@@ -43,7 +43,7 @@ bool Client::is_racing() const { return server != nullptr && server->rival != nu
 void Client::note_late() {
   server->late_at = {};
   const std::uint64_t usual = worker_.statement_stats().usual_us(meter_.sending);
-  if (usual == 0 || !server->rerun.after_loss()) return;
+  if (usual == 0 || server->on_primary() || !server->rerun.after_loss()) return;
   server->late_at = worker_.loop().now() + std::chrono::microseconds(std::max(usual, kLeastUs));
   worker_.late_at(server->late_at, *server);
 }
@@ -112,7 +112,7 @@ void Client::race(Server& with, protocol::Bytes request) {
   with.client = this;
   with.request_time = worker_.loop().now();
   with.busy_since = {};
-  with.asked_to_write = with.failed_by_host = false;
+  with.asked_to_write = with.failed_by_host = with.is_shareable = false;
   with.has_served = true;
   with.set_active(true);
   with.take_answer();  // none of it was this client's

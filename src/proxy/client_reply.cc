@@ -466,6 +466,11 @@ Client::Wait Client::wait() const {
   if (state_ == State::kLookup) return {.what = "the look-up of its password", .since = since_};
   if (state_ != State::kWaiting && state_ != State::kWelcome) return {};
   Wait wait{.since = request_since_};
+  if (shares()) {
+    wait.host = shares_->pool().target().name;
+    wait.what = "its turn on a server connection that is shared";
+    return wait;
+  }
   if (waiting()) {
     for (const auto& pool : pools_->made()) {
       if (!pool || &pool->pool != waiting_in()) continue;

@@ -56,7 +56,7 @@ std::size_t Client::on_session_bytes(protocol::Bytes in) {
 
 // Answers how many bytes it is done with; 0: it needs more, or it must wait.
 std::size_t Client::on_some_bytes(protocol::Bytes in) {
-  if (hearing_ || is_racing()) {
+  if (hearing_ || is_racing() || (server != nullptr && server->has_followers())) {
     held_ = server != nullptr;
     return 0;
   }
@@ -103,6 +103,7 @@ std::size_t Client::route_gathered(protocol::Bytes in) {
   awaiting_since_ = strong_as_of_ = {};
   route_request();
   if (server != nullptr && !hearing_) return send_gathered(in);
+  if (shares()) return send_behind(in);
   return refusal_ ? write_refusal(in) : 0;
 }
 
@@ -270,6 +271,8 @@ void Client::join(const sql::Analysis* analysis) {
   if (analysis == nullptr) return;
   gathered_.access =
       std::max(gathered_.access, analysis->refused ? sql::Access::kWrite : analysis->access);
+  gathered_.judged = gathered_.judged && analysis->catalog != 0;
+  gathered_.shape = analysis->shape;
   gathered_.hints.join(analysis->hints);
   gathered_.primary_only = gathered_.primary_only || analysis->primary_only;
   note_patterns(*analysis);
@@ -301,19 +304,23 @@ void Client::gather_frame(const protocol::Frame& frame) {
       if (!parse) break;  // the server says what is wrong with it
       gathered_.last_parse = analyze(parse->query);
       gathered_.last_parse_name = parse->statement;
+      gathered_.names = gathered_.names || !parse->statement.empty();
       join(gathered_.last_parse.get());
       break;
     }
     case protocol::frontend::kExecute:
       gathered_.runs = true;
+      ++gathered_.executes;
       break;
     case protocol::frontend::kBind:
       gathered_.runs = true;
+      ++gathered_.binds;
       if (const auto bind = protocol::decode_bind(frame.body)) {
         join(analysis_of(bind->statement));
         const bool here = gathered_.last_parse && bind->statement == gathered_.last_parse_name;
         const session::StatementPtr* known = here ? nullptr : statements_.find(bind->statement);
         if (gathered_.begins && known != nullptr) gathered_.bound = analysis_of(**known);
+        gathered_.bound_id = known != nullptr && !bind->statement.empty() ? (*known)->id : 0;
         const bool parsed_here = gathered_.last_parse && gathered_.last_parse_name.empty();
         if (bind->statement.empty() && !parsed_here) gathered_.old_unnamed = true;
       }
@@ -457,6 +464,12 @@ std::size_t Client::answer_empty_batch() {
   return std::exchange(gathered_, {}).bytes;
 }
 
+bool Client::is_judged_read() const {
+  const sql::Catalog* by = catalog();
+  return gathered_.access == sql::Access::kRead && gathered_.judged && by != nullptr &&
+         by->is_whole();
+}
+
 // Whether all that the gathered request needs is in its own bytes and in what outlives it.
 bool Client::can_be_rerun() const {
   return (gathered_.plain || gathered_.only_set) && !gathered_.large && !gathered_.flush &&
@@ -464,11 +477,11 @@ bool Client::can_be_rerun() const {
          pools_->mode != config::PoolMode::kSession;
 }
 
-// What is classified as a read may write after all (a view over a volatile function). A replica
-// cannot; on the primary it could run twice.
+// What nobody has judged by the database's objects may write after all, though it is a read by its
+// words (a view over a volatile function). A replica cannot; on the primary it could run twice.
 session::Rerun::Request Client::rerun_kind() const {
-  const bool read =
-      gathered_.access != sql::Access::kWrite && !gathered_.needs_primary && !server->on_primary();
+  const bool read = gathered_.access != sql::Access::kWrite && !gathered_.needs_primary &&
+                    (!server->on_primary() || is_judged_read());
   return {
       .read = read,
       .bound = gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica,
@@ -477,6 +490,7 @@ session::Rerun::Request Client::rerun_kind() const {
 
 void Client::refuse(const protocol::Error& error) {
   if (!looks_for_server()) return;
+  if (shares()) take_back_shared();
   if (waiting()) worker_.cancel_wait(*this);
   worker_.unhold(*this);
   leave_held();

@@ -222,6 +222,10 @@ void Client::wait_in(HostPool& pool) {
   if (gathered_.asks_sequence) pools_->note_sequences_asked();
   if (Server* own = own_sequence_server(pool)) return attach(*own);
   if (awaits_own_sequence_server(pool)) return wait_held();
+  if (pool.pool.must_wait() && state_ != State::kWelcome) {
+    shares_ = shared_server(pool);
+    if (shares()) return;
+  }
   const bool spares = gathered_.listens || (may_advance_sequences() && now >= pool.retry_at);
   const auto kept = spares ? pool::Pool::Kept::kLost : pool::Pool::Kept::kUnharmed;
   auto answer = pool.pool.acquire(*this, settings_.hash(), now, kept);
@@ -300,28 +304,9 @@ Server* Client::spare_server(HostPool& pool) {
 
 // The lease begins: the server gets what it lacks of the session's settings.
 void Client::attach(Server& with) {
-  server = &with;
-  with.client = this;
-  leave_line();
-  const auto now = worker_.loop().now();
-  with.request_time = request_time_ = now;
-  with.busy_since = {};
-  with.asked_to_write = with.failed_by_host = false;
-  with.set_active(true);
-  ++pools_->stats.server_assignment_count;
-  const auto waited =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
-  pools_->stats.wait_time_us += waited;
-  worker_.wait_time().add(waited);
-  meter_.on_wait(waited);
-  with.take_answer();  // none of it was this client's
-  transaction_since_ = now;
+  begin_lease(with);
   in_flight_plain_ = true;
-  in_flight_terms_ = terms();
-  in_flight_level_ = consistency();
-  block_level_ = block_level();
-  in_flight_lsn_ = std::max({own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn},
-                             pools_->snapshot().hosts[with.pool().host].lsn});
+  note_proof(with);
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
   with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());
@@ -340,6 +325,35 @@ void Client::attach(Server& with) {
     on_settings_applied();
     if (state_ != State::kReplicating) on_releasable();
   }
+}
+
+// It is this client's, and what was done on it so far is not.
+void Client::begin_lease(Server& with) {
+  server = &with;
+  with.client = this;
+  leave_line();
+  const auto now = worker_.loop().now();
+  with.request_time = request_time_ = now;
+  with.busy_since = {};
+  with.asked_to_write = with.failed_by_host = false;
+  with.set_active(true);
+  ++pools_->stats.server_assignment_count;
+  const auto waited =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::to_us(now - request_since_)));
+  pools_->stats.wait_time_us += waited;
+  worker_.wait_time().add(waited);
+  meter_.on_wait(waited);
+  with.take_answer();  // none of it was this client's
+  transaction_since_ = now;
+}
+
+// Of what is sent to it next: how fresh it is.
+void Client::note_proof(Server& with) {
+  in_flight_terms_ = terms();
+  in_flight_level_ = consistency();
+  block_level_ = block_level();
+  in_flight_lsn_ = std::max({own_.min_lsn, protocol::Lsn{gathered_.hints.min_lsn},
+                             pools_->snapshot().hosts[with.pool().host].lsn});
 }
 
 // True when there was nothing to do.
@@ -383,9 +397,11 @@ void Client::on_granted(Server& with) {
   } else {
     attach(with);
   }
+  if (shares()) return keep(send_behind(input()));
   if (!is_open() || server == nullptr || state_ == State::kClosing) return;
   keep(on_session_bytes(input()));
   if (is_open()) worker_.run_soon(*this);
+  if (server != nullptr) worker_.fill(*server);
 }
 
 bool Client::looks_for_server() const {
@@ -393,8 +409,9 @@ bool Client::looks_for_server() const {
 }
 
 void Client::reroute() {
-  if (!looks_for_server() || waiting()) return;
+  if (!looks_for_server() || waiting() || shares()) return;
   route_request();
+  if (shares()) return keep(send_behind(input()));
   if (!is_open() || state_ == State::kWelcome || state_ == State::kWaiting) return;
   keep(on_session_bytes(input()));
   if (is_open()) worker_.run_soon(*this);

@@ -40,9 +40,14 @@ struct Gathered {
   bool empty_batch = false;          // a Sync or Flush and nothing else
   bool runs = false;                 // has a Bind or an Execute
   bool closes = false;               // a named statement
-  bool old_unnamed = false;          // binds an unnamed statement that it did not parse
-  sql::AnalysisPtr analysis;         // of a Query
-  sql::AnalysisPtr bound;            // of a BEGIN that was prepared before
+  bool names = false;                // prepares a named one
+  bool judged = true;                // all it has by what the database says of its objects
+  std::uint32_t binds = 0, executes = 0;
+  std::uint64_t shape = 0;     // of the statement that was looked at last
+  std::uint64_t bound_id = 0;  // the named statement that was bound last; 0 = none of ours
+  bool old_unnamed = false;    // binds an unnamed statement that it did not parse
+  sql::AnalysisPtr analysis;   // of a Query
+  sql::AnalysisPtr bound;      // of a BEGIN that was prepared before
   sql::AnalysisPtr last_parse;
   std::string last_parse_name;
 };

@@ -27,6 +27,7 @@ Stats& Stats::operator+=(const Stats& other) {
   misroutes += other.misroutes;
   hedges += other.hedges;
   hedges_won += other.hedges_won;
+  shared += other.shared;
   on_primary += other.on_primary;
   on_replica += other.on_replica;
   return *this;

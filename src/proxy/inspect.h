@@ -38,6 +38,7 @@ struct Stats {
   std::uint64_t retries = 0;                 // requests that were run again, for whatever reason
   std::uint64_t misroutes = 0;               // of those: because a replica refused to write
   std::uint64_t hedges = 0, hedges_won = 0;  // reads sent to another replica too; it was faster
+  std::uint64_t shared = 0;                  // reads that were sent behind another client's
   Histogram on_primary, on_replica;          // of query_time_us
   Stats& operator+=(const Stats& other);
 };

@@ -38,11 +38,13 @@ class HostPool {
   PoolSet& set;
   const std::size_t host;  // index in the cluster
   pool::Pool pool;
-  std::vector<Server*> servers;  // open ones, and those being opened
-  base::Time retry_at{};         // no new connection before: the last one failed
-  std::uint32_t failures = 0;    // in a row
-  std::string last_error;        // of the last failed connection
-  bool was_up = true;            // its host
+  std::vector<Server*> servers;    // open ones, and those being opened
+  base::Time retry_at{};           // no new connection before: the last one failed
+  std::uint32_t failures = 0;      // in a row
+  std::string last_error;          // of the last failed connection
+  bool was_up = true;              // its host
+  Server* filling = nullptr;       // gets what is shared in this round of the loop
+  std::size_t next_looked_at = 0;  // for a place: index in `servers`
 };
 
 class PoolSet {

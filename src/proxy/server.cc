@@ -92,11 +92,14 @@ void Server::close(std::string_view why) {
   if (Client* lost = std::exchange(client, nullptr)) {
     lost->server = nullptr;
     if (!exchange.empty() && !fatal_relayed_) pool_.counters().note_failed();
+    // What a primary dies of shall not kill it again and again.
     const bool again = !fatal_relayed_ && last_code.empty() && rerun.after_loss() &&
-                       worker_.may_retry() &&
+                       !(on_primary() && lost->has_run_again()) && worker_.may_retry() &&
                        lost->run_again(rerun.bytes(), Client::Where::kAnywhere);
     if (!again) lost->on_server_lost(*this, why);
   }
+  scatter();
+  line_count_ = 0;
   worker_.on_server_closed(*this, why);
 }
 
@@ -117,6 +120,14 @@ void Server::set_overdue(bool is_overdue) {
   } else {
     pool_.counters().overdue.fetch_sub(1, std::memory_order_relaxed);
   }
+}
+
+std::uint64_t Server::counted() const {
+  std::uint64_t counted = 0;
+  for (std::size_t i = 0; i < exchange.size() && counted == 0; ++i) {
+    counted = exchange.owed(i).counted;
+  }
+  return counted;
 }
 
 void Server::resume() { pump(); }

@@ -132,13 +132,30 @@ class Server final : public net::Connection, public pool::Server {
   // A read that was late runs on both, until one answers (client_hedge.cc): they are one client's,
   // whose Client::server is the first of them meanwhile.
   Server* rival = nullptr;
-  base::Time late_at{};         // when what is in flight becomes late; {} = that does not matter
+  base::Time late_at{};  // when what is in flight becomes late; {} = that does not matter
+  // What is in flight is one short read of its client's: others' may be sent behind it.
+  bool is_shareable = false;
+  bool is_watched = false;      // by the worker: that it takes not too long
   bool asked_to_write = false;  // by its client, or for a transaction that may
   std::string last_code;        // SQLSTATE of what it said about its end; "" = it said nothing
   base::Time request_time{};    // when it was last given to a client; {} = never
   // Its host is at work for a client, or for one that has left.
   void set_active(bool is_active);
   void set_overdue(bool is_overdue);  // what it does takes far longer than that does as a rule
+  // server_share.cc. Reads of other clients that were sent behind the one in flight, each to be
+  // answered in its turn; while the last one is being sent, the ledger at hand is its own.
+  bool has_followers() const { return line_count_ != 0; }
+  std::size_t followers() const { return line_count_; }
+  bool has_place(const Client& follower, base::Time now) const;
+  void begin_following(Client& follower);
+  void end_following();
+  void unfollow(const Client& follower);                      // it wants no answer any more
+  protocol::Bytes requests_of(const Client& follower) const;  // valid until unfollow()
+  void take_next();
+  // They look for another server: what they have sent is answered to nobody.
+  void scatter();
+  // StatementStats::Ref of what is to be answered first, behind what we have asked ourselves.
+  std::uint64_t counted() const;
   // What the client was answered since this was last called.
   StatementMeter::Answer take_answer() { return std::exchange(answer_, {}); }
 
@@ -191,6 +208,17 @@ class Server final : public net::Connection, public pool::Server {
   void on_hidden_failure(Note note, protocol::Bytes body);
   void note_fatal(protocol::Bytes body);
 
+  // server_share.cc
+  struct Follower {
+    Client* client = nullptr;  // null: it has left
+    session::Exchange exchange;
+    session::Rerun rerun;
+  };
+  Follower& follower(std::size_t i) { return line_[(line_first_ + i) % line_.size()]; }
+  const Follower& follower(std::size_t i) const { return line_[(line_first_ + i) % line_.size()]; }
+  void swap_ledgers(Follower& with);
+  void pass_on();
+
   Worker& worker_;
   HostPool& pool_;
   State state_ = State::kResolving;
@@ -205,6 +233,9 @@ class Server final : public net::Connection, public pool::Server {
   bool held_answer_ = false;    // it holds more than what precedes an answer
   bool fatal_relayed_ = false;  // the client was told that this is the end
   bool broken_ = false;         // nothing can be written: what has come is still read
+  std::vector<Follower> line_;  // a ring
+  std::size_t line_first_ = 0, line_count_ = 0;
+  Client* sender_ = nullptr;  // whose request is in flight, while a follower's is being sent
   std::optional<protocol::ScramClient> scram_;
   bool active_ = false, overdue_ = false;
   bool tls_refused_ = false;  // under sslmode=prefer: go on without

@@ -122,6 +122,7 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
     if (!on_session_frame(header.type, raw, raw.subspan(protocol::kHeaderBytes), whole)) break;
     used += raw.size();
     stream_left_ = header.total - raw.size();
+    if (has_followers() && stream_left_ == 0 && exchange.releasable()) pass_on();
   }
   if (!held_.empty()) keep_held();
   if (!is_open()) return used;
@@ -148,9 +149,11 @@ std::size_t Server::on_session_bytes(protocol::Bytes in) {
   return used;
 }
 
-// Of what is read here: rows that were asked for by us, and what is short.
+// Of what is read here: rows that were asked for by us, and what is short; of short rows the first,
+// for half of one could not be taken back.
 bool Server::must_be_whole(char type, std::size_t bytes) const {
-  return passes_in_pieces(type) ? exchange.swallowing() : bytes <= kWholeUpTo;
+  const bool may_pass = passes_in_pieces(type) && !rerun.undecided();
+  return may_pass ? exchange.swallowing() : bytes <= kWholeUpTo || exchange.swallowing();
 }
 
 bool Server::on_session_frame(char type, protocol::Bytes raw, protocol::Bytes body, bool whole) {

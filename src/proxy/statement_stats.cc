@@ -1,6 +1,7 @@
 #include "proxy/statement_stats.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 #include <utility>
 
@@ -95,9 +96,22 @@ void StatementStats::count(Ref what, const End& end, base::Time now) {
     ++totals.calls;
     if (end.ran) ++(end.on_primary ? totals.on_primary : totals.on_replica);
     totals.times.add(took);
+    note_time(*slot, static_cast<double>(end.server_us));
   }
   slot->weight += static_cast<double>(took) + kCallWeight;
   slot->last = now;
+}
+
+// As TCP does it with round trips (RFC 6298).
+void StatementStats::note_time(Slot& slot, double us) {
+  slot.deviation_us += (std::abs(us - slot.mean_us) - slot.deviation_us) / 4;
+  slot.mean_us += (us - slot.mean_us) / 8;
+}
+
+bool StatementStats::is_short(Ref what) const {
+  const Slot* slot = slot_of(what);
+  return slot != nullptr && slot->totals.calls >= kCallsKnown &&
+         slot->mean_us + slot->deviation_us < kShortUs;
 }
 
 std::uint64_t StatementStats::usual_us(Ref what) const {

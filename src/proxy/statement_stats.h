@@ -54,6 +54,9 @@ class StatementStats {
   // 95 % of its calls took less, waits included, microseconds; 0 = not known. Of a while ago: it is
   // reckoned anew as calls grow in number.
   std::uint64_t usual_us(Ref what) const;
+  // Its calls take some kShortUs on a server at most, by those of late.
+  bool is_short(Ref what) const;
+  static constexpr double kShortUs = 4000;
 
   struct Shown {
     std::uint64_t shape = 0;
@@ -88,6 +91,7 @@ class StatementStats {
     Route route;  // the latest
     base::Time first{}, last{};
     double weight = 0;
+    double mean_us = 0, deviation_us = 0;                           // of calls of late, on a server
     mutable std::uint64_t usual_us = 0, usual_until = kCallsKnown;  // until there are so many calls
     std::uint32_t generation = 1;
   };
@@ -95,6 +99,7 @@ class StatementStats {
   static constexpr std::uint64_t kCallsKnown = 20;
 
   Slot* slot_of(Ref what) const;
+  static void note_time(Slot& slot, double us);
   static std::size_t bytes_of(const Slot& slot);
   void drop_lightest();
   void drop(std::uint32_t index);

@@ -201,6 +201,8 @@ void Worker::hedge_lates() {
 }
 
 void Worker::end_of_round() {
+  if (!filled_.empty()) push_shared();
+  if (!shared_servers_.empty()) scatter_late();
   if (!lates_.empty()) hedge_lates();
   while (!later_.empty() && later_.front().first <= loop_.now()) {
     std::ranges::pop_heap(later_, std::greater());

@@ -108,6 +108,10 @@ class Worker {
                    LookupRequest& request) const;
   void run_soon(Client& client);  // Client::resume() at the end of this round
   void run_soon(Server& server);
+  void push_soon(Server& server);  // Server::push() at the end of this round, of a shared one
+  void fill(Server& shared);       // with what those who wait for its pool have to send
+  // So long a read may take on a shared connection before who follows looks for another one.
+  static constexpr base::milliseconds kPatience{10};
 
   void on_server_ready(Server& server);  // logged in
   void on_server_failed(Server& server, const std::string& why, const protocol::Error* error);
@@ -154,6 +158,8 @@ class Worker {
   static std::vector<std::uint64_t> take_waiters(HostPool& pool);  // their ids, in order
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void end_of_round();
+  void push_shared();
+  void scatter_late();
   void hedge_lates();
   enum class Batch : std::uint8_t { kOpen, kFails };
   void end_batch(Server& server, Batch batch);
@@ -204,6 +210,9 @@ class Worker {
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
+  std::vector<std::uint64_t> filled_;                     // servers that are to be pushed
+  std::vector<std::uint64_t> shared_servers_;             // that have followers, perhaps no more
+  base::Time look_at_shared_{};
   route::RetryBudget retries_;
   std::vector<std::uint64_t>
       unproven_;  // servers that are open, and wait for a sample of their host

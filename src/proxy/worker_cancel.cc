@@ -105,6 +105,7 @@ void Worker::on_passed_on(const CancelConnection::Target& target, const std::str
 
 // One at a time: the next may come when it is known whether the first one hit.
 void Worker::send_cancel(Server& server) {
+  server.scatter();  // it may hit what runs next
   if (server.cancels > 0) {
     server.cancel_again = true;
     return;

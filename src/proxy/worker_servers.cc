@@ -179,6 +179,8 @@ std::vector<std::uint64_t> Worker::take_waiters(HostPool& pool) {
 
 void Worker::on_server_cleaned(Server& server) {
   server.set_active(false);
+  server.is_shareable = false;
+  if (server.has_followers()) return server.take_next();
   if (server.cancels > 0 || server.state() == Server::State::kClosed) return;
   CHECK(server.client == nullptr && server.exchange.empty());
   server.abandoned = false;
@@ -239,7 +241,7 @@ void Worker::on_client_left(Server& server, Leaving how) {
   run_soon(server);
   if (how != Leaving::kAbruptly) return;
   server.abandoned = true;
-  send_cancel(server);
+  if (!server.has_followers()) send_cancel(server);  // they wait for it for a while: it is short
 }
 
 void Worker::leave_race(Server& server, Leaving how) {
@@ -252,6 +254,7 @@ void Worker::leave_race(Server& server, Leaving how) {
 void Worker::on_server_closed(Server& server, std::string_view why) {
   HostPool& pool = server.pool();
   std::erase(pool.servers, &server);
+  if (pool.filling == &server) pool.filling = nullptr;
   pool.pool.closed(server);
   const auto it = servers_.find(server.id);
   CHECK(it != servers_.end());
@@ -265,6 +268,56 @@ void Worker::on_server_closed(Server& server, std::string_view why) {
   }
   if (pool.pool.others_starve() && shared_.wake_workers) shared_.wake_workers();
   if (loop_.now() >= pool.retry_at) open_for_waiters(pool);
+}
+
+void Worker::push_soon(Server& server) {
+  if (filled_.empty() || filled_.back() != server.id) filled_.push_back(server.id);
+  if (std::exchange(server.is_watched, true)) return;
+  if (shared_servers_.empty()) {
+    look_at_shared_ = loop_.now() + kPatience;
+    loop_.wake_at(look_at_shared_);
+  }
+  shared_servers_.push_back(server.id);
+}
+
+void Worker::push_shared() {
+  for (const auto id : filled_) {
+    if (Server* server = find_server(id)) {
+      server->pool().filling = nullptr;
+      server->push();
+    }
+  }
+  filled_.clear();
+}
+
+void Worker::scatter_late() {
+  const auto now = loop_.now();
+  if (now < look_at_shared_) return loop_.wake_at(look_at_shared_);
+  std::erase_if(shared_servers_, [&](std::uint64_t id) {
+    Server* server = find_server(id);
+    if (server == nullptr) return true;
+    if (now - server->busy_since >= kPatience) server->scatter();
+    server->is_watched = server->has_followers();
+    return !server->is_watched;
+  });
+  if (shared_servers_.empty()) return;
+  look_at_shared_ = now + kPatience / 2;
+  loop_.wake_at(look_at_shared_);
+}
+
+// In one go, so that they leave in one write.
+void Worker::fill(Server& shared) {
+  pool::Pool& pool = shared.pool().pool;
+  if (shared.followers() > 1) return;
+  while (pool::Waiter* next = pool.next_waiter()) {
+    Client& client = *static_cast<Client*>(next);
+    if (!client.is_single_read() || !client.is_short_there(shared.pool()) ||
+        !client.may_follow(shared, loop_.now())) {
+      return;
+    }
+    pool.cancel(client);
+    client.share_from_line(shared);
+  }
 }
 
 void Worker::open_for_waiters(HostPool& pool) {
@@ -366,11 +419,7 @@ bool Worker::is_overdue(const Server& server, base::Time now) const {
   if (server.exchange.empty() || server.busy_since == base::Time{} || took < kOverdueAfter) {
     return false;
   }
-  std::uint64_t counted = 0;  // what is to be answered first, behind what we have asked
-  for (std::size_t i = 0; i < server.exchange.size() && counted == 0; ++i) {
-    counted = server.exchange.owed(i).counted;
-  }
-  const std::uint64_t usual = statement_stats_.usual_us(counted);
+  const std::uint64_t usual = statement_stats_.usual_us(server.counted());
   return usual != 0 && took > std::chrono::microseconds(usual * kOverdueTimes);
 }
 

@@ -108,6 +108,29 @@ TEST_CASE("what a statement takes as a rule is known after some calls, and follo
   CHECK(stats.usual_us(what) == 0);
 }
 
+TEST_CASE("a statement is short by its latest calls on a server, not by their waits") {
+  StatementStats stats(10);
+  CHECK_FALSE(stats.is_short(0));
+  const auto what = stats.add(1, kAnn, "SELECT $1", kStart);
+  const auto call = [&](int times, std::uint64_t server) {
+    for (int i = 0; i < times; ++i) {
+      stats.count(what, {.wait_us = 500'000, .server_us = server}, kStart);
+    }
+  };
+  call(19, 100);
+  CHECK_FALSE(stats.is_short(what));  // it is not known well enough
+  call(1, 100);
+  CHECK(stats.is_short(what));
+  call(1, 20'000);
+  CHECK_FALSE(stats.is_short(what));
+  call(30, 100);  // which was an exception
+  CHECK(stats.is_short(what));
+  call(30, 10'000);
+  CHECK_FALSE(stats.is_short(what));
+  stats.clear();
+  CHECK_FALSE(stats.is_short(what));
+}
+
 TEST_CASE("rows of several workers are one") {
   StatementStats one(10), two(10);
   one.count(one.add(7, kAnn, "select $", kStart), {.rows = 1}, kStart);
