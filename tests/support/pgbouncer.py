@@ -45,7 +45,7 @@ class PgBouncer(Target):
 
 
 @contextlib.contextmanager
-def running_pgbouncer(server_port, **settings):
+def running_pgbouncer(server_port, environment=None, **settings):
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         proxy = PgBouncer(directory, server_port, settings)
@@ -54,7 +54,8 @@ def running_pgbouncer(server_port, **settings):
         directory.chmod(0o755)
         with open(proxy.log, "wb") as output:
             child = subprocess.Popen([PROGRAM, proxy.config], stdin=subprocess.DEVNULL,
-                                     stdout=output, stderr=output, **owner)
+                                     stdout=output, stderr=output,
+                                     env={**os.environ, **(environment or {})}, **owner)
         try:
             wait_until(lambda: re.search("process up", proxy.log.read_text()), proxy.log.read_text)
             proxy.pid = child.pid

@@ -1,9 +1,8 @@
-"""pgbench in the background, with what each transaction took; system calls meanwhile."""
+"""pgbench in the background, with what each transaction took."""
 import bisect
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -101,31 +100,3 @@ class Pgbench:
         return Outcome(int(count[1]), float(rate[1]),
                        int(failed[1]) + len(re.findall(r"client \d+ aborted", err)),
                        1000 * float(connect[1]) if connect else 0, samples)
-
-
-class Calls:
-    """The system calls of a target while the block lasts. total is None where strace cannot."""
-
-    def __init__(self, target):
-        self.target, self.total = target, None
-
-    def __enter__(self):
-        self.made = tempfile.NamedTemporaryFile()
-        self.tracer = None
-        if self.target.pid and shutil.which("strace"):
-            self.tracer = subprocess.Popen(
-                ["strace", "-c", "-f", "-o", self.made.name, "-p", str(self.target.pid)],
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            self.tracer.stderr.readline()  # "attached"
-        self.since = time.time()
-        return self
-
-    def __exit__(self, *_):
-        if not self.tracer:
-            return
-        self.tracer.send_signal(signal.SIGINT)
-        self.tracer.communicate()
-        # share, seconds, microseconds a call, calls, and errors if there were any
-        found = re.search(r"^100\.00\s+\S+\s+\d+\s+(\d+)\b.* total$",
-                          pathlib.Path(self.made.name).read_text(), re.M)
-        self.total = int(found[1]) if found else None

@@ -1,5 +1,6 @@
 """PostgreSQL itself and the proxies in front of it, each with one worker or thread."""
 import contextlib
+import os
 import pathlib
 import re
 import signal
@@ -8,6 +9,7 @@ import tempfile
 
 import support.weir
 from support import PG_BIN, wire
+from support.bench.calls import Calls
 from support.cluster import running_cluster, wait_until
 from support.pgbouncer import running_pgbouncer, version
 from support.weir import free_port, merged, toml
@@ -22,8 +24,9 @@ SERVERS_MAX = 1800
 class Target(support.weir.Target):
     """Something that speaks the protocol, and the process that does (0: not ours to measure)."""
 
-    def __init__(self, name, port, pid=0, host="127.0.0.1", pools=True):
+    def __init__(self, name, port, pid=0, host="127.0.0.1", pools=True, calls=None):
         self.name, self.host, self.port, self.pid = name, host, int(port), int(pid)
+        self.calls = calls  # None: its system calls are not counted
         self.pools = pools  # False: each client takes a server connection for itself
 
     def cpu_us(self):
@@ -32,6 +35,10 @@ class Target(support.weir.Target):
             return 0
         tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1000
+
+    def call_count(self):
+        """So far; None where they are not counted."""
+        return self.calls.count() if self.calls else None
 
     def memory_kib(self):
         """Of its own: without the pages of files, which come and go."""
@@ -57,9 +64,10 @@ class Target(support.weir.Target):
 
 
 @contextlib.contextmanager
-def process(command, log):
+def process(command, log, environment):
     with open(log, "wb") as output:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                 env={**os.environ, **environment})
     try:
         yield child
     finally:
@@ -94,8 +102,9 @@ def weir(binary, server_ports, settings=None, name="weir"):
             "routing": {"split_reads": False},
             "clusters": {"main": {"hosts": [f"127.0.0.1:{number}" for number in server_ports]}},
             "users": {"app": {"password": "app", "stats": True}}}, settings)))
-        with process([binary, "-c", config], log) as child:
-            yield wait_for(Target(name, port, child.pid), child, log)
+        calls = Calls()
+        with process([binary, "-c", config], log, calls.environment) as child:
+            yield wait_for(Target(name, port, child.pid, calls=calls), child, log)
 
 
 @contextlib.contextmanager
@@ -105,9 +114,12 @@ def pgbouncer(server_port, prepared=False, **settings):
         settings.update(pool_mode="session", default_pool_size=CLIENTS_MAX)
     elif prepared:
         settings.update(max_prepared_statements=200)
-    with running_pgbouncer(server_port, **{"default_pool_size": POOL,
-                                           "max_client_conn": CLIENTS_MAX, **settings}) as proxy:
-        yield Target("pgbouncer", proxy.port, proxy.pid, pools=not in_session_mode(prepared))
+    calls = Calls()
+    with running_pgbouncer(server_port, calls.environment,
+                           **{"default_pool_size": POOL, "max_client_conn": CLIENTS_MAX,
+                              **settings}) as proxy:
+        yield Target("pgbouncer", proxy.port, proxy.pid, pools=not in_session_mode(prepared),
+                     calls=calls)
 
 
 def in_session_mode(prepared):
@@ -139,8 +151,11 @@ listen postgresql
   option pgsql-check user app
 {servers}
 """)
-        with process(["/usr/sbin/haproxy", "-db", "-f", config], log) as child:
-            yield wait_for(Target("haproxy", port, child.pid, pools=False), child, log)
+        calls = Calls()
+        command = ["/usr/sbin/haproxy", "-db", "-f", config]
+        with process(command, log, calls.environment) as child:
+            target = Target("haproxy", port, child.pid, pools=False, calls=calls)
+            yield wait_for(target, child, log)
 
 
 @contextlib.contextmanager

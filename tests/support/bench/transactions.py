@@ -1,10 +1,9 @@
 """Scenarios of small transactions by pgbench: throughput, latency, CPU and system calls of each."""
 import functools
-import time
 from typing import NamedTuple
 
 from support.bench import Scenario
-from support.bench.pgbench import Calls, Pgbench, warm_up
+from support.bench.pgbench import Pgbench, warm_up
 from support.bench.targets import contenders, in_session_mode
 
 SESSION_MODE = ("pgbouncer is in session mode: this version has no prepared statements in "
@@ -37,25 +36,18 @@ WORKS = {
 
 def measure(results, case, target, work, clients, seconds):
     run = Pgbench(target, clients, *work.arguments, sampling=work.kept)
-    before = target.cpu_us()
+    before, calls_before = target.cpu_us(), target.call_count()
     run.run_for(seconds)
-    spent, outcome = target.cpu_us() - before, run.outcome()
+    spent, calls, outcome = target.cpu_us() - before, target.call_count(), run.outcome()
     results.note(case, target, **{f"{work.unit}_per_s": outcome.tps}, **outcome.percentiles(),
                  errors=outcome.errors)
     if outcome.connect_us:
         results.note(case, target, connect_us=outcome.connect_us)
     if target.pid:
         results.note(case, target, **{f"cpu_us_per_{work.unit}": spent / outcome.count})
-
-
-def count_calls(results, case, target, work, clients, seconds):
-    """In a run of its own: strace slows everything down."""
-    run = Pgbench(target, clients, *work.arguments)
-    with Calls(target) as calls:
-        outcome = run.run_for(seconds).outcome()
-    counted = len(outcome.between(calls.since, time.time()))
-    if calls.total and counted:
-        results.note(case, target, **{f"calls_per_{work.unit}": calls.total / counted})
+    if calls:
+        results.note(case, target, **{f"calls_per_{work.unit}": (calls - calls_before) /
+                                      outcome.count})
 
 
 def compare(plan, results, targets, work, cases):
@@ -68,10 +60,6 @@ def compare(plan, results, targets, work, cases):
         warm_up(target, max(cases.values()), *work.arguments)
     for case, target in plan.turns(cases, targets):
         measure(results, case, target, work, cases[case], plan.seconds)
-    for case, clients in cases.items():
-        for target in targets:
-            if target.pid:
-                count_calls(results, case, target, work, clients, min(plan.seconds, 2))
 
 
 def by_size(plan, work):
