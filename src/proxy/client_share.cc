@@ -11,6 +11,8 @@ namespace proxy {
 namespace {
 
 constexpr std::size_t kLook = 16;  // servers looked at for a place
+// So many are sent to one in a round of the loop, in one write, before another one is looked for.
+constexpr std::uint32_t kTogether = 3;
 
 }  // namespace
 
@@ -33,8 +35,12 @@ bool Client::is_single_read() const {
 Server* Client::shared_server(HostPool& pool) {
   if (pool.pool.depth() < 2 || !is_single_read() || !is_short_there(pool)) return nullptr;
   const auto now = worker_.loop().now();
-  if (pool.filling != nullptr && may_follow(*pool.filling, now)) return pool.filling;
+  if (pool.filling != nullptr && pool.filled < kTogether && may_follow(*pool.filling, now)) {
+    ++pool.filled;
+    return pool.filling;
+  }
   pool.filling = nullptr;
+  pool.filled = 1;
   const std::size_t size = pool.servers.size();
   for (std::size_t i = 0; i < std::min(size, kLook); ++i) {
     pool.next_looked_at = (pool.next_looked_at + 1) % size;

@@ -43,7 +43,8 @@ class HostPool {
   std::uint32_t failures = 0;      // in a row
   std::string last_error;          // of the last failed connection
   bool was_up = true;              // its host
-  Server* filling = nullptr;       // gets what is shared in this round of the loop
+  Server* filling = nullptr;       // gets what is shared in this round of the loop,
+  std::uint32_t filled = 0;        // so many of it
   std::size_t next_looked_at = 0;  // for a place: index in `servers`
 };
 
