@@ -46,6 +46,15 @@ def test_strong(start_weir, cluster):
     assert_clean(check(cluster, weirs, plan(judge=("own", "monotonic", "strong"), strong=True)))
 
 
+@pytest.mark.parametrize("strong", [False, True], ids=["session", "strong"])
+def test_shared_connections(start_weir, cluster, strong):
+    """The same where a read is sent behind others', on the only connection to its host."""
+    weir = start_weir({"pool": {"size": 1}})
+    judge = ("own", "monotonic") + ("strong",) * strong
+    assert_clean(check(cluster, [weir], plan(judge=judge, strong=strong, think_ms=5)))
+    assert sum(int(row["shared_reads"]) for row in weir.show("ROUTE_TOTALS")) > 20
+
+
 def test_tokens(start_weir, cluster):
     """A session that is told another's weir.lsn sees what that one wrote through another Weir."""
     figures = check(cluster, [start_weir(), start_weir()],
