@@ -56,8 +56,8 @@ class Troubles:
              "primary_frozen", "slow_disk", "failover", "silent_failover", "network_cut",
              "network_slow", "black_hole", "weir_killed", "weir_reloaded", "weir_upgraded")
     # Of packets, in a network of the campaign's own.
-    PACKETS = ("packets_lost", "packets_dropped", "packets_rejected", "host_cut_off",
-               "network_narrow")
+    PACKETS = ("packets_lost", "packets_dropped", "packets_rejected", "packets_delayed",
+               "host_cut_off", "network_narrow")
 
     def __init__(self, hosts, weir, rng, recycle):
         """recycle: all sessions leave and begin anew, each when it has its answer."""
@@ -208,6 +208,15 @@ class Troubles:
         """As by a router that knows no way, or a firewall that has changed its mind."""
         with network.ruled(self.rng.choice(self.hosts.relays).port, "reject with tcp reset"):
             self.wait(0.2, 1.5)
+
+    def packets_delayed(self):
+        """Each for a time of its own, so that they overtake each other. Those between the proxy
+        and a host, or, nearer to it, those of all who talk to the host."""
+        number = self.rng.choice(self.hosts.numbers)
+        port = self.rng.choice((self.hosts.relays[number].port, self.hosts.cluster.ports[number]))
+        with network.late(port, 0.02, self.rng.choice((0.05, 0.15, 0.3))):
+            self.wait(1, 4)
+        self.hosts.wait_streaming()
 
     def host_cut_off(self):
         """From the other hosts, too."""

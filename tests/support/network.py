@@ -1,11 +1,15 @@
-"""A network of their own for a process and all that it starts, in which packets can be lost.
+"""A network for a process and all that it starts, in which packets can be lost, or late.
 
-Needs root, nftables, and a kernel that lets it make a network namespace; isolate() says whether.
+Needs root, nftables, and a kernel that lets it make a network namespace and a TUN device;
+isolate() says whether.
 """
 import contextlib
 import ctypes
 import shutil
 import subprocess
+import sys
+
+from support import late_packets
 
 CLONE_NEWNET = 0x40000000  # sched.h
 
@@ -15,11 +19,15 @@ def isolate():
     other thread and no socket yet. False: that is not possible here, and nothing has changed."""
     tools = all(shutil.which(tool) for tool in ("unshare", "ip", "nft", "tc"))
     possible = tools and not subprocess.run(
-        ["unshare", "--net", "sh", "-c", "ip link set lo up && nft add table inet faults"],
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && nft add table inet faults && "
+         "ip tuntap add dev probe mode tun"],
         capture_output=True, check=False).returncode
     if not possible or ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         return False
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # Makes room for a rule in front of the one that keeps 127.0.0.1 on the loopback device.
+    subprocess.run(["ip", "rule", "add", "pref", "100", "lookup", "local"], check=True)
+    subprocess.run(["ip", "rule", "delete", "pref", "0"], check=True)
     return True
 
 
@@ -47,3 +55,24 @@ def narrow(bits_per_second):
         yield
     finally:
         subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)
+
+
+@contextlib.contextmanager
+def late(port, least_s, most_s):
+    """Each packet to a port of 127.0.0.1 and from there takes so long, while the block lasts; of
+    connections that are made, too. They overtake each other. One block at a time."""
+    command = [sys.executable, late_packets.__file__, str(least_s), str(most_s)]
+    route = ["127.0.0.0/8", "dev", late_packets.DEVICE, "src", "127.0.0.1", "table", "7"]
+    rules = [["pref", "50", "iif", "lo", "ipproto", "tcp", direction, str(port), "lookup", "7"]
+             for direction in ("dport", "sport")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forwarder:
+        assert forwarder.stdout.readline(), "packets cannot be delayed"
+        subprocess.run(["ip", "route", "add", *route], check=True)
+        for rule in rules:
+            subprocess.run(["ip", "rule", "add", *rule], check=True)
+        try:
+            yield
+        finally:
+            for rule in rules:
+                subprocess.run(["ip", "rule", "delete", *rule], check=True)
+            forwarder.communicate()  # ends its input: it passes on what it has taken
