@@ -88,7 +88,8 @@ class Waiter {
 //
 // Fairness between owners of pools, (database, user), that share a budget: the same. When it is
 // full and one starves that has fewer servers, by two at least, a pool of one that has more closes
-// an idle or released one. An owner without any is let in after kYieldSlack.
+// an idle or released one. An owner without any is let in after kYieldSlack. Groups share what
+// their owner has, and are nothing to other owners: clients name themselves, users log in.
 //
 // Fairness between workers, within an owner: permits go where they are needed, one at a time. When
 // a budget is full and a pool starves for a permit of it, for at least kLendAfter (a shorter wait

@@ -493,7 +493,7 @@ def test_fairness_between_applications(start_weir):
 
 
 def test_fairness_between_databases_that_share_a_limit(start_weir):
-    """Connections are shared evenly, however many clients one of them has."""
+    """Connections are shared evenly, however many clients one of them has, and whatever names."""
     weir = start_weir({"users": {"app": {"max_connections": 8}},
                        "pool": {"size": 20}, "routing": {"split_reads": False}})
 
@@ -502,8 +502,9 @@ def test_fairness_between_databases_that_share_a_limit(start_weir):
         return [servers.count("app"), servers.count("other")]
 
     with contextlib.ExitStack() as stack:
-        for thread in crowd(weir, 60, "SELECT pg_sleep(0.01)"):
-            stack.enter_context(thread)
+        for name in range(6):
+            for thread in crowd(weir, 10, "SELECT pg_sleep(0.01)", application_name=f"n{name}"):
+                stack.enter_context(thread)
         wait_until(lambda: counts()[0] >= 7, lambda: f"all are one's: {counts()}", 10 * SLOW)
         for thread in crowd(weir, 10, "SELECT pg_sleep(0.01)", database="other"):
             stack.enter_context(thread)

@@ -382,36 +382,47 @@ TEST_CASE("fairness: what comes free goes to the group that has the fewest serve
 
 namespace {
 
-// Owners of pools that share a budget, each with so many clients that hold a server for a while
-// and come back at once. Answers what each had, on average of the second half.
-std::vector<double> shares(const std::vector<int>& clients, std::uint32_t limit, int workers) {
+// An owner's applications, each with so many clients.
+using Crowd = std::vector<int>;
+
+struct Sharer {
+  TestWaiter waiter;
+  Rig* rig = nullptr;
+  Server* server = nullptr;
+  std::int64_t until = 0;
+  double* had = nullptr;  // of its application
+};
+
+// Owners of pools that share a budget, whose clients hold a server for a while and come back at
+// once. Answers what each application had in use, on average of the second half.
+std::vector<std::vector<double>> shares(const std::vector<Crowd>& owners, std::uint32_t limit,
+                                        int workers) {
   Permits shared(limit, 0);
   std::deque<Permits> own;
   std::deque<Rig> rigs;
-  struct Client {
-    TestWaiter waiter;
-    Rig* rig = nullptr;
-    Server* server = nullptr;
-    std::int64_t until = 0;
-  };
-  std::deque<Client> all;
-  for (const int count : clients) {
+  std::deque<Sharer> all;
+  std::vector<std::vector<double>> had;
+  for (const Crowd& owner : owners) had.emplace_back(owner.size());
+  for (std::size_t o = 0; o < owners.size(); ++o) {
     own.emplace_back(0, 0);
     const std::size_t first = rigs.size();
     for (int i = 0; i < workers; ++i)
       rigs.emplace_back(std::vector<Permits*>{&own.back(), &shared});
-    for (int i = 0; i < count; ++i) {
-      all.emplace_back();
-      all.back().rig = &rigs[first + static_cast<std::size_t>(i % workers)];
+    for (std::size_t group = 0; group < owners[o].size(); ++group) {
+      for (int i = 0; i < owners[o][group]; ++i) {
+        all.emplace_back();
+        all.back().rig = &rigs[first + static_cast<std::size_t>(i % workers)];
+        all.back().waiter.group = static_cast<std::uint16_t>(group);
+        all.back().had = &had[o][group];
+      }
     }
   }
   std::mt19937 random(7);
   constexpr std::int64_t kMs = 20'000;
-  std::vector<double> had(clients.size());
   for (std::int64_t ms = 0; ms < kMs; ++ms) {
     const auto give = [&](const Pool::Grant& grant) {
       if (grant.waiter == nullptr) return;
-      const auto got = std::find_if(all.begin(), all.end(), [&](const Client& client) {
+      const auto got = std::find_if(all.begin(), all.end(), [&](const Sharer& client) {
         return &client.waiter == grant.waiter;
       });
       got->server = grant.server;
@@ -425,7 +436,7 @@ std::vector<double> shares(const std::vector<int>& clients, std::uint32_t limit,
     const auto open_all = [&](Rig& rig) {
       while (rig.pool.may_open(at(ms))) ready(rig, rig.open(at(ms)));
     };
-    for (Client& client : all) {
+    for (Sharer& client : all) {
       if (client.server != nullptr && client.until <= ms) {
         ready(*client.rig, *std::exchange(client.server, nullptr));
       }
@@ -443,10 +454,10 @@ std::vector<double> shares(const std::vector<int>& clients, std::uint32_t limit,
       rig.pool.invariants();
     }
     CHECK(shared.taken() <= limit);
-    for (std::size_t i = 0; ms >= kMs / 2 && i < own.size(); ++i) had[i] += own[i].taken();
+    if (ms < kMs / 2) continue;
+    for (const Sharer& client : all) *client.had += client.server != nullptr ? 2.0 / kMs : 0;
   }
-  for (double& each : had) each /= kMs / 2;
-  for (Client& client : all) {
+  for (Sharer& client : all) {
     if (client.waiter.waiting()) client.rig->pool.cancel(client.waiter);
   }
   return had;
@@ -457,20 +468,34 @@ std::vector<double> shares(const std::vector<int>& clients, std::uint32_t limit,
 TEST_CASE("fairness: owners that share a budget have the same, or all they want") {
   for (const int workers : {1, 2, 4}) {
     CAPTURE(workers);
-    const auto two = shares({200, 20}, 10, workers);
-    CHECK(two[0] > 4);
-    CHECK(two[0] < 6.5);
-    CHECK(two[1] > 3.5);
-    const auto wants_less = shares({200, 1}, 10, workers);
-    CHECK(wants_less[1] > 0.5);
-    CHECK(wants_less[1] < 1.5);
-    CHECK(wants_less[0] > 8);
-    const auto three = shares({300, 40, 40}, 12, workers);
-    for (const double each : three) {
-      CHECK(each > 2.5);
-      CHECK(each < 6);
+    const auto two = shares({{200}, {20}}, 10, workers);
+    CHECK(two[0][0] > 4);
+    CHECK(two[0][0] < 6.5);
+    CHECK(two[1][0] > 3.5);
+    const auto wants_less = shares({{200}, {1}}, 10, workers);
+    CHECK(wants_less[1][0] > 0.5);
+    CHECK(wants_less[1][0] < 1.5);
+    CHECK(wants_less[0][0] > 8);
+    const auto three = shares({{300}, {40}, {40}}, 12, workers);
+    for (const auto& each : three) {
+      CHECK(each[0] > 2.5);
+      CHECK(each[0] < 6);
     }
-    const auto turns = shares({50, 50, 50}, 2, workers);  // fewer than owners
-    for (const double each : turns) CHECK(each > 0.25);
+    const auto turns = shares({{50}, {50}, {50}}, 2, workers);  // fewer than owners
+    for (const auto& each : turns) CHECK(each[0] > 0.25);
+  }
+}
+
+TEST_CASE("fairness: an owner's groups share what the owner has") {
+  for (const int workers : {1, 2}) {
+    CAPTURE(workers);
+    // More names do not get more, and the same one with another owner does not count.
+    const auto had = shares({{100, 20, 20, 20}, {40}}, 16, workers);
+    for (const double each : had[0]) {
+      CHECK(each > 1.2);
+      CHECK(each < 3.5);  // whole servers of each worker
+    }
+    CHECK(had[1][0] > 6);
+    CHECK(had[1][0] < 10);
   }
 }
