@@ -1,6 +1,7 @@
 // weir: command line, signals, exit codes.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -18,6 +19,8 @@
 #include "top/top.h"
 
 namespace {
+
+using Action = config::CommandLine::Action;
 
 int cannot_start(const absl::Status& status, proxy::Predecessor& predecessor) {
   std::cerr << "weir: " << status.message() << '\n';
@@ -88,8 +91,16 @@ int import_pgbouncer(const config::CommandLine& asked) {
   return config::kExitBadConfig;
 }
 
-// As libpq takes it: the first listener, and who may look, with a password if it stands there.
-std::string console_of(const config::Config& config) {
+// The first of the file; null = it has none.
+const config::User* who_may(const config::Config& config, Action action) {
+  const auto found = std::ranges::find_if(config.users, [action](const config::User& user) {
+    return user.admin || (user.stats && action == Action::kTop);
+  });
+  return found == config.users.end() ? nullptr : &*found;
+}
+
+// As libpq takes it: the first listener and this user, with a password if it stands there.
+std::string console_of(const config::Config& config, const config::User* user) {
   std::string words = "dbname=weir";
   const auto add = [&words](const char* name, std::string_view value) {
     words.append(" ").append(name).append("='");
@@ -106,30 +117,36 @@ std::string console_of(const config::Config& config) {
     add("host", listener.unix_dir.empty() ? local : listener.unix_dir);
     add("port", std::to_string(listener.port));
   }
-  for (const config::User& user : config.users) {
-    if (!user.admin && !user.stats) continue;
-    add("user", user.name);
+  if (user != nullptr) {
+    add("user", user->name);
     const bool hashed =
-        user.password.starts_with("SCRAM-SHA-256$") || user.password.starts_with("md5");
-    if (!user.password.empty() && !hashed) add("password", user.password);
-    break;
+        user->password.starts_with("SCRAM-SHA-256$") || user->password.starts_with("md5");
+    if (!user->password.empty() && !hashed) add("password", user->password);
   }
   return words;
 }
 
-// nullopt: the configuration is wrong, which was said.
+// nullopt: the configuration is wrong, or lets nobody do this, which was said.
 std::optional<std::string> console_of(const config::CommandLine& asked) {
   if (asked.config_file.empty()) return asked.console;
   const auto loaded = config::config_from_command_line(asked);
-  if (loaded.config) return console_of(*loaded.config);
-  std::cerr << config::to_string(loaded.problems);
-  return std::nullopt;
+  if (!loaded.config) {
+    std::cerr << config::to_string(loaded.problems);
+    return std::nullopt;
+  }
+  const config::User* user = who_may(*loaded.config, asked.action);
+  if (user == nullptr && loaded.config->admin.peers.empty()) {
+    std::cerr << "weir: " << asked.config_file << ": no user has admin = true"
+              << (asked.action == Action::kTop ? " or stats = true\n" : "\n");
+    return std::nullopt;
+  }
+  return console_of(*loaded.config, user);
 }
 
 int ask_console(const config::CommandLine& asked) {
   const auto conninfo = console_of(asked);
   if (!conninfo) return config::kExitBadConfig;
-  if (asked.action == config::CommandLine::Action::kUpgrade) {
+  if (asked.action == Action::kUpgrade) {
     return top::command(*conninfo, "UPGRADE");
   }
   return top::run(
@@ -145,7 +162,6 @@ int main(int argc, char** argv) {
     std::cerr << "weir: " << command_line.status().message() << '\n';
     return config::kExitUsage;
   }
-  using Action = config::CommandLine::Action;
   if (command_line->action == Action::kHelp) {
     std::cout << config::help_text();
     return config::kExitOk;

@@ -444,8 +444,9 @@ def console_string(weir, user="admin"):
 
 @pytest.mark.parametrize("how", ["by the file", "by a connection", "on the console", "over HTTP"])
 def test_by_command(start_weir, how):
-    """It ends when another process serves; sessions go on."""
-    weir = start_weir(api.TOKENS)
+    """It ends when another process serves; sessions go on. By the file it is its first
+    administrator who asks, not those who stand before him and may only look."""
+    weir = start_weir({**api.TOKENS, "users": {"app": {"stats": True}}})
     with weir.connect() as stays:
         stays.query("SET work_mem = '7MB'")
         old, before = weir.process, len(weir.log())
@@ -485,6 +486,9 @@ def test_a_command_that_fails_says_why(start_weir):
     assert done.returncode == 3 and "authentication failed" in done.stderr, done
     done = run_upgrade(weir, f"host=127.0.0.1 port={free_port()}")
     assert done.returncode == 3 and "refused" in done.stderr, done
+    weir.config_file.write_text(good.replace("admin = true", "admin = false"))
+    done = run_upgrade(weir)
+    assert done.returncode == 1 and "no user has admin = true\n" in done.stderr, done
     assert run_upgrade(weir, "-c", "/nowhere/weir.toml").returncode == 1
     assert run_upgrade(weir, "-c", "x", "host=y").returncode == 2
     assert weir.process.pid == old and weir.process.poll() is None
