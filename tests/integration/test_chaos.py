@@ -22,8 +22,8 @@ SEED = int(os.environ.get("WEIR_TEST_SEED", "1"))
 MINUTES = os.environ.get("WEIR_TEST_MINUTES")
 # One of each sort; each comes once.
 SHORT = ("backends_terminated", "black_hole", "failover", "host_cut_off", "network_cut",
-         "packets_lost", "primary_frozen", "replica_killed", "silent_failover", "slow_disk",
-         "weir_killed", "weir_reloaded", "weir_upgraded")
+         "packets_delayed", "packets_lost", "primary_frozen", "replica_killed", "silent_failover",
+         "slow_disk", "weir_killed", "weir_reloaded", "weir_upgraded")
 
 
 def test_nothing_is_lost_or_done_twice():
