@@ -87,6 +87,8 @@ void Client::resume() {
     put_back(again_.view());
     again_.release();
     set_state(State::kIdle);
+    // What it is to be sent with is there.
+    deferred_until_ = worker_.loop().now() + worker_.config().timeouts.defer_begin;
   }
   if (!deferred_begin_.empty()) send_deferred_begin();
   if (!in_.empty() && state_ != State::kConsole) {
@@ -265,6 +267,7 @@ bool Client::run_again(protocol::Bytes requests, Where where) {
   }
   log_of(database_config(), spdlog::level::debug, "{}: runs its request again", who());
   forget_sent(requests);
+  deferred_begin_ = std::exchange(sent_begin_, {});
   again_.append(requests);
   next_ = where;
   server = nullptr;

@@ -499,6 +499,7 @@ class Client final : public net::Connection, public pool::Waiter {
 
   std::string deferred_begin_;  // has been answered, and is still to be sent; "" = none is
   base::Time deferred_until_{};
+  std::string sent_begin_;      // the same, once it is sent, until what it was sent for is answered
   std::optional<Begin> begin_;  // of its READ ONLY transaction, of which nothing else was answered
   Begin said_;                  // what the request says of it
   bool begin_used_ = false;     // something else was sent

@@ -3,7 +3,7 @@
 // One that may write begins on the primary, and nothing depends on its BEGIN but the time that it
 // says it began (now()). So a BEGIN by itself is answered here, and goes out in the same write as
 // what comes next: one round trip less, and no server connection is kept for as long. But not much
-// later than it came.
+// later than it came. If both are lost with their connection they run again on another one, unseen.
 //
 // A READ ONLY one may be on a replica.
 // A BEGIN says nothing of what comes. So the replica that it went to is a guess: as long as nothing
@@ -111,6 +111,7 @@ void Client::note_sent(char type) {
 
 // ReadyForQuery.
 void Client::note_begun(char status) {
+  sent_begin_.clear();
   if (status == 'I') forget_proof();
   if (status != 'T') {
     begin_.reset();
@@ -172,7 +173,8 @@ std::size_t Client::on_first_in_block(protocol::Bytes in) {
 // A server was found for the transaction's first statement.
 void Client::begin_anew() {
   if (!deferred_begin_.empty()) {
-    return server->inject_query(std::exchange(deferred_begin_, {}), kNoteBegin);
+    sent_begin_ = std::exchange(deferred_begin_, {});
+    return server->inject_query(sent_begin_, kNoteBegin);
   }
   if (!begin_ || status_ != 'T') return;
   const std::string isolation =

@@ -43,7 +43,7 @@ bool Client::is_racing() const { return server != nullptr && server->rival != nu
 void Client::note_late() {
   server->late_at = {};
   const std::uint64_t usual = worker_.statement_stats().usual_us(meter_.sending);
-  if (usual == 0 || server->on_primary() || !server->rerun.after_loss()) return;
+  if (usual == 0 || server->on_primary() || !server->rerun.only_reads()) return;
   server->late_at = worker_.loop().now() + std::chrono::microseconds(std::max(usual, kLeastUs));
   worker_.late_at(server->late_at, *server);
 }
@@ -53,7 +53,7 @@ void Client::hedge() {
   late.late_at = {};
   if (state_ != State::kActive || is_racing() || pools_->retired || pools_->asks_channels) return;
   const protocol::Bytes request = late.rerun.bytes();
-  if (!late.rerun.after_loss() || !may_race(request)) return;
+  if (!late.rerun.only_reads() || !may_race(request)) return;
   Gathered next = std::exchange(gathered_, {});
   const route::Decision decision = find_rival_host(request);
   gathered_ = std::move(next);

@@ -188,6 +188,7 @@ void Client::note_loss(const Server& lost, const session::Loss& loss) {
   gathered_ = {};
   begin_.reset();
   begun_.reset();
+  sent_begin_.clear();
   opaque_by_.clear();
   tracking_ = wrote_ = read_fresh_ = defined_ = altered_defaults_ = opaque_ = recheck_ = false;
   unnamed_setting_ = false;

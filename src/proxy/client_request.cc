@@ -473,7 +473,7 @@ bool Client::is_judged_read() const {
 // Whether all that the gathered request needs is in its own bytes and in what outlives it.
 bool Client::can_be_rerun() const {
   return (gathered_.plain || gathered_.only_set) && !gathered_.large && !gathered_.flush &&
-         !gathered_.closes && (status_ == 'I' || begin_) && pins.empty() &&
+         !gathered_.closes && (status_ == 'I' || begin_ || !sent_begin_.empty()) && pins.empty() &&
          pools_->mode != config::PoolMode::kSession;
 }
 
@@ -485,7 +485,8 @@ session::Rerun::Request Client::rerun_kind() const {
   return {
       .read = read,
       .bound = gathered_.hints.route == sql::Hint::kReplica || own_.route == sql::Hint::kReplica,
-      .alone = gathered_.old_unnamed};
+      .alone = gathered_.old_unnamed,
+      .undone = !sent_begin_.empty()};
 }
 
 void Client::refuse(const protocol::Error& error) {

@@ -8,6 +8,7 @@ void Rerun::sent(protocol::Bytes request, Request kind) {
   bytes_.append(request);
   ends_.push_back(bytes_.size());
   reads_ = reads_ && kind.read;
+  leaves_nothing_ = leaves_nothing_ && (kind.read || kind.undone);
   bound_ = bound_ || kind.bound;
   alone_ = kind.alone;
 }
@@ -32,7 +33,7 @@ void Rerun::ended() {
 void Rerun::clear() {
   bytes_.clear();
   ends_.clear();
-  kept_ = reads_ = true;
+  kept_ = reads_ = leaves_nothing_ = true;
   answered_ = bound_ = alone_ = false;
 }
 

@@ -16,11 +16,13 @@ class Rerun {
   static constexpr std::size_t kMaxBytes = 16u << 10;  // of all in flight; beyond it none is kept
 
   struct Request {
-    bool read = false;   // to run it twice changes nothing
-    bool bound = false;  // its client asked for just this kind of host
-    bool alone = false;  // needs state that does not outlive the next request
+    bool read = false;    // to run it twice changes nothing
+    bool bound = false;   // its client asked for just this kind of host
+    bool alone = false;   // needs state that does not outlive the next request
+    bool undone = false;  // whatever it does is undone when its connection is lost
   };
-  // One whole request outside of any transaction, which ends with a Query or a Sync.
+  // One whole request, which ends with a Query or a Sync, outside of any transaction or with all of
+  // its transaction.
   void sent(protocol::Bytes request, Request kind);
   void sent_other();  // something that cannot be run again
   void answered();    // a part of the oldest one's answer goes to the client
@@ -29,19 +31,21 @@ class Rerun {
 
   // All that is in flight is here, and the client has seen nothing of it.
   bool undecided() const { return kept_ && !answered_ && !ends_.empty(); }
+  bool only_reads() const { return undecided() && reads_; }
   // May all be run again,
-  bool after_loss() const { return undecided() && reads_; }  // the connection being lost?
+  bool after_loss() const { return undecided() && leaves_nothing_; }  // the connection being lost?
   // the oldest one having failed as a whole?
   bool after_error() const { return undecided() && (reads_ || ends_.size() == 1); }
   // the oldest one having failed for the host that it ran on?
-  bool after_refusal() const { return after_loss() && !bound_; }
+  bool after_refusal() const { return only_reads() && !bound_; }
   protocol::Bytes bytes() const { return bytes_.view(); }
 
  private:
   protocol::Buffer bytes_;
   std::vector<std::size_t> ends_;  // of each request, counted from the first byte of bytes_
   bool kept_ = true, answered_ = false;
-  bool reads_ = true, bound_ = false, alone_ = false;  // of all together
+  // Of all together:
+  bool reads_ = true, leaves_nothing_ = true, bound_ = false, alone_ = false;
 };
 
 }  // namespace session

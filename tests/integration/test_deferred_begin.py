@@ -9,8 +9,11 @@ import asyncpg
 import pytest
 
 from support import SLOW, wire
-from support.cluster import wait_until
+from support.cluster import wait_catalog, wait_until
+from support.loss import (FAILED, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, error, kill, pid_of,
+                          shown, terminate)
 from support.orders import order
+from support.relay import Relay
 from support.wire import SYNC, bind, cancel, close, describe, execute, parse, query
 
 EXTENDED = (parse("", "BEGIN"), bind("", ""), describe("P"), execute(), SYNC)
@@ -230,6 +233,108 @@ def test_a_primary_that_dies_behind_it(start_weir, cluster, table):
         client.query(f"INSERT INTO {table} VALUES (2)")
         client.query("COMMIT")
         assert client.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "2"
+
+
+FIRST = {"simple": lambda text: (query(text),),
+         "extended": lambda text: (parse("", text), bind("", ""), describe("P"), execute(), SYNC),
+         "named": lambda text: (parse("s", text), bind("", "s"), execute(), SYNC),
+         "several": lambda text: (query(f"SELECT 1; {text}; SELECT 2"),)}
+
+
+@contextlib.contextmanager
+def losable(start_weir, cluster, **relay):
+    """A way to the primary that may break, and a session that has begun a transaction."""
+    with Relay(cluster.ports[0], **relay) as path:
+        hosts = [f"127.0.0.1:{port}" for port in (path.port, *cluster.ports[1:])]
+        weir = start_weir({"timeouts": {"defer_begin": "1s", "server_retry": "100ms"},
+                           "clusters": {"main": {"hosts": hosts}}})
+        with weir.connect(application_name="survivor") as client:
+            client.socket.settimeout(60 * SLOW)
+            wait_catalog(client)  # before, any write may leave anything
+            client.query("/* weir: primary */ SELECT 1")
+            client.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            yield weir, client, path
+
+
+@pytest.mark.parametrize("how", FIRST)
+@pytest.mark.parametrize("lost", ["killed", "cut"])
+def test_lost_with_its_first_statement(start_weir, cluster, table, how, lost):
+    """Nothing of it can have been committed, and nothing was told: both run again, unseen."""
+    with losable(start_weir, cluster) as (weir, client, path), cluster.connect(0) as holder:
+        holder.query(f"BEGIN; LOCK TABLE {table}")
+        client.send(*FIRST[how](f"INSERT INTO {table} VALUES (1)"))
+        pid = pid_of(cluster, f"INSERT INTO {table}")
+        if lost == "killed":
+            kill(cluster, pid)  # the holder ends with it
+        else:
+            path.cut()
+            holder.query("COMMIT")  # it has run, and its answer does not arrive
+        told = client.read_until_ready()
+        assert [m.text() for m in told if m.type in "CZ"][-1] == "T", told
+        assert "INSERT 0 1" in [m.text() for m in told if m.type == "C"]
+        assert not [m for m in told if m.type == "E"]
+        assert client.value("SHOW transaction_isolation") == "repeatable read"
+        assert int(client.value("SELECT pg_backend_pid()")) != pid
+        client.query("COMMIT")
+        assert client.value(f"/* weir: primary */ SELECT count(*) FROM {table}") == "1"
+        assert client.status == "I" and int(weir.show("ROUTE_TOTALS")[0]["retries"]) == 1
+        client.query(f"INSERT INTO {table} VALUES (2)")  # in no transaction
+        assert cluster.value(0, f"SELECT count(*) FROM {table}") == "2"
+
+
+def test_lost_with_it_again(start_weir, cluster, table):
+    """It may be what kills its server."""
+    with losable(start_weir, cluster, cut_at=b"INSERT") as (weir, client, _):
+        assert ask(client, query(f"INSERT INTO {table} VALUES (1)")) == error(ROLLED_BACK, "E")
+        assert int(weir.show("ROUTE_TOTALS")[0]["retries"]) == 1
+        assert ask(client, query("ROLLBACK")) == [ROLLBACK_TAG, ("Z", "I")]
+        assert client.value(f"SELECT count(*) FROM {table}") == "0"
+
+
+@pytest.mark.parametrize("lost, told", [
+    ("INSERT INTO {}; COMMIT", error(UNKNOWN, "I")),
+    ("SAVEPOINT s; INSERT INTO {}", error(ROLLED_BACK, "E")),
+    ("CREATE TEMP TABLE t (); INSERT INTO {}", error(ROLLED_BACK, "E")),
+    ("INSERT INTO {}|SELECT 1", error(ROLLED_BACK, "E"))])
+def test_lost_with_more_than_plain_ones(start_weir, cluster, table, lost, told):
+    """What may have ended the transaction, what leaves more than rows, what was pipelined."""
+    with losable(start_weir, cluster) as (weir, client, path), cluster.connect(0) as holder:
+        holder.query(f"BEGIN; LOCK TABLE {table}")
+        texts = lost.format(f"{table} VALUES (1)").split("|")
+        client.send(*(query(text) for text in texts))
+        pid_of(cluster, f"INSERT INTO {table}")
+        path.cut()
+        holder.query("COMMIT")
+        assert shown(client.read_until_ready())[-2:] == told
+        assert int(weir.show("ROUTE_TOTALS")[0]["retries"]) == 0
+        assert [shown(client.read_until_ready()) for _ in texts[1:]] == [error(FAILED, "E")
+                                                                         for _ in texts[1:]]
+
+
+def test_an_operator_ends_its_first_statement(start_weir, cluster, table):
+    """He may have meant that one."""
+    with losable(start_weir, cluster) as (_, client, _), cluster.connect(0) as holder:
+        holder.query(f"BEGIN; LOCK TABLE {table}")
+        client.send(query(f"INSERT INTO {table} VALUES (1)"))
+        terminate(cluster, pid_of(cluster, f"INSERT INTO {table}"))
+        assert shown(client.read_until_ready()) == error(ROLLED_BACK, "E")
+
+
+def test_a_stale_plan_behind_it(start_weir, cluster, table):
+    """Outside of a transaction nobody sees it, and here neither."""
+    with start_weir(LONG).connect() as client:
+        wait_catalog(client)
+        client.send(parse("s", f"SELECT * FROM {table} FOR UPDATE"), bind("", "s"), execute(), SYNC)
+        client.read_until_ready()
+        cluster.sql(0, f"ALTER TABLE {table} ADD COLUMN more int DEFAULT 7")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        client.query("BEGIN")
+        client.send(bind("", "s"), execute(), SYNC)
+        told = client.read_until_ready()
+        assert [m.values() for m in told if m.type == "D"] == [["1", None, "7"]], told
+        assert client.status == "T"
+        client.query("COMMIT")
+        assert client.status == "I"
 
 
 def test_pause_and_drain(start_weir, table):

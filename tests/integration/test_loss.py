@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import frozen, running_cluster, wait_until
-from support.loss import (FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask, cut_behind,
-                          error, goes_on, in_block, kill, pid_of, query, shown, terminate)
+from support.cluster import frozen, running_cluster, wait_catalog, wait_until
+from support.loss import (COMMIT_TAG, FAILED, LOSSES, ROLLBACK_TAG, ROLLED_BACK, UNKNOWN, ask,
+                          cut_behind, error, goes_on, in_block, kill, pid_of, query, shown,
+                          terminate)
 from support.relay import Relay
 from support.weir import Weir
 
@@ -398,18 +399,24 @@ def test_failover(silent):
         with contextlib.ExitStack() as stack:
             stack.callback(weir.discard)
             weir.start().wait_ready()
-            idle, busy, block, plain = (
-                stack.enter_context(weir.connect(application_name="survivor")) for _ in range(4))
-            for client in (idle, busy, block, plain):
+            idle, busy, block, plain, first = (
+                stack.enter_context(weir.connect(application_name="survivor")) for _ in range(5))
+            wait_catalog(plain)
+            for client in (idle, busy, block, plain, first):
                 client.socket.settimeout(120 * SLOW)
             plain.query("INSERT INTO moved VALUES (1)")
             idle.query("BEGIN")
             idle.query("INSERT INTO moved VALUES (2)")
             block.query("BEGIN")
+            block.query("SELECT 1")
+            first.query("BEGIN")
+            first.send(wire.query("INSERT INTO moved SELECT 2 + 7 FROM pg_sleep(600 * "
+                                  f"(inet_server_port() = {cluster.ports[0]})::int)"))
             block.send(wire.query("INSERT INTO moved SELECT 3 FROM pg_sleep(600)"))
             busy.send(wire.query("INSERT INTO moved SELECT 4 FROM pg_sleep(600)"))
             pid_of(cluster, "SELECT 4")
             pid_of(cluster, "SELECT 3")
+            pid_of(cluster, "SELECT 2 + 7")
             if silent:
                 stack.enter_context(frozen(cluster, 0))
                 cluster.command("promote", 1)
@@ -426,8 +433,12 @@ def test_failover(silent):
             cluster.sql(1, "SELECT pg_reload_conf()")
             for client in (plain, busy, block):
                 assert shown(client.read_until_ready()) == [("C", "INSERT 0 1"), ("Z", "I")]
+            # Of its transaction nothing had been told yet.
+            assert shown(first.read_until_ready()) == [("C", "INSERT 0 1"), ("Z", "T")]
+            assert query(first, "COMMIT") == [COMMIT_TAG, ("Z", "I")]
             assert query(idle, "INSERT INTO moved VALUES (8)") == error(ROLLED_BACK, "E")
             assert query(idle, "COMMIT") == [ROLLBACK_TAG, ("Z", "I")]
-            for client in (idle, busy, block, plain):
+            for client in (idle, busy, block, plain, first):
                 goes_on(client)
-        assert cluster.sql(1, "SELECT id FROM moved ORDER BY id") == [["1"], ["5"], ["6"], ["7"]]
+        assert cluster.sql(1, "SELECT id FROM moved ORDER BY id") == [["1"], ["5"], ["6"], ["7"],
+                                                                      ["9"]]

@@ -23,6 +23,7 @@ TEST_CASE("rerun: a read may be run again until something of its answer was seen
   Rerun rerun;
   CHECK_FALSE(rerun.undecided());
   rerun.sent(bytes("one"), kRead);
+  CHECK(rerun.only_reads());
   CHECK(rerun.after_loss());
   CHECK(rerun.after_error());
   CHECK(rerun.after_refusal());
@@ -59,6 +60,20 @@ TEST_CASE("rerun: a write only after an error, and only alone") {
   rerun.clear();
   rerun.sent(bytes("read"), kRead);
   CHECK(rerun.after_loss());
+}
+
+TEST_CASE("rerun: what is undone with its connection, after a loss, but is no read") {
+  Rerun rerun;
+  rerun.sent(bytes("write"), {.undone = true});
+  CHECK(rerun.after_loss());
+  CHECK(rerun.after_error());
+  CHECK_FALSE(rerun.only_reads());
+  CHECK_FALSE(rerun.after_refusal());
+  rerun.answered();
+  CHECK_FALSE(rerun.after_loss());
+  rerun.clear();
+  rerun.sent(bytes("write"), kWrite);
+  CHECK_FALSE(rerun.after_loss());
 }
 
 TEST_CASE("rerun: who asked for a replica is told what it says") {
