@@ -79,7 +79,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   gathered_ = {};
   misrouted_ = false;
   if (shares() || server == nullptr) return used;
-  server->is_shareable = may_share && in_flight_plain_ && server->rerun.after_loss();
+  server->is_shareable = may_share && in_flight_plain_ && server->rerun.only_reads();
   if (pools_->cluster->config.routing.hedge_reads) note_late();
   if (ask && is_open() && server != nullptr) ask_position();
   // A large request may have nothing whole in front: go on with its first piece.

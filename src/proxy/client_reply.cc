@@ -434,6 +434,8 @@ void Client::on_releasable() {
   Server* const used = server;
   if (part_from_server()) {
     worker_.on_server_cleaned(*used);
+  } else if (used->has_followers()) {
+    return used->close("one of those who share it must keep it");
   } else {
     server->dirty = true;
     set_state(State::kIdle);
