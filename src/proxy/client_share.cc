@@ -20,9 +20,11 @@ constexpr std::uint32_t kTogether = 3;
 // session has on a connection of its own, but for its settings and a prepared statement.
 bool Client::is_single_read() const {
   const Gathered& asked = gathered_;
-  const bool one = asked.analysis ? asked.analysis->single() != nullptr
-                                  : asked.binds == 1 && asked.executes == 1 && asked.sync;
-  return one && asked.plain && asked.access == sql::Access::kRead && !asked.large && !asked.flush &&
+  const bool query = asked.analysis && asked.analysis->single() != nullptr && asked.binds == 0 &&
+                     asked.executes == 0;
+  const bool one = query || (asked.sync && asked.binds == 1 && asked.executes == 1);
+  return one && asked.bytes <= session::Rerun::kMaxBytes && asked.plain &&
+         asked.access == sql::Access::kRead && !asked.large && !asked.flush &&
          !asked.needs_primary && !asked.primary_only && !asked.closes && !asked.names &&
          !asked.old_unnamed && status_ == 'I' && !begin_ && deferred_begin_.empty() && !tracking_ &&
          !opaque_ && !recheck_ && reruns_ == 0 && next_ == Where::kAnywhere && !misrouted_ &&

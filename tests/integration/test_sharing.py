@@ -226,6 +226,21 @@ def test_settings_are_not_mixed(start, word):
     assert shared(weir) > 50
 
 
+def test_what_is_large_waits_for_a_connection(start, word):
+    """What is too large to be kept could not be sent elsewhere."""
+    weir = start(1)
+    large = f"SELECT {word}('large') /* {'x' * 20_000} */"
+    with contextlib.ExitStack() as stack:
+        first, *others = connected(weir, stack, 4)
+        before = shared(weir)
+        first.send(query(f"SELECT {word}('late')"))
+        for client in others:
+            client.send(query(large))
+        assert first.rows() == [["late"]]
+        assert [client.rows() for client in others] == [[["large"]]] * 3
+        assert shared(weir) == before
+
+
 def send_together(clients, word, first="late"):
     """The first one's takes long, though its kind is short; the others come right behind it."""
     for number, client in enumerate(clients):

@@ -1,10 +1,11 @@
 """Scenarios of small transactions by pgbench: throughput, latency, CPU and system calls of each."""
+import contextlib
 import functools
 from typing import NamedTuple
 
 from support.bench import Scenario
 from support.bench.pgbench import Pgbench, warm_up
-from support.bench.targets import contenders, in_session_mode
+from support.bench.targets import contenders, in_session_mode, weir
 
 SESSION_MODE = ("pgbouncer is in session mode: this version has no prepared statements in "
                 "transaction mode, so it does less work than it would there.")
@@ -84,6 +85,13 @@ def latency(plan, results):
                               lambda proxy, direct: proxy - direct)
 
 
+def workers(plan, results):
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(weir(plan.binary, [plan.database_port], {"workers": count},
+                                            f"weir, {count} workers")) for count in (1, 2, 4)]
+        compare(plan, results, targets, WORKS["prepared"], by_size(plan, WORKS["prepared"]))
+
+
 def scenario(name, description):
     return Scenario(name, description, functools.partial(transactions, name))
 
@@ -97,4 +105,5 @@ SCENARIOS = (
     scenario("connect", "point reads, each on a connection of its own"),
     Scenario("latency", "point reads of one client, and what a proxy adds to the direct way",
              latency),
+    Scenario("workers", "Weir alone, with 1, 2 and 4 workers: prepared point reads", workers),
 )
