@@ -108,7 +108,7 @@ void Pool::follow(std::uint16_t group, Time now) {
   ++following_;
   ++group_at(group).following;
   note_need(now);
-  if (starved_ == 0) {
+  if (starved_ == 0 && !all_have()) {
     state_starving(blocked(/*with_reserve=*/false));
   } else if (renewed) {
     state_starving(starved_);

@@ -281,8 +281,8 @@ void Worker::push_soon(Server& server) {
 }
 
 void Worker::push_shared() {
-  for (const auto id : filled_) {
-    if (Server* server = find_server(id)) {
+  for (std::size_t i = 0; i < filled_.size(); ++i) {  // one that breaks may add others
+    if (Server* server = find_server(filled_[i])) {
       server->pool().filling = nullptr;
       server->push();
     }
