@@ -14,6 +14,7 @@ import pytest
 from support import SLOW, wire
 from support.cluster import fresh_name, wait_catalog, wait_until
 from support.loss import LOSSES
+from support.orders import order
 from support.wire import SYNC, bind, cancel, describe, execute, parse, query
 
 WARM_UP = 60    # calls, until a shape is known to be short
@@ -28,7 +29,7 @@ def word(cluster):
         CREATE FUNCTION {name}(told text) RETURNS text LANGUAGE plpgsql STABLE AS $$
         BEGIN
           PERFORM pg_sleep(CASE WHEN told LIKE 'late%' THEN {SECONDS} * {SLOW}
-                                WHEN told LIKE 'soon%' THEN 0.003 ELSE 0 END);
+                                WHEN told LIKE 'soon%' THEN 0.002 ELSE 0 END);
           IF told LIKE 'fail%' THEN RAISE 'no %', told USING ERRCODE = 'WE001'; END IF;
           RETURN told;
         END $$""")
@@ -150,6 +151,27 @@ def test_it_can_be_off(start, word):
             client.send(query(f"SELECT {word}('soon')"))
         assert all(client.rows() == [["soon"]] for client in clients)
     assert shared(weir) == 0
+
+
+def test_it_is_turned_off_and_on_while_it_is_at_work(start, word):
+    weir = start(1)
+    with contextlib.ExitStack() as stack:
+        clients = connected(weir, stack, 4)
+
+        def grown():
+            before = shared(weir)
+            for _ in range(20):
+                for client in clients:
+                    client.send(query(f"SELECT {word}('soon')"))
+                assert all(client.rows() == [["soon"]] for client in clients)
+            return shared(weir) - before
+        assert grown() > 0
+        send_together(clients, word)
+        order(weir, "SET pool.depth = 1")
+        assert [client.rows()[0][0].split()[0] for client in clients] == ["late"] + ["word"] * 3
+        assert grown() == 0
+        order(weir, "SET pool.depth = 4")
+        assert grown() > 0
 
 
 def test_each_has_its_own_error(start, word):
