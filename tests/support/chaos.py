@@ -252,6 +252,7 @@ class Run:
         self.verdict = Verdict(plan)
         self.lines, self.moves, self.counts = {}, {}, {}
         self.told = collections.defaultdict(set)
+        self.settled = set()  # what was unknown, and was looked for since
         self.numbers = itertools.count(1)
         self.over, self.busy, self.kind = False, 0, ""
         self.generation = 0  # sessions of an older one leave
@@ -350,22 +351,28 @@ class Run:
             count = found[number]
             allowed = {DONE: (whole,), UNDONE: (0,), UNKNOWN: (0, whole)}[state]
             if count not in allowed:
-                self.violation(f"{what} {number}, {state}, is there {count} times, not "
+                settled = ", as was found before" if (what, number) in self.settled else ""
+                self.violation(f"{what} {number}, {state}{settled}, is there {count} times, not "
                                f"{' or '.join(map(str, allowed))}")
+            if state == UNKNOWN:
+                self.settled.add((what, number))
             book[number] = DONE if count else UNDONE
 
     def quiet(self):
         """Nobody asks: nothing is in use, and no more is kept than may be."""
-        def at_rest():
+        def used(*keys):
             in_use[:] = [f"{row['user']}: {key} {row[key]}" for row in self.weir.show("POOLS")
-                         for key in ("cl_waiting", "sv_active")
-                         if row["user"] == "app" and int(row[key])]
-            return not in_use
+                         for key in keys if row["user"] == "app" and int(row[key])]
+            return in_use
         in_use = []
         try:
-            wait_until(at_rest, lambda: in_use, 10 * SLOW, every=0.05)
+            wait_until(lambda: not used("cl_waiting", "sv_active"), lambda: in_use, 10 * SLOW,
+                       every=0.05)
         except AssertionError as failed:
             self.violation(f"in use while nobody asks: {failed}")
+        # What a client that has left asked for may still be on its way to its server.
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not used("sv_tested", "sv_being_canceled"), "", 5 * SLOW, every=0.05)
         for number in self.hosts.numbers:
             def forgotten(number=number):
                 rows[:] = self.hosts.sql(number, """
