@@ -130,6 +130,7 @@ class Client final : public net::Connection, public pool::Waiter {
   void leave_shared(protocol::Bytes requests);
   bool is_single_read() const;
   bool is_short_there(const HostPool& pool);
+  bool may_share(const HostPool& pool);
   // client_hedge.cc
   void hedge();  // what its server does is late
   void on_race_won(Server& winner);

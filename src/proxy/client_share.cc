@@ -35,7 +35,7 @@ bool Client::is_single_read() const {
 // A connection on which the gathered request can be sent behind what is in flight; null = there is
 // none.
 Server* Client::shared_server(HostPool& pool) {
-  if (pool.pool.depth() < 2 || !is_single_read() || !is_short_there(pool)) return nullptr;
+  if (!may_share(pool)) return nullptr;
   const auto now = worker_.loop().now();
   if (pool.filling != nullptr && pool.filled < kTogether && may_follow(*pool.filling, now)) {
     ++pool.filled;
@@ -52,6 +52,10 @@ Server* Client::shared_server(HostPool& pool) {
     if (fewer && may_follow(*looked_at, now)) pool.filling = looked_at;
   }
   return pool.filling;
+}
+
+bool Client::may_share(const HostPool& pool) {
+  return pool.pool.depth() > 1 && is_single_read() && is_short_there(pool);
 }
 
 bool Client::is_short_there(const HostPool& pool) {

@@ -311,10 +311,7 @@ void Worker::fill(Server& shared) {
   if (shared.followers() > 1) return;
   while (pool::Waiter* next = pool.next_waiter()) {
     Client& client = *static_cast<Client*>(next);
-    if (!client.is_single_read() || !client.is_short_there(shared.pool()) ||
-        !client.may_follow(shared, loop_.now())) {
-      return;
-    }
+    if (!client.may_share(shared.pool()) || !client.may_follow(shared, loop_.now())) return;
     pool.cancel(client);
     client.share_from_line(shared);
   }

@@ -1,5 +1,4 @@
 """Late reads are sent to another replica, too (routing.hedge_reads)."""
-import asyncio
 import contextlib
 import os
 import random
@@ -7,14 +6,14 @@ import signal
 import threading
 import time
 
-import asyncpg
 import psycopg
 import pytest
 
 from support import SLOW, wire
+from support.asking import WAYS, ask_simple
 from support.cluster import frozen, wait_until
 from support.orders import order
-from support.wire import SYNC, bind, cancel, describe, execute, parse, query
+from support.wire import cancel, query
 
 FAST = 0.001    # seconds, of a read as it should be
 SLEEPS = 3      # and of one that is late
@@ -91,57 +90,7 @@ def wait_idle(weir):
                20 * SLOW)
 
 
-def ask_simple(weir, function, told):
-    with weir.connect() as client:
-        return [client.value(f"SELECT {function}('{text}')") for text in told]
-
-
-def ask_extended(weir, function, told):
-    with weir.connect() as client:
-        answers = []
-        for text in told:
-            client.send(parse("", f"SELECT {function}($1)"), bind("", "", [text]), describe("P"),
-                        execute(), SYNC)
-            got = client.read_until_ready()
-            assert [m.type for m in got] == list("12TDCZ")
-            answers.append(got[3].values()[0])
-        return answers
-
-
-def ask_named(weir, function, told):
-    with weir.connect() as client:
-        client.send(parse("mine", f"SELECT {function}($1)"), SYNC)
-        client.read_until_ready()
-        answers = []
-        for text in told:
-            client.send(describe("S", "mine"), bind("", "mine", [text]), execute(), SYNC)
-            got = client.read_until_ready()
-            assert [m.type for m in got] == list("tT2DCZ")
-            answers.append(got[3].values()[0])
-        return answers
-
-
-def ask_psycopg(weir, function, told):
-    with weir.psycopg() as connection:
-        connection.prepare_threshold = 1
-        return [connection.execute(f"SELECT {function}(%s)", [text]).fetchone()[0]
-                for text in told]
-
-
-def ask_asyncpg(weir, function, told):
-    async def run():
-        connection = await asyncpg.connect(host=weir.host, port=weir.port, user="app",
-                                           password="app", database="app", ssl=False)
-        try:
-            return [await connection.fetchval(f"SELECT {function}($1)", text) for text in told]
-        finally:
-            await connection.close()
-    return asyncio.run(run())
-
-
-ALL_WAYS = pytest.mark.parametrize(
-    "ask", [ask_simple, ask_extended, ask_named, ask_psycopg, ask_asyncpg],
-    ids=["simple", "extended", "named", "psycopg", "asyncpg"])
+ALL_WAYS = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 
 
 def timed(ask, weir, function, count):
@@ -350,7 +299,7 @@ def test_nobody_gets_anothers_answer(start, nap, cluster):
 
     def work(number):
         dice = random.Random(seed * 1000 + number)
-        ways = [ask_simple, ask_extended, ask_named, ask_psycopg]
+        ways = [way for name, way in WAYS.items() if name != "asyncpg"]
         while time.monotonic() < ends:
             told = [f"{number} {dice.random()}" for _ in range(dice.randrange(1, 30))]
             try:

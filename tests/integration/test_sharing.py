@@ -1,5 +1,4 @@
 """Short reads of several clients on one server connection, one behind another (pool.depth)."""
-import asyncio
 import contextlib
 import random
 import socket
@@ -7,15 +6,15 @@ import struct
 import threading
 import time
 
-import asyncpg
 import psycopg
 import pytest
 
 from support import SLOW, wire
+from support.asking import WAYS
 from support.cluster import fresh_name, wait_catalog, wait_until
 from support.loss import LOSSES
 from support.orders import order
-from support.wire import SYNC, bind, cancel, describe, execute, parse, query
+from support.wire import SYNC, bind, cancel, execute, parse, query
 
 WARM_UP = 60    # calls, until a shape is known to be short
 SECONDS = 0.5   # of what was thought to be short and is not
@@ -67,12 +66,6 @@ def assert_shared(weir, more_than, before=0):
     assert SLOW > 1 or shared(weir) - before > more_than
 
 
-def wait_sent(weir, before):
-    """Until three of send_together() follow the first."""
-    with contextlib.suppress(*[AssertionError] * (SLOW > 1)):
-        wait_until(lambda: shared(weir) - before == 3, "they are sent", 5 * SLOW)
-
-
 def wait_idle(weir):
     wait_until(lambda: all(row["state"] == "idle" for row in weir.show("SERVERS")),
                lambda: f"servers are idle: {weir.show('SERVERS')}", 20 * SLOW)
@@ -82,66 +75,17 @@ def connected(weir, stack, count, **parameters):
     return [stack.enter_context(weir.connect(**parameters)) for _ in range(count)]
 
 
-def ask_simple(weir, word, told):
-    with weir.connect() as client:
-        return [client.value(f"SELECT {word}('{text}')") for text in told]
-
-
-def ask_extended(weir, word, told):
-    answers = []
-    with weir.connect() as client:
-        for text in told:
-            client.send(parse("", f"SELECT {word}($1)"), describe("S"), bind("", "", [text]),
-                        describe("P"), execute(), SYNC)
-            got = client.read_until_ready()
-            assert [m.type for m in got] == list("1tT2TDCZ")
-            answers.append(got[5].values()[0])
-    return answers
-
-
-def ask_named(weir, word, told):
-    answers = []
-    with weir.connect() as client:
-        client.send(parse("mine", f"SELECT {word}($1)"), SYNC)
-        client.read_until_ready()
-        for text in told:
-            client.send(bind("", "mine", [text]), execute(), SYNC)
-            got = client.read_until_ready()
-            assert [m.type for m in got] == list("2DCZ")
-            answers.append(got[1].values()[0])
-    return answers
-
-
-def ask_psycopg(weir, word, told):
-    with weir.psycopg() as connection:
-        connection.prepare_threshold = 1
-        return [connection.execute(f"SELECT {word}(%s)", [text]).fetchone()[0] for text in told]
-
-
-def ask_asyncpg(weir, word, told):
-    async def run():
-        connection = await asyncpg.connect(host=weir.host, port=weir.port, user="app",
-                                           password="app", database="app", ssl=False)
-        try:
-            return [await connection.fetchval(f"SELECT {word}($1)", text) for text in told]
-        finally:
-            await connection.close()
-    return asyncio.run(run())
-
-
-WAYS = [ask_simple, ask_extended, ask_named, ask_psycopg, ask_asyncpg]
-
-
 @pytest.mark.parametrize("split", [False, True], ids=["primary", "replicas"])
 def test_all_get_their_own_answers(start_weir, cluster, word, split):
     """More clients than connections, of all kinds, at once."""
     weir = start_weir({"workers": 1, "pool": {"size": 2}, "routing": {"split_reads": split}})
     with weir.connect() as client:
         learn(client, word)
-    results, told = {}, {n: [f"word {n} {i}" for i in range(150)] for n in range(20)}
+    ways, results = list(WAYS.values()), {}
+    told = {n: [f"word {n} {i}" for i in range(150)] for n in range(20)}
 
     def ask(number):
-        results[number] = WAYS[number % len(WAYS)](weir, word, told[number])
+        results[number] = ways[number % len(ways)](weir, word, told[number])
     threads = [threading.Thread(target=ask, args=[number]) for number in told]
     for thread in threads:
         thread.start()
@@ -280,14 +224,20 @@ def send_together(clients, word, first="late"):
         client.send(query(f"SELECT {word}('{first if number == 0 else 'word'} {number}')"))
 
 
+def follow_together(weir, clients, word):
+    """The same, and waits until the three others follow the first."""
+    before = shared(weir)
+    send_together(clients, word)
+    with contextlib.suppress(*[AssertionError] * (SLOW > 1)):
+        wait_until(lambda: shared(weir) - before == 3, "they are sent", 5 * SLOW)
+
+
 @pytest.mark.parametrize("whose", [0, 1, 2])
 def test_a_cancel_is_of_one(start, word, whose):
     weir = start(1)
     with contextlib.ExitStack() as stack:
         clients = connected(weir, stack, 4)
-        before = shared(weir)
-        send_together(clients, word)
-        wait_sent(weir, before)
+        follow_together(weir, clients, word)
         cancel(weir.host, weir.port, clients[whose].pid, clients[whose].secret)
         for number, client in enumerate(clients):
             got = client.read_until_ready()
@@ -340,9 +290,7 @@ def test_who_leaves_disturbs_nobody(start, word, who, politely):
     weir = start(1)
     with contextlib.ExitStack() as stack:
         clients = connected(weir, stack, 4)
-        before = shared(weir)
-        send_together(clients, word)
-        wait_sent(weir, before)
+        follow_together(weir, clients, word)
         if politely:
             clients[who].terminate()
         else:
@@ -439,9 +387,7 @@ def test_the_connection_is_lost(start, cluster, word, lose):
     weir = start(1)
     with contextlib.ExitStack() as stack:
         clients = connected(weir, stack, 4)
-        before = shared(weir)
-        send_together(clients, word)
-        wait_sent(weir, before)
+        follow_together(weir, clients, word)
         pid = next(int(row["remote_pid"]) for row in weir.show("SERVERS")
                    if row["user"] == "app" and row["state"] == "active")
         lose(cluster, pid)
