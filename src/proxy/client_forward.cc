@@ -51,7 +51,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
   note_access(gathered_.access);
   note_begin();
-  may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->on_primary();
+  may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->may_write();
   position_valid_ = false;
   const bool may_share =
       server->pool().pool.depth() > 1 && server->exchange.empty() && is_single_read();
@@ -125,7 +125,7 @@ std::size_t Client::forward(protocol::Bytes in) {
   protocol::Frame frame;
   protocol::read_frame(in, max_body, frame);
   force_forward_ = false;
-  may_write_ = server->on_primary();
+  may_write_ = server->may_write();
   forward_frame(frame);
   return frame.raw.size();
 }

@@ -37,7 +37,7 @@ std::size_t Client::forward_large(protocol::Bytes in, const protocol::Header& he
   const bool copy = header.type == protocol::frontend::kCopyData;
   if (!copy && header.total <= worker_.config().limits.gather_bytes) return 0;
   discard_message_ = false;
-  may_write_ = server->on_primary();
+  may_write_ = server->may_write();
   switch (header.type) {
     case protocol::frontend::kCopyData:
       server->relay(in);

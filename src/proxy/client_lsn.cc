@@ -26,7 +26,7 @@ std::string_view Client::lsn_query() { return kShown; }
 // that are pipelined only the last one's does: it covers all.
 bool Client::reports_commit() {
   const bool ended = server->exchange.status() == 'I';
-  report_due_ = own_.report_lsn && (report_due_ || (ended && wrote_)) && server->on_primary();
+  report_due_ = own_.report_lsn && (report_due_ || (ended && wrote_)) && server->may_write();
   hear_due_ = listening_ != nullptr && server->listeners == nullptr &&
               (hear_due_ || (ended && (wrote_ || unlistens_)));
   if (ended) unlistens_ = false;

@@ -196,6 +196,11 @@ bool Server::must_close() const {
   return close_when_free || pool_.set.retired || (is_outdated() && !kept);
 }
 
+bool Server::may_write() const {
+  const auto& hosts = pool_.set.snapshot().hosts;
+  return pool_.host >= hosts.size() || hosts[pool_.host].role != cluster::Role::kReplica;
+}
+
 bool Server::is_outdated() const {
   const SessionDefaults& defaults = pool_.set.defaults();
   return defaults_of != defaults.version() ||

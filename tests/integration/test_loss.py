@@ -223,6 +223,25 @@ def test_a_commit_in_flight_that_has_happened(start_weir, cluster, table):
     assert cluster.value(0, f"SELECT count(*) FROM {table}") == "5"
 
 
+@pytest.mark.parametrize("begin,write", [
+    ("BEGIN; INSERT INTO {} VALUES (1)", "COMMIT /* cut */"),
+    ("CREATE TEMP TABLE pins (a int)", "INSERT INTO {} VALUES (1) /* cut */")])
+def test_a_write_while_no_primary_is_known(start_weir, cluster, table, begin, write):
+    """It is silent for a moment, and does what it was asked when it is back."""
+    with Relay(cluster.ports[0], cut_behind=b"/* cut */\0") as relay:
+        hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
+        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
+        with weir.connect() as session:
+            session.query(begin.format(table))
+            with frozen(cluster, 0):
+                wait_until(lambda: weir.show("HOSTS")[0]["state"] == "down", "it is", 10 * SLOW)
+                session.send(wire.query(write.format(table)))
+                time.sleep(0.1 * SLOW)  # it is on its way
+            answer = session.read_noting()
+            assert (answer.type, answer.fields()["C"]) == ("E", UNKNOWN)
+    assert cluster.value(0, f"SELECT count(*) FROM {table}") == "1"
+
+
 def test_a_begin_whose_answer_is_lost(start_weir, cluster, table):
     """Few clients roll back for an error of BEGIN: the statement behind it is told."""
     with cut_behind(start_weir, cluster, b"/* cut */\0") as session:
