@@ -1,6 +1,7 @@
 #include "proxy/pools.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "net/address.h"
 
@@ -20,7 +21,7 @@ ClusterRuntime::HostCounters& HostPool::counters() const { return set.cluster->c
 
 PoolSet::PoolSet(const Topology& topology, const config::Database& database_definition,
                  std::string database_name, std::string user_name, Shared& shared,
-                 Stats& database_stats, ServerParameters startup_parameters)
+                 Stats& database_stats, Outdated& outdated, ServerParameters startup_parameters)
     : database(std::move(database_name)),
       user(std::move(user_name)),
       definition(database_definition),
@@ -41,6 +42,7 @@ PoolSet::PoolSet(const Topology& topology, const config::Database& database_defi
       times{.database = database, .user = user},
       owner(std::make_shared<StatementOwner>(StatementOwner{database, user})),
       shared_(shared),
+      outdated_(outdated),
       hosts_(cluster->config.hosts.size()),
       loads_(hosts_.size()) {}
 
@@ -72,7 +74,7 @@ HostPool& PoolSet::at(std::size_t host) {
 
 const cluster::Snapshot& PoolSet::snapshot() const {
   if (!snapshot_ || snapshot_->version != cluster->monitor.version()) {
-    snapshot_ = cluster->monitor.snapshot();
+    outdated_.push_back(std::exchange(snapshot_, cluster->monitor.snapshot()));
   }
   return *snapshot_;
 }
@@ -80,7 +82,7 @@ const cluster::Snapshot& PoolSet::snapshot() const {
 const sql::Catalog* PoolSet::catalog() const {
   if (!catalog_feed) return nullptr;
   if (const auto version = catalog_feed->version(); version != catalog_version_) {
-    catalog_ = catalog_feed->get();
+    outdated_.push_back(std::exchange(catalog_, catalog_feed->get()));
     catalog_version_ = version;
   }
   return catalog_.get();

@@ -48,12 +48,17 @@ class HostPool {
   std::size_t next_looked_at = 0;  // for a place: index in `servers`
 };
 
+// Snapshots and catalogs that are not the latest any more: who looks at one may do so to the end of
+// the worker's round of the loop.
+using Outdated = std::vector<std::shared_ptr<const void>>;
+
 class PoolSet {
  public:
   static constexpr std::size_t kGroupsMax = 256;
 
   PoolSet(const Topology& topology, const config::Database& database, std::string database_name,
-          std::string user, Shared& shared, Stats& stats, ServerParameters startup = {});
+          std::string user, Shared& shared, Stats& stats, Outdated& outdated,
+          ServerParameters startup = {});
 
   HostPool& at(std::size_t host);  // made when it is not there yet
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
@@ -73,8 +78,8 @@ class PoolSet {
   const config::PoolMode mode;
   const config::Consistency consistency;  // of sessions that ask for none
   const std::string server_user, server_dbname;
-  const cluster::Snapshot& snapshot() const;  // the latest; valid until the next call
-  // The latest of the database; null = not known. Valid until the next call.
+  // The latest, and of the database; null = not known. Valid to the end of the round.
+  const cluster::Snapshot& snapshot() const;
   const sql::Catalog* catalog() const;
   // The same, though definitions may have changed since it was read.
   sql::CatalogPtr last_catalog() const;
@@ -105,6 +110,7 @@ class PoolSet {
 
  private:
   Shared& shared_;
+  Outdated& outdated_;
   absl::flat_hash_map<std::string, std::uint16_t> groups_;
   mutable cluster::SnapshotPtr snapshot_;
   mutable sql::CatalogPtr catalog_;

@@ -149,7 +149,7 @@ PoolSet* Worker::pool_set(const config::Database& database, const std::string& n
   if (!set) {
     auto& stats = stats_[name];
     if (!stats) stats = std::make_unique<Stats>();
-    set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats);
+    set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats, outdated_);
   }
   return set.get();
 }
@@ -160,7 +160,7 @@ PoolSet* Worker::replication_pools(const config::Database& database, const std::
   auto& stats = stats_[name];
   if (!stats) stats = std::make_unique<Stats>();
   auto& set = pool_sets_[name + '\0' + user + '\0' + std::to_string(client)];
-  set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats,
+  set = std::make_unique<PoolSet>(*topology_, database, name, user, shared_, *stats, outdated_,
                                   std::move(startup));
   return set.get();
 }
@@ -226,6 +226,7 @@ void Worker::end_of_round() {
   buried_clients_.clear();
   buried_servers_.clear();
   buried_cancels_.clear();
+  outdated_.clear();
 }
 
 void Worker::on_client_closed(Client& client) {

@@ -227,6 +227,7 @@ class Worker {
   std::vector<std::unique_ptr<Client>> buried_clients_;
   std::vector<std::unique_ptr<Server>> buried_servers_;
   std::vector<std::unique_ptr<CancelConnection>> buried_cancels_;
+  Outdated outdated_;
 
   Histogram wait_time_, lateness_;
   Histogram forgotten_;  // query time of databases that have no row any more

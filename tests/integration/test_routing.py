@@ -1,5 +1,6 @@
 """Which host serves what: by grammar, catalog, hints and transactions."""
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -170,6 +171,22 @@ def test_the_catalog_is_read_as_soon_as_there_is_a_primary(start_weir, names):
     wait_until(lambda: sessions[-1].query(sql)[0] == ["route: replica"], "the catalog is read")
     sessions[-1].terminate()
     assert "cannot read the catalog" not in weir.log()  # nor is it read in vain before
+
+
+def test_hosts_are_sampled_while_a_route_is_explained(start_weir, cluster):
+    """Of one request all goes by one snapshot, though a newer one is there. A sanitizer sees it."""
+    weir = start_weir({"clusters": {"main": {"monitor": {"interval": "20ms"}}}})
+
+    def explain(_):
+        with weir.connect() as client:
+            client.query("CREATE TEMP TABLE pins (a int)")
+            for _ in range(1500):
+                lines = [line for line, in client.query("EXPLAIN ROUTE SELECT 1")]
+                assert lines[1:3] == [f"host: 127.0.0.1:{cluster.ports[0]}",
+                                      "reason: the session is pinned"]
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(explain, range(4)))
 
 
 @pytest.fixture
