@@ -74,6 +74,7 @@ void visit_pool(Visitor& v, T& pool) {
   v.whole("reserve", pool.reserve, WholeRange{0, kConnectionsMax});
   v.whole("waiting", pool.waiting, WholeRange{0, kClientsMax});
   v.whole("depth", pool.depth, WholeRange{1, kDepthMax});
+  v.flag("share_early", pool.share_early);
 }
 
 template <class Visitor, class T>

@@ -114,8 +114,8 @@ class Pool {
 
   // permits: all budgets that one server connection of this pool needs, at most 32, the pool's own
   // first; they outlive the Pool. Their limits are the caller's to resize. Of `sizes` only `min`
-  // and `waiting` are used here, `depth` is the caller's; without permits `waiting` does not count.
-  // reserve_after: 0 = the reserve is never used.
+  // and `waiting` are used here, the rest is the caller's; without permits `waiting` does not
+  // count. reserve_after: 0 = the reserve is never used.
   Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vector<Permits*> permits);
   ~Pool();  // everything must be closed
   Pool(const Pool&) = delete;
@@ -190,7 +190,7 @@ class Pool {
   std::uint32_t leaving() const { return leaving_count_; }
   std::uint32_t waiting() const { return waiting_count_; }
   bool starving() const { return starved_ != 0; }
-  std::uint32_t depth() const { return sizes_.depth; }
+  const config::PoolSizes& sizes() const { return sizes_; }
   bool unused() const;                       // nothing open, nobody waits
   bool allows(std::uint32_t servers) const;  // as its budgets' limits are now
   void resize(config::PoolSizes sizes);

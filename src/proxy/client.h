@@ -123,9 +123,11 @@ class Client final : public net::Connection, public pool::Waiter {
   // client_share.cc
   std::uint64_t settings_hash() const { return settings_.hash(); }
   bool shares() const { return shares_ != nullptr; }  // its turn on another's connection is to come
-  Server* shared_server(HostPool& pool);
+  Server* place_behind(HostPool& pool);
+  Server* shared_server(HostPool& pool, std::uint32_t over);
   bool may_follow(Server& server_there, base::Time now);
   void share_from_line(Server& shared);
+  void note_answered();
   void on_turn(Server& shared);
   void leave_shared(protocol::Bytes requests);
   bool is_single_read() const;
@@ -568,9 +570,10 @@ class Client final : public net::Connection, public pool::Waiter {
   // What its server is proven to be fresh enough for, and what block_level() was then, which is
   // more where the BEGIN's own word was less.
   config::Consistency in_flight_level_{}, block_level_{};
-  protocol::Lsn in_flight_lsn_ = 0;  // likewise: it has replayed that
-  Server* shares_ = nullptr;         // its request is in flight there, behind others'
-  std::uint16_t followed_as_ = 0;
+  protocol::Lsn in_flight_lsn_ = 0;           // likewise: it has replayed that
+  Server* shares_ = nullptr;                  // its request is in flight there, behind others'
+  std::optional<std::uint16_t> followed_as_;  // of its pool's groups; none where it wants no server
+  std::uint32_t spread_turn_ = 0;             // of pool::Spread, in which its request came
   StatementMeter meter_;
   std::unique_ptr<SentStatements> sent_;  // null while nothing is told of each
   std::uint64_t written_before_ = 0;      // of what was counted as sent

@@ -54,7 +54,7 @@ std::size_t Client::send_gathered(protocol::Bytes in) {
   may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->may_write();
   position_valid_ = false;
   const bool may_share =
-      server->pool().pool.depth() > 1 && server->exchange.empty() && is_single_read();
+      server->pool().pool.sizes().depth > 1 && server->exchange.empty() && is_single_read();
   const bool ask = !shares() && read_fresh_ && gathered_.plain && !gathered_.large &&
                    !gathered_.flush && status_ == 'I' && wants_position();
   force_forward_ = gathered_.large;

@@ -431,6 +431,7 @@ void Client::on_releasable() {
     return;
   }
   in_flight_plain_ = true;
+  note_answered();
   Server* const used = server;
   if (part_from_server()) {
     worker_.on_server_cleaned(*used);

@@ -222,10 +222,8 @@ void Client::wait_in(HostPool& pool) {
   if (gathered_.asks_sequence) pools_->note_sequences_asked();
   if (Server* own = own_sequence_server(pool)) return attach(*own);
   if (awaits_own_sequence_server(pool)) return wait_held();
-  if (pool.pool.must_wait() && state_ != State::kWelcome) {
-    shares_ = shared_server(pool);
-    if (shares()) return;
-  }
+  shares_ = place_behind(pool);
+  if (shares()) return;
   const bool spares = gathered_.listens || (may_advance_sequences() && now >= pool.retry_at);
   const auto kept = spares ? pool::Pool::Kept::kLost : pool::Pool::Kept::kUnharmed;
   auto answer = pool.pool.acquire(*this, settings_.hash(), now, kept);

@@ -10,7 +10,7 @@
 namespace proxy {
 namespace {
 
-constexpr std::size_t kLook = 16;  // servers looked at for a place
+constexpr std::size_t kLook = 16, kLookFew = 64;  // servers looked at for a place
 // So many are sent to one in a round of the loop, in one write, before another one is looked for.
 constexpr std::uint32_t kTogether = 3;
 
@@ -32,10 +32,34 @@ bool Client::is_single_read() const {
          can_be_rerun();
 }
 
-// A connection on which the gathered request can be sent behind what is in flight; null = there is
-// none.
-Server* Client::shared_server(HostPool& pool) {
-  if (!may_share(pool)) return nullptr;
+// The connection on which the gathered request is best sent behind what is in flight; null = it
+// gets one of its own.
+Server* Client::place_behind(HostPool& pool) {
+  spread_turn_ = 0;
+  followed_as_.reset();
+  if (state_ == State::kWelcome || pool.pool.waiting() != 0) return nullptr;
+  const auto now = worker_.loop().now();
+  const bool none_idle = pool.pool.must_wait();
+  const bool concerns =
+      pool.pool.sizes().share_early && pool.spread.concerns(pool.pool.leased(), now);
+  if (!(none_idle || concerns) || !may_share(pool)) return nullptr;
+  pool::Spread::Answer how;
+  if (concerns) how = pool.spread.next(pool.pool.leased(), now);
+  spread_turn_ = how.turn;
+  if (pool.pool.leased() >= how.over) return shared_server(pool, how.over);
+  if (!none_idle) return nullptr;
+  followed_as_ = group;
+  return shared_server(pool, pool::Spread::kAll);
+}
+
+void Client::note_answered() {
+  if (spread_turn_ == 0) return;
+  server->pool().spread.answered(std::exchange(spread_turn_, 0),
+                                 worker_.loop().now() - request_since_);
+}
+
+// over: of so many busy ones, always the same, so that the others come free; kAll = of any.
+Server* Client::shared_server(HostPool& pool, std::uint32_t over) {
   const auto now = worker_.loop().now();
   if (pool.filling != nullptr && pool.filled < kTogether && may_follow(*pool.filling, now)) {
     ++pool.filled;
@@ -44,9 +68,11 @@ Server* Client::shared_server(HostPool& pool) {
   pool.filling = nullptr;
   pool.filled = 1;
   const std::size_t size = pool.servers.size();
-  for (std::size_t i = 0; i < std::min(size, kLook); ++i) {
-    pool.next_looked_at = (pool.next_looked_at + 1) % size;
-    Server* looked_at = pool.servers[pool.next_looked_at];
+  const bool any = over == pool::Spread::kAll;
+  for (std::size_t i = 0; i < std::min(size, any ? kLook : kLookFew) && over != 0; ++i) {
+    if (any) pool.next_looked_at = (pool.next_looked_at + 1) % size;
+    Server* looked_at = pool.servers[any ? pool.next_looked_at : i];
+    if (looked_at->client != nullptr) --over;
     const bool fewer =
         pool.filling == nullptr || looked_at->followers() < pool.filling->followers();
     if (fewer && may_follow(*looked_at, now)) pool.filling = looked_at;
@@ -55,7 +81,7 @@ Server* Client::shared_server(HostPool& pool) {
 }
 
 bool Client::may_share(const HostPool& pool) {
-  return pool.pool.depth() > 1 && is_single_read() && is_short_there(pool);
+  return pool.pool.sizes().depth > 1 && is_single_read() && is_short_there(pool);
 }
 
 bool Client::is_short_there(const HostPool& pool) {
@@ -76,8 +102,7 @@ bool Client::may_follow(Server& server_there, base::Time now) {
 // The gathered request is at the front of the input.
 std::size_t Client::send_behind(protocol::Bytes in) {
   Server& shared = *shares_;
-  shared.pool().pool.follow(group, worker_.loop().now());
-  followed_as_ = group;
+  if (followed_as_) shared.pool().pool.follow(*followed_as_, worker_.loop().now());
   ++pools_->stats.shared;
   shared.begin_following(*this);
   server = &shared;
@@ -94,6 +119,7 @@ std::size_t Client::send_behind(protocol::Bytes in) {
 // It waits in line: now there is a place.
 void Client::share_from_line(Server& shared) {
   shares_ = &shared;
+  followed_as_ = group;
   leave_line();
   keep(send_behind(input()));
 }
@@ -101,7 +127,7 @@ void Client::share_from_line(Server& shared) {
 // What was sent before it is answered.
 void Client::on_turn(Server& shared) {
   shares_ = nullptr;
-  shared.pool().pool.unfollow(followed_as_);
+  if (followed_as_) shared.pool().pool.unfollow(*followed_as_);
   shared.pool().pool.pass_on(shared, group);
   begin_lease(shared);
   shared.busy_since = worker_.loop().now();
@@ -126,7 +152,7 @@ void Client::leave_shared(protocol::Bytes requests) {
 
 void Client::stop_sharing() {
   Server& shared = *std::exchange(shares_, nullptr);
-  shared.pool().pool.unfollow(followed_as_);
+  if (followed_as_) shared.pool().pool.unfollow(*followed_as_);
   shared.unfollow(*this);
 }
 

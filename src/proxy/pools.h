@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/pool.h"
+#include "pool/spread.h"
 #include "proxy/inspect.h"
 #include "proxy/listeners.h"
 #include "proxy/shared.h"
@@ -46,6 +47,7 @@ class HostPool {
   Server* filling = nullptr;       // gets what is shared in this round of the loop,
   std::uint32_t filled = 0;        // so many of it
   std::size_t next_looked_at = 0;  // for a place: index in `servers`
+  pool::Spread spread;
 };
 
 // Snapshots and catalogs that are not the latest any more: who looks at one may do so to the end of

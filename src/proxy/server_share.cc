@@ -15,7 +15,7 @@ constexpr std::size_t kUnsentMax = 64u << 10;
 }  // namespace
 
 bool Server::has_place(const Client& follower, base::Time now) const {
-  const std::size_t depth = has_followers() ? line_.size() + 1 : pool_.pool.depth();
+  const std::size_t depth = has_followers() ? line_.size() + 1 : pool_.pool.sizes().depth;
   return is_shareable && client != nullptr && line_count_ + 1 < depth && state_ == State::kReady &&
          cancels == 0 && !abandoned && !plans_stale && rival == nullptr && listeners == nullptr &&
          unsent() < kUnsentMax && now - busy_since < Worker::kPatience && !broken_ &&
@@ -30,7 +30,7 @@ void Server::swap_ledgers(Follower& with) {
 
 void Server::begin_following(Client& follower_client) {
   if (line_count_ == 0) {
-    line_.resize(pool_.pool.depth() - 1);
+    line_.resize(pool_.pool.sizes().depth - 1);
     line_first_ = 0;
   }
   Follower& last = follower(line_count_++);

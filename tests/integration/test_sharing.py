@@ -463,3 +463,74 @@ def test_psycopg_pool_of_threads(start, cluster, table, word):
                          dbname="app") as connection:
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 8 + 12 * 60
     assert_shared(weir, 0)
+
+
+# --- while others are idle ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def crowd(weir, statement, clients=24):
+    """Clients that ask all the time: what one of them has asked, and each answer, is told."""
+    stop, answers, failures = threading.Event(), [0] * clients, []
+
+    def ask(number):
+        try:
+            with weir.connect() as client:
+                while not stop.is_set():
+                    told = f"{number}.{answers[number]}"
+                    assert client.value(statement.format(told)) == told
+                    answers[number] += 1
+        except Exception as failed:  # noqa: BLE001
+            failures.append(failed)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
+@pytest.mark.skipif(SLOW > 1, reason="a slow build keeps no host busy")
+def test_a_busy_host_gets_fewer_connections(start, word):
+    """All its cores are busy with 24 connections, which the pool has for all. Nobody needs wait."""
+    weir = start(40, min=30)
+    wait_until(lambda: len(weir.show("SERVERS")) >= 30, "all have connections", 20 * SLOW)
+    with crowd(weir, f"SELECT {word}('{{}}')"):
+        wait_until(lambda: shared(weir) > 2000, "some share", 20)
+        with weir.connect() as client:  # for whom there is an idle one
+            for _ in range(20):
+                client.query("BEGIN")
+                began = time.monotonic()
+                assert client.value(f"SELECT {word}('own')") == "own"
+                assert time.monotonic() - began < 1
+                client.query("COMMIT")
+    assert all(row["cl_waiting"] == "0" for row in weir.show("POOLS"))
+
+
+def test_early_sharing_can_be_off(start, word):
+    weir = start(40, min=30, share_early=False)
+    wait_until(lambda: len(weir.show("SERVERS")) >= 30, "all have connections", 20 * SLOW)
+    wait_idle(weir)
+    with crowd(weir, f"SELECT {word}('{{}}')") as answers:
+        wait_until(lambda: sum(answers) > 3000, "they are at work", 30 * SLOW)
+    assert shared(weir) == 0
+
+
+def test_reads_that_only_wait_do_not_share_for_long(start, word):
+    """No core is busy with them: each is answered sooner on a connection of its own."""
+    weir = start(40, min=30)
+    with weir.connect() as client:
+        for _ in range(WARM_UP):
+            client.value(f"SELECT substr({word}('soon'), 5)")
+    with crowd(weir, f"SELECT substr({word}('soon{{}}'), 5)", 12):
+        time.sleep(3 * SLOW)
+        before, asked = shared(weir), weir.show("STATS_TOTALS")
+        time.sleep(2 * SLOW)
+        after, then = shared(weir), weir.show("STATS_TOTALS")
+    queries = sum(int(b["query_count"]) - int(a["query_count"]) for a, b in zip(asked, then))
+    assert queries > 500 and after - before < queries / 5
