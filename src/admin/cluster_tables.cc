@@ -111,6 +111,7 @@ constexpr auto kHostPoolColumns = std::to_array<ColumnDef>({
     {"sv_active_cancel", Type::kInt4},
     {"sv_being_canceled", Type::kInt4},
     {"maxwait_us", Type::kInt8},
+    {"share_from", Type::kInt4},
 });
 
 void fill_host_pools(const Source& source, Emit emit) {
@@ -118,7 +119,8 @@ void fill_host_pools(const Source& source, Emit emit) {
     emit({row.database, row.user, row.host, row.pool_mode, count(row.cl_active),
           count(row.cl_waiting), count(row.sv_active), count(row.sv_idle), count(row.sv_used),
           count(row.sv_tested), count(row.sv_login), count(row.sv_active_cancel),
-          count(row.sv_being_canceled), count(row.maxwait_us)});
+          count(row.sv_being_canceled), count(row.maxwait_us),
+          row.share_from == pool::Spread::kAll ? Value() : Value(count(row.share_from))});
   }
 }
 

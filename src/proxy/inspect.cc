@@ -41,6 +41,7 @@ PoolRow& PoolRow::operator+=(const PoolRow& other) {
     this->*field += other.*field;
   }
   maxwait_us = std::max(maxwait_us, other.maxwait_us);
+  share_from = std::min(share_from, other.share_from);
   return *this;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "cluster/snapshot.h"
+#include "pool/spread.h"
 #include "proxy/log_histogram.h"
 #include "session/pins.h"
 
@@ -50,7 +51,8 @@ struct PoolRow {
   std::uint32_t sv_active = 0, sv_active_cancel = 0, sv_being_canceled = 0, sv_idle = 0,
                 sv_used = 0, sv_tested = 0, sv_login = 0;
   std::uint64_t maxwait_us = 0;
-  PoolRow& operator+=(const PoolRow& other);  // the counts; the longest wait of both
+  std::uint32_t share_from = pool::Spread::kAll;
+  PoolRow& operator+=(const PoolRow& other);  // the counts; the longest wait, the lower limit
 };
 // Sorts by database, user and host, and makes one of the rows that agree in them: each worker has
 // its own.

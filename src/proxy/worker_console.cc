@@ -15,6 +15,7 @@ PoolRow pool_row(const PoolSet& set, const HostPool& pool) {
   row.pool_mode = std::string(config::word(set.mode));
   row.sv_idle = pool.pool.idle();
   row.sv_login = pool.pool.opening_count();
+  if (pool.pool.sizes().share_early) row.share_from = pool.spread.limit();
   for (const Server* server : pool.servers) {
     if (server->pool_state() != pool::Server::State::kLeased) continue;
     if (server->cancels > 0) {

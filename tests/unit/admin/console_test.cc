@@ -200,6 +200,10 @@ TEST_CASE("hosts, pins, workers, routes") {
                           "5000", "21", "alpha", "SELECT lock($1)"}});
   CHECK(console.admin.query("SHOW WORKERS").rows().size() == 2);
   CHECK(console.admin.query("SHOW HOST_POOLS").rows().size() == 3);
+  CHECK(console.admin.query("SELECT host FROM host_pools WHERE share_from = 6").rows() ==
+        std::vector<Row>{{"beta"}});
+  CHECK(console.admin.query("SELECT host FROM host_pools WHERE share_from IS NULL").rows().size() ==
+        2);
   const auto routes =
       console.admin.query("SELECT reads_on_replica, writes FROM route_totals").rows();
   CHECK(routes == std::vector<Row>{{"30", "5"}, {"0", "0"}});

@@ -73,6 +73,7 @@ void add_pools(proxy::Inspection& in) {
   two.sv_active = 4;
   two.sv_idle = 5;
   two.maxwait_us = 300;
+  two.share_from = 6;
   auto three = pool("blog", "bob", "alpha");
   three.sv_idle = 7;
   in.pools = {one, two, three};
