@@ -165,7 +165,7 @@ struct PoolSizes {
   std::uint32_t reserve = 0;  // extra, after a client has waited reserve_timeout
   std::uint32_t waiting = 0;  // clients in line at once, 53300 beyond; 0 = no limit
   std::uint32_t depth = 8;    // clients' short reads in flight on one connection; 1 = no sharing
-  bool share_early = true;    // also while others are idle, where that is found to be sooner
+  bool share_early = false;   // also while others are idle, where that is found to be sooner
 
   bool operator==(const PoolSizes&) const = default;
 };

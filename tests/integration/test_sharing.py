@@ -498,7 +498,7 @@ def crowd(weir, statement, clients=24):
 @pytest.mark.skipif(SLOW > 1, reason="a slow build keeps no host busy")
 def test_a_busy_host_gets_fewer_connections(start, word):
     """All its cores are busy with 24 connections, which the pool has for all. Nobody needs wait."""
-    weir = start(40, min=30)
+    weir = start(40, min=30, share_early=True)
     wait_until(lambda: len(weir.show("SERVERS")) >= 30, "all have connections", 20 * SLOW)
     with crowd(weir, f"SELECT {word}('{{}}')"):
         wait_until(lambda: shared(weir) > 2000, "some share", 20)
@@ -512,8 +512,8 @@ def test_a_busy_host_gets_fewer_connections(start, word):
     assert all(row["cl_waiting"] == "0" for row in weir.show("POOLS"))
 
 
-def test_early_sharing_can_be_off(start, word):
-    weir = start(40, min=30, share_early=False)
+def test_early_sharing_is_off_by_default(start, word):
+    weir = start(40, min=30)
     wait_until(lambda: len(weir.show("SERVERS")) >= 30, "all have connections", 20 * SLOW)
     wait_idle(weir)
     with crowd(weir, f"SELECT {word}('{{}}')") as answers:
@@ -523,7 +523,7 @@ def test_early_sharing_can_be_off(start, word):
 
 def test_reads_that_only_wait_do_not_share_for_long(start, word):
     """No core is busy with them: each is answered sooner on a connection of its own."""
-    weir = start(40, min=30)
+    weir = start(40, min=30, share_early=True)
     with weir.connect() as client:
         for _ in range(WARM_UP):
             client.value(f"SELECT substr({word}('soon'), 5)")
