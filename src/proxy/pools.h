@@ -80,7 +80,7 @@ class PoolSet {
   const config::PoolMode mode;
   const config::Consistency consistency;  // of sessions that ask for none
   const std::string server_user, server_dbname;
-  // The latest, and of the database; null = not known. Valid to the end of the round.
+  // The latest ones, valid to the end of the round. Of the catalog null: it is not known.
   const cluster::Snapshot& snapshot() const;
   const sql::Catalog* catalog() const;
   // The same, though definitions may have changed since it was read.

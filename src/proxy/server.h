@@ -82,8 +82,8 @@ class Server final : public net::Connection, public pool::Server {
   bool uses_tls() const { return stream_.is_tls(); }
   // As the latest snapshot has it: everything may be sent here.
   bool on_primary() const { return pool_.set.snapshot().primary == static_cast<int>(pool_.host); }
-  // Not on what is known to be a replica. A primary that is paused, or silent for a moment, is none
-  // in the snapshot, and what was begun there goes on there.
+  // Not on what is known to be a replica. A primary that is silent for a moment is none in the
+  // snapshot, and what was begun there goes on there.
   bool may_write() const;
   // What its sessions start with has changed since it was opened: nobody is to get it any more, but
   // for the session that it is kept for.
