@@ -7,9 +7,18 @@
 namespace pool {
 namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
-constexpr int kShareBits = 21;  // of each of three counts
-constexpr std::uint64_t kShareMax = (1u << kShareBits) - 1;
+std::int64_t ticks(base::Time time) { return time.time_since_epoch().count(); }
 }  // namespace
+
+bool Claim::is_before(const Claim& other) const {
+  if (owner != other.owner) return rank() < other.rank();
+  const double mine = static_cast<double>(other.need) * open;
+  const double theirs = static_cast<double>(need) * other.open;
+  constexpr double kAlike = 1.125;  // the counts are of different moments
+  if (mine * kAlike < theirs) return true;
+  if (theirs * kAlike < mine) return false;
+  return since < other.since;
+}
 
 Permits::Permits(std::uint32_t limit, std::uint32_t reserve) : limit_(limit), reserve_(reserve) {}
 
@@ -62,20 +71,48 @@ std::uint32_t Permits::free(bool with_reserve) const {
   return static_cast<std::uint32_t>(most > used ? std::min(most - used, kMany) : 0);
 }
 
-void Permits::set_share(const Claim& claim) {
-  std::uint64_t share = 0;
-  for (const std::uint64_t count : {claim.open, claim.need, claim.total}) {
-    share = share << kShareBits | std::min(count, kShareMax);
+void Permits::note_wanted(std::uint16_t group, std::uint32_t before, std::uint32_t now) {
+  wanted_[group].fetch_add(now - before, kRelaxed);
+  std::uint32_t known = groups_.load(kRelaxed);
+  while (known <= group && !groups_.compare_exchange_weak(known, group + 1u, kRelaxed)) {
   }
-  claim_share_.store(share, kRelaxed);
+}
+
+// By filling: who wants less than an even share of what is left gets that, and the others share
+// what remains.
+std::uint64_t Permits::level() const {
+  const std::uint32_t groups = groups_.load(kRelaxed);
+  std::uint64_t level = 0;
+  while (true) {
+    std::uint64_t left = std::uint64_t{taken()} * kWhole;
+    std::uint32_t content = 0, sharing = 0;
+    for (std::uint32_t g = 0; g < groups; ++g) {
+      const std::uint64_t wants = wanted_[g].load(kRelaxed) * kWhole;
+      if (wants == 0) continue;
+      ++(wants > level ? sharing : content);
+      if (wants <= level) left -= std::min(left, wants);
+    }
+    if (content + sharing < 2) return kNoLevel;
+    if (sharing == 0 || left / sharing <= level) return level;
+    level = left / sharing;
+  }
+}
+
+void Permits::set_share(const Claim& claim) {
+  claim_open_.store(claim.open, kRelaxed);
+  claim_need_.store(claim.need, kRelaxed);
+  claim_total_.store(claim.total, kRelaxed);
   claim_owner_.store(claim.owner, kRelaxed);
 }
 
 void Permits::claim_if_older(const Claim& claim) {
-  const std::int64_t mine = claim.since.time_since_epoch().count();
-  std::int64_t current = claim_.load(kRelaxed);
-  while (mine < current) {
-    if (claim_.compare_exchange_weak(current, mine, kRelaxed)) return set_share(claim);
+  while (true) {
+    const auto current = this->claim();
+    if (current && !claim.is_before(*current)) return;
+    std::int64_t expected = current ? ticks(current->rank()) : kNoClaim;
+    if (claim_.compare_exchange_weak(expected, ticks(claim.rank()), kRelaxed)) {
+      return set_share(claim);
+    }
   }
 }
 
@@ -85,30 +122,29 @@ void Permits::starve(const Claim& claim) {
 }
 
 void Permits::starve_on(base::Time from, const Claim& claim) {
-  std::int64_t mine = from.time_since_epoch().count();
-  const std::int64_t next = claim.since.time_since_epoch().count();
-  if (!claim_.compare_exchange_strong(mine, next, kRelaxed)) return claim_if_older(claim);
+  std::int64_t mine = ticks(from);
+  if (!claim_.compare_exchange_strong(mine, ticks(claim.rank()), kRelaxed)) {
+    return claim_if_older(claim);
+  }
   set_share(claim);
 }
 
-void Permits::fed(base::Time since) {
+void Permits::fed(base::Time rank) {
   const std::uint32_t before = starving_.fetch_sub(1, kRelaxed);
   CHECK(before != 0);
   // Another pool's older claim stays. Who starves still but was displaced claims again when it
   // next looks for a permit.
-  std::int64_t mine = since.time_since_epoch().count();
+  std::int64_t mine = ticks(rank);
   claim_.compare_exchange_strong(mine, kNoClaim, kRelaxed);
 }
 
 std::optional<Claim> Permits::claim() const {
-  const std::int64_t since = claim_.load(kRelaxed);
-  if (since == kNoClaim) return std::nullopt;
-  const std::uint64_t share = claim_share_.load(kRelaxed);
-  const auto count = [&](int place) {
-    return static_cast<std::uint32_t>(share >> (place * kShareBits) & kShareMax);
-  };
-  return Claim{base::Time(base::Duration(since)), count(2), count(1), claim_owner_.load(kRelaxed),
-               count(0)};
+  const std::int64_t rank = claim_.load(kRelaxed);
+  if (rank == kNoClaim) return std::nullopt;
+  const std::uint32_t total = claim_total_.load(kRelaxed);
+  return Claim{base::Time(base::Duration(rank)) - Claim::kServerWeighs * total,
+               claim_open_.load(kRelaxed), claim_need_.load(kRelaxed), claim_owner_.load(kRelaxed),
+               total};
 }
 
 bool take_all(std::span<Permits* const> permits, bool with_reserve) {

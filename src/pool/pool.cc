@@ -25,6 +25,10 @@ Pool::Pool(config::PoolSizes sizes, base::milliseconds reserve_after, std::vecto
 Pool::~Pool() {
   CHECK(unused());
   CHECK(starved_ == 0);
+  if (permits_.empty()) return;
+  for (std::uint16_t i = 0; i < groups_.size(); ++i) {
+    permits_[0]->note_wanted(i, groups_[i].told, 0);
+  }
 }
 
 // --- what the caller asks -------------------------------------------------------------------
@@ -38,7 +42,7 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
   if (best == nullptr && idle_first_ != nullptr) {
     if (lost && has_room()) {
       push_waiter(waiter, now);
-      note_need(now);
+      note_need(now, waiter.group);
       if (may_open(now)) return {Kind::kOpen};
       unlink_waiter(waiter);  // another worker was faster
     }
@@ -46,11 +50,11 @@ Pool::Answer Pool::acquire(Waiter& waiter, std::uint64_t settings_hash, Time now
   }
   if (best != nullptr) {
     lease_to(waiter.group, *best);
-    note_need(now);
+    note_need(now, waiter.group);
     return {Kind::kLease, best};
   }
   push_waiter(waiter, now);
-  note_need(now);
+  note_need(now, waiter.group);
   if (may_open(now)) return {Kind::kOpen};
   if (waiter.has_waited || !is_crowded()) return {Kind::kWait};
   unlink_waiter(waiter);
@@ -86,7 +90,7 @@ bool Pool::has_room() const {
 bool Pool::lease(Server& wanted, Time now, std::uint16_t group) {
   if (wanted.pool_ != this || wanted.state_ != State::kIdle) return false;
   lease_to(group, wanted);
-  note_need(now);
+  note_need(now, group);
   return true;
 }
 
@@ -107,7 +111,7 @@ void Pool::follow(std::uint16_t group, Time now) {
   if (renewed) following_since_ = now;
   ++following_;
   ++group_at(group).following;
-  note_need(now);
+  note_need(now, group);
   if (starved_ == 0 && !all_have()) {
     state_starving(blocked(/*with_reserve=*/false));
   } else if (renewed) {
@@ -170,7 +174,7 @@ Waiter* Pool::waiter_for(const Server& server) const {
 Waiter* Pool::fairest() const {
   Waiter* best = wait_first_;  // the first of its group
   if (best == nullptr || groups_.size() == 1) return best;
-  std::uint32_t fewest = groups_[best->group].has();
+  double fewest = groups_[best->group].has();
   for (const Group& group : groups_) {
     if (group.first == nullptr || group.has() > fewest) continue;
     if (group.has() == fewest && group.first->since_ >= best->since_) continue;
@@ -207,7 +211,7 @@ Pool::Grant Pool::make_do(Time now) {
   Waiter* waiter = fairest();
   Server* server = idle_last_;
   lease_to(waiter->group, *server);
-  note_need(now);
+  note_need(now, waiter->group);
   unlink_waiter(*waiter);
   return {waiter, server};
 }
@@ -243,6 +247,7 @@ bool Pool::may_open_spare() {
 }
 
 Server* Pool::surplus(Time now, base::milliseconds idle_max) {
+  if (now - peak_since_ >= kPeakWindow) begin_window(now);
   Server* oldest = idle_last_;
   if (oldest == nullptr) return nullptr;
   const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
@@ -309,8 +314,8 @@ std::uint32_t Pool::blocked(bool with_reserve) const {
     const std::uint32_t free = p.free(with_reserve);
     const std::uint32_t ours = (starved_ >> i) & 1u;
     const auto claim = p.claim();
-    const bool is_ours = ours != 0 && claim && claim->since == claimed_[i];
-    const bool others_first = claim && !is_ours && claim->since < rank(i, longest_since()) &&
+    const bool is_ours = ours != 0 && claim && claim->rank() == claimed_[i];
+    const bool others_first = claim && !is_ours && claim->is_before(claim_of(longest_since(), i)) &&
                               p.starving_count() >= free + ours;
     if (free == 0 || (free != UINT32_MAX && others_first)) result |= 1u << i;
   }
@@ -321,8 +326,7 @@ void Pool::state_starving(std::uint32_t permits) {
   if (permits == 0 && starved_ == 0) return;
   const Time since = wanting() == 0 ? starved_since_ : longest_since();
   for (std::size_t i = 0; i < permits_.size(); ++i) {
-    const Claim claim{rank(i, since), open(), need(), permits_[0],
-                      i == 0 ? 0 : permits_[0]->taken()};
+    const Claim claim = claim_of(since, i);
     const bool was = (starved_ >> i) & 1u, is = (permits >> i) & 1u;
     if (was && is) {
       permits_[i]->starve_on(claimed_[i], claim);
@@ -331,16 +335,14 @@ void Pool::state_starving(std::uint32_t permits) {
     } else if (is) {
       permits_[i]->starve(claim);
     }
-    claimed_[i] = claim.since;
+    claimed_[i] = claim.rank();
   }
   starved_ = permits;
   starved_since_ = since;
 }
 
-// Of a wait of ours among the claims to a budget. The first is an owner's own; in the others, who
-// has fewer servers comes before who has more.
-Time Pool::rank(std::size_t permit, Time since) const {
-  return permit == 0 ? since : since + kServerWeighs * permits_[0]->taken();
+Claim Pool::claim_of(Time since, std::size_t permit) const {
+  return {since, open(), need(), permits_[0], permit == 0 ? 0 : permits_[0]->taken()};
 }
 
 bool Pool::over_reserve() const {
@@ -357,14 +359,51 @@ bool Pool::over_limit() const {
   return false;
 }
 
-void Pool::note_need(Time now) {
-  const base::Duration age = now - peak_since_;
-  if (age >= kPeakWindow) {
-    last_peak_ = age < 2 * kPeakWindow ? peak_ : 0;
-    peak_ = 0;
-    peak_since_ = now;
+void Pool::note_need(Time now, std::uint16_t group) {
+  if (now - peak_since_ >= kPeakWindow) begin_window(now);
+  Group& noted = group_at(group);
+  noted.peak = std::max(noted.peak, noted.wants());
+}
+
+// Also tells other workers what is wanted here, and looks what is wanted there.
+void Pool::begin_window(Time now) {
+  const bool just_past = now - peak_since_ < 2 * kPeakWindow;
+  peak_since_ = now;
+  for (Group& group : groups_) {
+    group.last_peak = just_past ? group.peak : 0;
+    group.peak = group.wants();
   }
-  peak_ = std::max(peak_, need());
+  if (!permits_.empty()) share_needs();
+}
+
+void Pool::share_needs() {
+  for (std::uint16_t i = 0; i < groups_.size(); ++i) {
+    Group& group = groups_[i];
+    const std::uint32_t wants = std::max(group.peak, group.last_peak);
+    if (wants != group.told) permits_[0]->note_wanted(i, group.told, wants);
+    group.told = wants;
+  }
+  const std::uint64_t level = permits_[0]->level();
+  weighted_ = false;
+  for (std::uint16_t i = 0; i < groups_.size(); ++i) {
+    Group& group = groups_[i];
+    group.in_all = permits_[0]->wanted(i);
+    const bool content = group.in_all * Permits::kWhole <= level;
+    group.weight = content ? Permits::kWhole : level / group.in_all;
+    weighted_ = weighted_ || !content;
+  }
+}
+
+std::uint64_t Pool::need() const {
+  std::uint64_t sum = 0;
+  for (const Group& group : groups_) sum += group.weight * group.wants();
+  return sum;
+}
+
+std::uint64_t Pool::peak_need() const {
+  std::uint64_t sum = 0;
+  for (const Group& g : groups_) sum += g.weight * std::max({g.peak, g.last_peak, g.wants()});
+  return sum;
 }
 
 // Only while a budget is full: the one permit that is then given back shall be taken before the
@@ -388,20 +427,22 @@ bool Pool::spares(const Server& idle, Time now) const {
 }
 
 bool Pool::yields_to(const Claim& claim, std::size_t permit, Time now) {
-  if (wait_first_ != nullptr && claim.since >= rank(permit, wait_first_->since_)) return false;
-  const base::Duration theirs = now - (claim.since - kServerWeighs * claim.total);
+  if (wait_first_ != nullptr && !claim.is_before(claim_of(wait_first_->since_, permit)))
+    return false;
+  const base::Duration theirs = now - claim.since;
   if (theirs < kLendAfter) return false;
-  note_need(now);
-  const std::uint32_t most = std::max(peak_, last_peak_);
+  if (now - peak_since_ >= kPeakWindow) begin_window(now);
+  const std::uint64_t most = peak_need();
   if (most == 0) return true;
   if (permit != 0 && claim.owner != permits_[0]) {
     if (claim.owner == nullptr) return false;  // it is just being made
     const std::uint32_t has = claim.owner->taken();
     return permits_[0]->taken() > has + 1 || (has == 0 && theirs > kYieldSlack);
   }
-  // (open - 1) / most > claim.open / claim.need
-  const std::uint64_t left = std::max(open(), 1u) - 1;
-  if (left * claim.need > std::uint64_t{claim.open} * most) return true;
+  // (open - 1) / most > claim.open / claim.need; weights may be a window old.
+  const double left = std::max(open(), 1u) - 1;
+  const double needed = (weighted_ ? 1.125 : 1.0) * claim.open * static_cast<double>(most);
+  if (left * static_cast<double>(claim.need) > needed) return true;
   const base::Duration ours = wait_first_ == nullptr ? base::Duration{} : now - wait_first_->since_;
   return claim.open == 0 && theirs > 2 * ours + kYieldSlack;
 }
@@ -488,6 +529,7 @@ void Pool::push_waiter(Waiter& waiter, Time now) {
   waiter.prev_of_group_ = group.last;
   (group.last != nullptr ? group.last->next_of_group_ : group.first) = &waiter;
   group.last = &waiter;
+  ++group.waiting;
   ++waiting_count_;
   if (!permits_.empty()) permits_[0]->note_waiting(1);
 }
@@ -504,6 +546,7 @@ void Pool::unlink_waiter(Waiter& waiter) {
   (next != nullptr ? next->prev_of_group_ : group.last) = prev;
   waiter.prev_of_group_ = waiter.next_of_group_ = nullptr;
   waiter.pool_ = nullptr;
+  --group.waiting;
   --waiting_count_;
   if (!permits_.empty()) permits_[0]->note_waiting(-1);
   state_starving(all_have() ? 0 : starved_);
@@ -528,7 +571,7 @@ void Pool::invariants() const {
   }
   CHECK(n == waiting_count_ && wait_last_ == last_waiter);
   n = 0;
-  std::uint32_t leased = 0;
+  std::uint32_t leased = 0, waiting = 0;
   for (const Group& group : groups_) {
     const Waiter* before = nullptr;
     for (const Waiter* w = group.first; w != nullptr; before = w, w = w->next_of_group_, ++n) {
@@ -537,8 +580,9 @@ void Pool::invariants() const {
     }
     CHECK(group.last == before);
     leased += group.leased;
+    waiting += group.waiting;
   }
-  CHECK(n == waiting_count_ && leased == leased_count_);
+  CHECK(n == waiting_count_ && waiting == n && leased == leased_count_);
 
   // Nobody waits beside an idle server, but for a new one.
   CHECK(idle_count_ == 0 || all_provided());

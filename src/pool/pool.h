@@ -67,7 +67,8 @@ class Waiter {
   base::Time waiting_since() const { return since_; }  // of the present or latest wait
   Pool* waiting_in() const { return pool_; }
   bool has_waited = false;  // it is in line already, here or elsewhere: not refused any more
-  // Whom it belongs to among those who share the pool, numbered from 0: its application.
+  // Whom it belongs to among those who share the pool, in all workers: its application. Below
+  // Permits::kGroupsMax.
   std::uint16_t group = 0;
 
  protected:
@@ -84,14 +85,17 @@ class Waiter {
 
 // Fairness between groups of clients: a server that comes free goes to the group that has the
 // fewest, and in it, or of several such, to the longest waiter. So each has the same as the others,
-// or all it wants (max-min).
+// or all it wants (max-min). Where workers have unlike parts of the groups' clients, a group counts
+// as having everywhere as much for each client as here, and permits (below) go where clients are
+// whose group is entitled to more.
 //
 // Fairness between owners of pools, (database, user), that share a budget: the same. When it is
 // full and one starves that has fewer servers, by two at least, a pool of one that has more closes
 // an idle or released one. An owner without any is let in after kYieldSlack. Groups share what
 // their owner has, and are nothing to other owners: clients name themselves, users log in.
 //
-// Fairness between workers, within an owner: permits go where they are needed, one at a time. When
+// Fairness between workers, within an owner: permits go where they are needed, one at a time; a
+// client of a group that wants more than an even share counts for its part of that share only. When
 // a budget is full and a pool starves for a permit of it, for at least kLendAfter (a shorter wait
 // most often ends by itself, sooner than a new connection is there), a pool closes an idle or
 // released server
@@ -101,14 +105,12 @@ class Waiter {
 // - if the claim has waited for kYieldSlack and more than twice as long as the longest wait here,
 //   and the claim's pool has no server at all: fewer permits than pools take turns, or
 // - if the server was idle for kLendAfter, and the claim's pool has none (at once, then).
-// A permit that has become free is left to older claims.
+// A permit that has become free is left to claims that come before.
 class Pool {
  public:
   static constexpr base::milliseconds kLendAfter{10};
   static constexpr base::milliseconds kYieldSlack{100};
   static constexpr base::milliseconds kPeakWindow{100};
-  // In the rank of a claim: more than anybody waits, so that who has fewer servers comes first.
-  static constexpr base::Duration kServerWeighs = std::chrono::hours(24);
   static constexpr int kHashLook = 4;   // idle servers looked at for equal settings
   static constexpr int kKeptLook = 64;  // kept ones passed over for them
 
@@ -200,9 +202,18 @@ class Pool {
   Server* best_idle(std::uint64_t settings_hash, bool kept) const;
   Server* least_used() const;
   struct Group {
-    std::uint32_t leased = 0, following = 0;
-    std::uint32_t has() const { return leased + following; }
+    std::uint32_t leased = 0, following = 0, waiting = 0;
+    std::uint32_t peak = 0, last_peak = 0;  // as those of the pool
+    std::uint32_t told = 0;                 // what Permits::wanted() has of it by this pool
+    std::uint32_t in_all = 0;               // that of all workers, as of then
+    std::uint64_t weight = Permits::kWhole;
     Waiter *first = nullptr, *last = nullptr;  // who waits
+    std::uint32_t wants() const { return leased + following + waiting; }
+    // In all workers, if it is served there as it is here.
+    double has() const {
+      const double here = leased + following;
+      return told == 0 ? here : here * in_all / told;
+    }
   };
   Waiter* waiter_for(const Server& server) const;
   Waiter* fairest() const;
@@ -231,10 +242,13 @@ class Pool {
   bool is_crowded() const;
   bool yields(base::Time now);
   bool yields_to(const Claim& claim, std::size_t permit, base::Time now);
-  base::Time rank(std::size_t permit, base::Time since) const;
+  Claim claim_of(base::Time since, std::size_t permit) const;
   bool spares(const Server& idle, base::Time now) const;
-  void note_need(base::Time now);
-  std::uint32_t need() const { return leased_count_ + wanting(); }
+  void note_need(base::Time now, std::uint16_t group);
+  void begin_window(base::Time now);
+  void share_needs();
+  std::uint64_t need() const;
+  std::uint64_t peak_need() const;
   std::uint32_t open() const { return idle_count_ + leased_count_ + opening_count_ + promised_; }
   std::uint64_t open_in_all_workers() const;
 
@@ -254,14 +268,15 @@ class Pool {
   std::uint32_t promised_ = 0;    // permits taken whose opening() is still to come
   bool used_ = false;
 
-  // The most clients that had or wanted a server in this kPeakWindow and in the last one.
+  // The groups' peaks are the most of their clients that had or wanted a server in this kPeakWindow
+  // and in the last one.
   base::Time peak_since_{};
-  std::uint32_t peak_ = 0, last_peak_ = 0;
+  bool weighted_ = false;  // some group's clients count for less
 
   // What our permits have been told.
   std::uint32_t starved_ = 0;  // bits: indexes of permits_
   base::Time starved_since_{};
-  std::vector<base::Time> claimed_;  // index as permits_: Claim::since, as last given
+  std::vector<base::Time> claimed_;  // index as permits_: Claim::rank(), as last given
 };
 
 }  // namespace pool

@@ -95,10 +95,10 @@ sql::CatalogPtr PoolSet::last_catalog() const {
 std::uint16_t PoolSet::group_of(const std::string& application_name) {
   const auto found = groups_.find(application_name);
   if (found != groups_.end()) return found->second;
-  if (application_name.empty() || groups_.size() + 1 == kGroupsMax) return 0;
-  const auto next = static_cast<std::uint16_t>(groups_.size() + 1);
-  groups_.emplace(application_name, next);
-  return next;
+  if (application_name.empty()) return 0;
+  const auto number = shared_.applications.number(database + '/' + user, application_name);
+  if (number != 0) groups_.emplace(application_name, number);
+  return number;
 }
 
 bool PoolSet::asks_sequences() const {

@@ -56,8 +56,6 @@ using Outdated = std::vector<std::shared_ptr<const void>>;
 
 class PoolSet {
  public:
-  static constexpr std::size_t kGroupsMax = 256;
-
   PoolSet(const Topology& topology, const config::Database& database, std::string database_name,
           std::string user, Shared& shared, Stats& stats, Outdated& outdated,
           ServerParameters startup = {});
@@ -66,8 +64,7 @@ class PoolSet {
   const std::vector<std::unique_ptr<HostPool>>& made() const { return hosts_; }
   // Of the hosts, as the cluster's; valid until the next call.
   std::span<const route::HostLoad> loads(base::Time now);
-  // pool::Waiter::group of an application's clients. Those who come after kGroupsMax - 1 names
-  // share one.
+  // pool::Waiter::group of an application's clients, the same in all workers.
   std::uint16_t group_of(const std::string& application_name);
   bool unused() const;
   bool is_of_any_name() const { return definition.name == "*" && database != "*"; }

@@ -139,6 +139,18 @@ pool::Permits* PermitBook::find(const std::string& name, std::uint32_t limit,
   return budget.get();
 }
 
+std::uint16_t ApplicationBook::number(const std::string& owner,
+                                      const std::string& application_name) {
+  const std::lock_guard lock(mutex_);
+  auto& numbers = owners_[owner];
+  const auto found = numbers.find(application_name);
+  if (found != numbers.end()) return found->second;
+  if (numbers.size() + 1 == pool::Permits::kGroupsMax) return 0;
+  const auto next = static_cast<std::uint16_t>(numbers.size() + 1);
+  numbers.emplace(application_name, next);
+  return next;
+}
+
 bool ClientCounts::enter(const std::string& key, std::uint32_t limit) {
   std::lock_guard lock(mutex_);
   auto& count = counts_[key];

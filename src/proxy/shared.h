@@ -133,6 +133,17 @@ class PermitBook {
   absl::flat_hash_map<std::string, std::unique_ptr<pool::Permits>> budgets_;
 };
 
+// Numbers for the applications of each (database, user): pool::Waiter::group.
+class ApplicationBook {
+ public:
+  // From 1; those who come when there are no more numbers share 0.
+  std::uint16_t number(const std::string& owner, const std::string& application_name);
+
+ private:
+  std::mutex mutex_;
+  absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, std::uint16_t>> owners_;
+};
+
 // Client connections by database and by user, for max_client_connections.
 class ClientCounts {
  public:
@@ -148,6 +159,7 @@ class ClientCounts {
 struct Shared {
   Credentials credentials;
   PermitBook permits;
+  ApplicationBook applications;
   ClientCounts client_counts;
   net::Resolver resolver;
   AuthLookup lookup;

@@ -492,6 +492,29 @@ def test_fairness_between_applications(start_weir):
             assert time.monotonic() - begun > 2
 
 
+def test_fairness_between_applications_wherever_their_clients_are(start_weir):
+    """Workers take clients in turn: with four of them "shop" has one for itself. Eight servers."""
+    weir = start_weir({"pool": {"size": 8}, "routing": {"split_reads": False}}, workers=4)
+    with contextlib.ExitStack() as stack:
+        threads = {"report": [], "shop": []}
+        for _ in range(8):
+            for name in ("report", "report", "report", "shop"):
+                [thread] = crowd(weir, 1, "SELECT pg_sleep(0.02)", application_name=name)
+                threads[name].append(thread)
+        for thread in sum(threads.values(), []):
+            stack.enter_context(thread)
+
+        def counts():
+            return [sum(thread.count for thread in each) for each in threads.values()]
+
+        time.sleep(1)
+        before = counts()
+        time.sleep(3 + SLOW)
+        report, shop = (after - was for after, was in zip(counts(), before))
+        # By their numbers it would be 0.25, evenly 0.5; to whole servers of each worker 0.375.
+        assert 0.33 < shop / (report + shop) < 0.6, (report, shop)
+
+
 def test_fairness_between_databases_that_share_a_limit(start_weir):
     """Connections are shared evenly, however many clients one of them has, and whatever names."""
     weir = start_weir({"users": {"app": {"max_connections": 8}},

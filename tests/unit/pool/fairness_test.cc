@@ -394,9 +394,10 @@ struct Sharer {
 };
 
 // Owners of pools that share a budget, whose clients hold a server for a while and come back at
-// once. Answers what each application had in use, on average of the second half.
+// once. Answers what each application had in use, on average of the second half. Clients are dealt
+// out evenly, or, if `apart`, those of each owner's last application have a worker of their own.
 std::vector<std::vector<double>> shares(const std::vector<Crowd>& owners, std::uint32_t limit,
-                                        int workers) {
+                                        int workers, bool apart = false) {
   Permits shared(limit, 0);
   std::deque<Permits> own;
   std::deque<Rig> rigs;
@@ -409,9 +410,11 @@ std::vector<std::vector<double>> shares(const std::vector<Crowd>& owners, std::u
     for (int i = 0; i < workers; ++i)
       rigs.emplace_back(std::vector<Permits*>{&own.back(), &shared});
     for (std::size_t group = 0; group < owners[o].size(); ++group) {
+      const bool is_last = group + 1 == owners[o].size();
       for (int i = 0; i < owners[o][group]; ++i) {
+        const int worker = !apart ? i % workers : is_last ? workers - 1 : i % (workers - 1);
         all.emplace_back();
-        all.back().rig = &rigs[first + static_cast<std::size_t>(i % workers)];
+        all.back().rig = &rigs[first + static_cast<std::size_t>(worker)];
         all.back().waiter.group = static_cast<std::uint16_t>(group);
         all.back().had = &had[o][group];
       }
@@ -483,6 +486,20 @@ TEST_CASE("fairness: owners that share a budget have the same, or all they want"
     }
     const auto turns = shares({{50}, {50}, {50}}, 2, workers);  // fewer than owners
     for (const auto& each : turns) CHECK(each[0] > 0.25);
+  }
+}
+
+TEST_CASE("fairness: groups have the same wherever their clients are") {
+  for (const int workers : {2, 4}) {
+    CAPTURE(workers);
+    const auto even = shares({{24, 8}}, 8, workers, true);
+    CHECK(even[0][1] > 2.9);  // 2 by clients
+    CHECK(even[0][1] < 4.6);
+    CHECK(even[0][0] > 3.4);
+    const auto wants_less = shares({{40, 40, 3}}, 16, workers, true);
+    CHECK(wants_less[0][2] > 1.6);  // who waits for less than kLendAfter gets no more
+    CHECK(wants_less[0][0] + wants_less[0][1] > 12);
+    CHECK(std::abs(wants_less[0][0] - wants_less[0][1]) < 2);
   }
 }
 

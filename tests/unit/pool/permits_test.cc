@@ -86,33 +86,80 @@ TEST_CASE("permits: the longest wait claims") {
     return claim ? claim->since : base::Time::max();
   };
   CHECK_FALSE(p.claim());
-  p.starve({at(20), 1, 7});
+  p.starve({at(20), 1, 4});
   CHECK(since() == at(20));
   p.starve({at(10), 2, 8});
   CHECK(since() == at(10));
   CHECK(p.claim()->open == 2);
   CHECK(p.claim()->need == 8);
-  p.starve({at(30), 3, 9});
+  p.starve({at(30), 3, 12});
   CHECK(since() == at(10));
   CHECK(p.claim()->open == 2);
   CHECK(p.starving_count() == 3);
   p.fed(at(10));
   CHECK_FALSE(p.claim());  // the others look again soon
-  p.starve_on(at(30), {at(30), 3, 9});
+  p.starve_on(at(30), {at(30), 3, 12});
   CHECK(since() == at(30));
-  // Its longest waiter has gone. No count runs into the next one.
-  p.starve_on(at(30), {at(40), 4, UINT32_MAX, &p, 5});
+  // Its longest waiter has gone.
+  p.starve_on(at(30), {at(40), 4, 16, &p, 5});
   CHECK(since() == at(40));
   CHECK(p.claim()->open == 4);
-  CHECK(p.claim()->need == (1u << 21) - 1);
+  CHECK(p.claim()->need == 16);
   CHECK(p.claim()->total == 5);
   CHECK(p.claim()->owner == &p);
-  p.starve_on(at(20), {at(25), 1, 7});
+  p.starve_on(at(20), {at(25), 1, 4});
   CHECK(since() == at(25));
-  p.fed(at(40));
+  p.fed(at(40) + 5 * Claim::kServerWeighs);
   CHECK(since() == at(25));
   p.fed(at(25));
   CHECK_FALSE(p.starving());
+}
+
+TEST_CASE(
+    "permits: of two owners who has less claims, of one's workers who has less for his needs") {
+  Permits shared(4, 0), first(0, 0), second(0, 0);
+  const Claim rich{.since = at(10), .open = 1, .need = 9, .owner = &first, .total = 3};
+  const Claim poor{.since = at(20), .open = 2, .need = 4, .owner = &second, .total = 1};
+  const Claim younger{.since = at(30), .open = 2, .need = 4, .owner = &second, .total = 0};
+  const Claim needier{.since = at(40), .open = 1, .need = 4, .owner = &second, .total = 1};
+  CHECK(poor.is_before(rich));
+  CHECK(younger.is_before(rich));
+  CHECK(poor.is_before(younger));
+  CHECK(needier.is_before(poor));
+  CHECK_FALSE(poor.is_before(needier));
+  for (const Claim& claim : {rich, poor, younger}) shared.starve(claim);
+  CHECK(shared.claim()->since == at(20));
+  CHECK(shared.claim()->owner == &second);
+  shared.starve(needier);
+  CHECK(shared.claim()->since == at(40));
+  shared.fed(needier.rank());
+  shared.starve_on(rich.rank(), rich);
+  CHECK(shared.claim()->owner == &first);
+  shared.starve_on(younger.rank(), younger);
+  CHECK(shared.claim()->since == at(30));
+}
+
+TEST_CASE("permits: the level up to which groups get what they want") {
+  Permits p(0, 0);
+  for (int i = 0; i < 12; ++i) CHECK(p.try_take(false));
+  CHECK(p.level() == Permits::kNoLevel);
+  p.note_wanted(3, 0, 100);
+  CHECK(p.level() == Permits::kNoLevel);  // it is alone
+  p.note_wanted(255, 0, 40);
+  CHECK(p.level() == 6 * Permits::kWhole);
+  p.note_wanted(0, 0, 2);
+  CHECK(p.level() == 5 * Permits::kWhole);  // 5, 5 and 2
+  p.note_wanted(7, 0, 4);
+  p.note_wanted(7, 0, 1);  // by another worker
+  CHECK(p.wanted(7) == 5);
+  CHECK(p.level() == 10 * Permits::kWhole / 3);  // a third each of what one leaves
+  p.note_wanted(3, 100, 1);
+  p.note_wanted(255, 40, 3);
+  CHECK(p.level() >= 5 * Permits::kWhole);  // all have what they want
+  p.note_wanted(255, 3, 0);
+  p.note_wanted(7, 5, 0);
+  p.note_wanted(0, 2, 0);
+  CHECK(p.level() == Permits::kNoLevel);
 }
 
 TEST_CASE("permits: never too many, from many threads") {
