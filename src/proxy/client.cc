@@ -35,11 +35,6 @@ Client::Client(Worker& worker, net::Stream stream, std::uint32_t table_slot)
 
 Client::~Client() { CHECK(state_ == State::kClosed); }
 
-void Client::start() {
-  watch();
-  pump();
-}
-
 const config::Database* Client::database_config() const {
   return config::find_database(worker_.config(), database_);
 }
@@ -68,6 +63,13 @@ void Client::note_written() {
 }
 
 void Client::on_ready() {
+  const bool logs_in =
+      state_ == State::kStartup || state_ == State::kTlsHandshake || state_ == State::kPassword;
+  if (logs_in) return worker_.log_in_soon(*this);
+  go_on();
+}
+
+void Client::go_on() {
   if (state_ == State::kTlsHandshake) return continue_handshake();
   if (!out_.empty()) {
     const bool sent = flush();

@@ -59,8 +59,6 @@ class Client final : public net::Connection, public pool::Waiter {
   Client(Worker& worker, net::Stream stream, std::uint32_t slot);
   ~Client() override;
 
-  void start();
-
   // Called by the worker and the servers.
   void on_granted(Server& server);            // a lease: the waiting request is sent
   void refuse(const protocol::Error& error);  // the waiting request fails with this
@@ -174,6 +172,7 @@ class Client final : public net::Connection, public pool::Waiter {
   friend class Worker;
 
   void on_ready() override;
+  void go_on();  // with what an event told of
   void pump();
   void set_state(State state);
   void note_written();

@@ -17,6 +17,7 @@ namespace {
 
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
+constexpr base::Duration kLoginsFor = std::chrono::microseconds(100);
 constexpr std::size_t kScratchBytes = 64u << 10;
 
 sql::AnalysisPtr make_unread() {
@@ -127,7 +128,7 @@ void Worker::adopt(int fd) {
     Client& started = *client;
     clients_.emplace(client->id, std::move(client));
     if (stopping_) return started.close("the proxy stops");
-    started.start();
+    started.watch();
   });
 }
 
@@ -165,6 +166,7 @@ PoolSet* Worker::replication_pools(const config::Database& database, const std::
   return set.get();
 }
 
+void Worker::log_in_soon(Client& client) { logging_in_.push_back(client.id); }
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
 void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
@@ -200,6 +202,18 @@ void Worker::hedge_lates() {
   if (!lates_.empty()) loop_.wake_at(lates_.front().first);
 }
 
+// For so long, and at least one step, which a TLS handshake can make a long one. Who is logged in
+// waits no longer for a storm of log-ins.
+void Worker::serve_logins() {
+  const auto until = net::read_clock() + kLoginsFor;
+  do {
+    Client* client = find_client(logging_in_.front());
+    logging_in_.pop_front();
+    if (client != nullptr && client->is_open()) client->go_on();
+  } while (!logging_in_.empty() && net::read_clock() < until);
+  if (!logging_in_.empty()) loop_.again();
+}
+
 void Worker::end_of_round() {
   if (!filled_.empty()) push_shared();
   if (!shared_servers_.empty()) scatter_late();
@@ -221,6 +235,7 @@ void Worker::end_of_round() {
   }
   running_.clear();
   running_servers_.clear();
+  if (!logging_in_.empty()) serve_logins();
   if (!soon_.empty() || !soon_servers_.empty()) loop_.again();
   if (ask_at_ != base::Time{} && loop_.now() >= ask_at_) ask_for_permits();
   buried_clients_.clear();
@@ -296,7 +311,7 @@ void Worker::tick() {
 // happens is an event, and ends the rest.
 bool Worker::may_rest() const {
   if (draining_ || !held_.empty() || !unproven_.empty() || !cancels_.empty() || !retired_.empty() ||
-      !soon_.empty() || !soon_servers_.empty()) {
+      !soon_.empty() || !soon_servers_.empty() || !logging_in_.empty()) {
     return false;
   }
   const auto now = loop_.now();

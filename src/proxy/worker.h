@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <thread>
@@ -108,8 +109,9 @@ class Worker {
                    LookupRequest& request) const;
   void run_soon(Client& client);  // Client::resume() at the end of this round
   void run_soon(Server& server);
-  void push_soon(Server& server);  // Server::push() at the end of this round, of a shared one
-  void fill(Server& shared);       // with what those who wait for its pool have to send
+  void log_in_soon(Client& client);  // Client::go_on(), when all others had their turn
+  void push_soon(Server& server);    // Server::push() at the end of this round, of a shared one
+  void fill(Server& shared);         // with what those who wait for its pool have to send
   // So long a read may take on a shared connection before who follows looks for another one.
   static constexpr base::milliseconds kPatience{10};
 
@@ -157,6 +159,7 @@ class Worker {
   bool leave_if_fenced(HostPool& pool);
   static std::vector<std::uint64_t> take_waiters(HostPool& pool);  // their ids, in order
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
+  void serve_logins();
   void end_of_round();
   void push_shared();
   void scatter_late();
@@ -208,6 +211,7 @@ class Worker {
   absl::flat_hash_set<std::uint64_t> held_;
   std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
+  std::deque<std::uint64_t> logging_in_;                  // in the order of their events
   std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
   std::vector<Server*> swept_servers_;                    // likewise
   std::vector<std::uint64_t> filled_;                     // servers that are to be pushed
