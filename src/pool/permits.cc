@@ -105,7 +105,7 @@ void Permits::set_share(const Claim& claim) {
   claim_owner_.store(claim.owner, kRelaxed);
 }
 
-void Permits::claim_if_older(const Claim& claim) {
+void Permits::claim_if_before(const Claim& claim) {
   while (true) {
     const auto current = this->claim();
     if (current && !claim.is_before(*current)) return;
@@ -118,13 +118,13 @@ void Permits::claim_if_older(const Claim& claim) {
 
 void Permits::starve(const Claim& claim) {
   starving_.fetch_add(1, kRelaxed);
-  claim_if_older(claim);
+  claim_if_before(claim);
 }
 
 void Permits::starve_on(base::Time from, const Claim& claim) {
   std::int64_t mine = ticks(from);
   if (!claim_.compare_exchange_strong(mine, ticks(claim.rank()), kRelaxed)) {
-    return claim_if_older(claim);
+    return claim_if_before(claim);
   }
   set_share(claim);
 }
@@ -132,8 +132,8 @@ void Permits::starve_on(base::Time from, const Claim& claim) {
 void Permits::fed(base::Time rank) {
   const std::uint32_t before = starving_.fetch_sub(1, kRelaxed);
   CHECK(before != 0);
-  // Another pool's older claim stays. Who starves still but was displaced claims again when it
-  // next looks for a permit.
+  // Another pool's claim that comes before it stays. Who starves still but was displaced claims
+  // again when it next looks for a permit.
   std::int64_t mine = ticks(rank);
   claim_.compare_exchange_strong(mine, kNoClaim, kRelaxed);
 }

@@ -91,7 +91,7 @@ class Permits {
 
  private:
   static constexpr std::int64_t kNoClaim = std::numeric_limits<std::int64_t>::max();
-  void claim_if_older(const Claim& claim);
+  void claim_if_before(const Claim& claim);
   void set_share(const Claim& claim);
 
   // Counts that guard no other memory: relaxed everywhere.
