@@ -97,7 +97,7 @@ std::uint16_t PoolSet::group_of(const std::string& application_name) {
   if (found != groups_.end()) return found->second;
   if (application_name.empty()) return 0;
   const auto number = shared_.applications.number(database + '/' + user, application_name);
-  if (number != 0) groups_.emplace(application_name, number);
+  if (groups_.size() < pool::Permits::kGroupsMax) groups_.emplace(application_name, number);
   return number;
 }
 

@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/escaping.h"
 #include "base/check.h"
 #include "route/rules.h"
@@ -145,7 +146,10 @@ std::uint16_t ApplicationBook::number(const std::string& owner,
   auto& numbers = owners_[owner];
   const auto found = numbers.find(application_name);
   if (found != numbers.end()) return found->second;
-  if (numbers.size() + 1 == pool::Permits::kGroupsMax) return 0;
+  constexpr auto kLast = pool::Permits::kGroupsMax - 1;
+  if (numbers.size() == kLast) {
+    return static_cast<std::uint16_t>(1 + absl::HashOf(application_name) % kLast);
+  }
   const auto next = static_cast<std::uint16_t>(numbers.size() + 1);
   numbers.emplace(application_name, next);
   return next;

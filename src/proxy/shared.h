@@ -136,7 +136,8 @@ class PermitBook {
 // Numbers for the applications of each (database, user): pool::Waiter::group.
 class ApplicationBook {
  public:
-  // From 1; those who come when there are no more numbers share 0.
+  // 1 to Permits::kGroupsMax - 1, and always the same; names that come when all are given have one
+  // that another has, too.
   std::uint16_t number(const std::string& owner, const std::string& application_name);
 
  private:
