@@ -176,7 +176,8 @@ def test_a_table_that_is_gone(start, cluster, word):
             for _ in range(WARM_UP):
                 assert all([m.type for m in got] == list("2DCZ") for got in ask())
             before = shared(weir)
-            ask()
+            for _ in range(WARM_UP):  # one that is slow beside others shares nothing
+                ask()
             assert_shared(weir, 0, before)
             cluster.sql(0, f"ALTER TABLE {table} ADD b int DEFAULT 2")
             for got in ask():
