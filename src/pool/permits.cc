@@ -14,7 +14,6 @@ bool Claim::is_before(const Claim& other) const {
   if (owner != other.owner) return rank() < other.rank();
   const double mine = static_cast<double>(other.need) * open;
   const double theirs = static_cast<double>(need) * other.open;
-  constexpr double kAlike = 1.125;  // the counts are of different moments
   if (mine * kAlike < theirs) return true;
   if (theirs * kAlike < mine) return false;
   return since < other.since;

@@ -25,6 +25,9 @@ struct Claim {
 
   // More than anybody waits: of two owners, who has fewer servers comes first.
   static constexpr base::Duration kServerWeighs = std::chrono::hours(24);
+  // Ratios of servers to needs count as the same up to this factor: counts are of different
+  // moments.
+  static constexpr double kAlike = 1.125;
   base::Time rank() const { return since + kServerWeighs * total; }
   // Of one owner's workers, who has fewer servers for his clients' needs, or waits longer: `total`
   // changes while a permit moves between them.

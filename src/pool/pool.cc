@@ -247,7 +247,7 @@ bool Pool::may_open_spare() {
 }
 
 Server* Pool::surplus(Time now, base::milliseconds idle_max) {
-  if (now - peak_since_ >= kPeakWindow) begin_window(now);
+  roll_window(now);
   Server* oldest = idle_last_;
   if (oldest == nullptr) return nullptr;
   const bool idled = idle_max.count() != 0 && now - oldest->idle_since_ >= idle_max &&
@@ -360,13 +360,14 @@ bool Pool::over_limit() const {
 }
 
 void Pool::note_need(Time now, std::uint16_t group) {
-  if (now - peak_since_ >= kPeakWindow) begin_window(now);
+  roll_window(now);
   Group& noted = group_at(group);
   noted.peak = std::max(noted.peak, noted.wants());
 }
 
 // Also tells other workers what is wanted here, and looks what is wanted there.
-void Pool::begin_window(Time now) {
+void Pool::roll_window(Time now) {
+  if (now - peak_since_ < kPeakWindow) return;
   const bool just_past = now - peak_since_ < 2 * kPeakWindow;
   peak_since_ = now;
   for (Group& group : groups_) {
@@ -379,7 +380,7 @@ void Pool::begin_window(Time now) {
 void Pool::share_needs() {
   for (std::uint16_t i = 0; i < groups_.size(); ++i) {
     Group& group = groups_[i];
-    const std::uint32_t wants = std::max(group.peak, group.last_peak);
+    const std::uint32_t wants = group.wanted_of_late();
     if (wants != group.told) permits_[0]->note_wanted(i, group.told, wants);
     group.told = wants;
   }
@@ -402,7 +403,7 @@ std::uint64_t Pool::need() const {
 
 std::uint64_t Pool::peak_need() const {
   std::uint64_t sum = 0;
-  for (const Group& g : groups_) sum += g.weight * std::max({g.peak, g.last_peak, g.wants()});
+  for (const Group& group : groups_) sum += group.weight * group.wanted_of_late();
   return sum;
 }
 
@@ -431,7 +432,7 @@ bool Pool::yields_to(const Claim& claim, std::size_t permit, Time now) {
     return false;
   const base::Duration theirs = now - claim.since;
   if (theirs < kLendAfter) return false;
-  if (now - peak_since_ >= kPeakWindow) begin_window(now);
+  roll_window(now);
   const std::uint64_t most = peak_need();
   if (most == 0) return true;
   if (permit != 0 && claim.owner != permits_[0]) {
@@ -441,7 +442,7 @@ bool Pool::yields_to(const Claim& claim, std::size_t permit, Time now) {
   }
   // (open - 1) / most > claim.open / claim.need; weights may be a window old.
   const double left = std::max(open(), 1u) - 1;
-  const double needed = (weighted_ ? 1.125 : 1.0) * claim.open * static_cast<double>(most);
+  const double needed = (weighted_ ? Claim::kAlike : 1.0) * claim.open * static_cast<double>(most);
   if (left * static_cast<double>(claim.need) > needed) return true;
   const base::Duration ours = wait_first_ == nullptr ? base::Duration{} : now - wait_first_->since_;
   return claim.open == 0 && theirs > 2 * ours + kYieldSlack;

@@ -10,6 +10,7 @@
 // counts.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -203,12 +204,14 @@ class Pool {
   Server* least_used() const;
   struct Group {
     std::uint32_t leased = 0, following = 0, waiting = 0;
-    std::uint32_t peak = 0, last_peak = 0;  // as those of the pool
-    std::uint32_t told = 0;                 // what Permits::wanted() has of it by this pool
-    std::uint32_t in_all = 0;               // that of all workers, as of then
+    // The most that had or wanted a server in this kPeakWindow and in the last one.
+    std::uint32_t peak = 0, last_peak = 0;
+    std::uint32_t told = 0;    // what Permits::wanted() has of it by this pool
+    std::uint32_t in_all = 0;  // that of all workers, as of then
     std::uint64_t weight = Permits::kWhole;
     Waiter *first = nullptr, *last = nullptr;  // who waits
     std::uint32_t wants() const { return leased + following + waiting; }
+    std::uint32_t wanted_of_late() const { return std::max({peak, last_peak, wants()}); }
     // In all workers, if it is served there as it is here.
     double has() const {
       const double here = leased + following;
@@ -245,7 +248,7 @@ class Pool {
   Claim claim_of(base::Time since, std::size_t permit) const;
   bool spares(const Server& idle, base::Time now) const;
   void note_need(base::Time now, std::uint16_t group);
-  void begin_window(base::Time now);
+  void roll_window(base::Time now);
   void share_needs();
   std::uint64_t need() const;
   std::uint64_t peak_need() const;
@@ -268,10 +271,8 @@ class Pool {
   std::uint32_t promised_ = 0;    // permits taken whose opening() is still to come
   bool used_ = false;
 
-  // The groups' peaks are the most of their clients that had or wanted a server in this kPeakWindow
-  // and in the last one.
-  base::Time peak_since_{};
-  bool weighted_ = false;  // some group's clients count for less
+  base::Time peak_since_{};  // when the groups' present window began
+  bool weighted_ = false;    // some group's clients count for less
 
   // What our permits have been told.
   std::uint32_t starved_ = 0;  // bits: indexes of permits_

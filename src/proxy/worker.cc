@@ -202,8 +202,8 @@ void Worker::hedge_lates() {
   if (!lates_.empty()) loop_.wake_at(lates_.front().first);
 }
 
-// For so long, and at least one step, which a TLS handshake can make a long one. Who is logged in
-// waits no longer for a storm of log-ins.
+// For so long, and at least one step, which a TLS handshake can make a long one: who is logged in
+// does not wait for all of a storm.
 void Worker::serve_logins() {
   const auto until = net::read_clock() + kLoginsFor;
   do {
