@@ -1,116 +1,38 @@
 #include "net/acceptor.h"
 
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-
-#include "net/address.h"
-#include "net/stream.h"
+#include <utility>
 
 namespace net {
-namespace {
 
-std::string name_of(const config::Listener& where) {
-  if (!where.unix_dir.empty()) return where.unix_dir + "/.s.PGSQL." + std::to_string(where.port);
-  return where.host + ":" + std::to_string(where.port);
-}
-
-absl::Status failed(const config::Listener& where, const char* call) {
-  return absl::UnavailableError("cannot listen on " + name_of(where) + ": " + call + ": " +
-                                std::strerror(errno));
-}
-
-// A socket file that nobody listens on is left from a process that was killed.
-bool is_stale(const Address& address) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  const bool stale =
-      connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
-      errno == ECONNREFUSED;
-  ::close(fd);
-  return stale;
-}
-
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::listen(Loop& loop,
-                                                           const config::Listener& where,
-                                                           OnAccept accepted) {
-  const bool is_unix = !where.unix_dir.empty();
-  const auto address = literal_address(is_unix ? where.unix_dir : where.host, where.port);
-  if (!address)
-    return absl::InvalidArgumentError("cannot listen on " + name_of(where) + ": not an address");
-  const int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failed(where, "socket");
-  const int on = 1;
-  if (is_unix) {
-    if (is_stale(*address)) unlink(name_of(where).c_str());
-  } else {
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // So that 0.0.0.0 and :: can be listened on side by side.
-    if (address->storage.ss_family == AF_INET6) {
-      setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
-  }
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address->storage), address->length) != 0) {
-    const auto status = failed(where, "bind");
-    ::close(fd);
-    return status;
-  }
-  if (is_unix) chmod(name_of(where).c_str(), 0777);  // as PostgreSQL: logins decide, not modes
-  if (::listen(fd, SOMAXCONN) != 0) {
-    const auto status = failed(where, "listen");
-    ::close(fd);
-    return status;
-  }
-  std::unique_ptr<Acceptor> made(new Acceptor(loop, fd, where, std::move(accepted)));
-  if (is_unix) made->unix_path_ = name_of(where);
-  return made;
-}
-
-std::unique_ptr<Acceptor> Acceptor::take_over(Loop& loop, int fd, const config::Listener& where,
-                                              OnAccept accepted) {
-  return std::unique_ptr<Acceptor>(new Acceptor(loop, fd, where, std::move(accepted)));
-}
-
-Acceptor::Acceptor(Loop& loop, int fd, config::Listener where, OnAccept accepted)
-    : loop_(loop), fd_(fd), where_(std::move(where)), accepted_(std::move(accepted)) {}
-
-Acceptor::~Acceptor() {
-  if (begun_) loop_.unwatch(fd_);
-  ::close(fd_);
-  if (unix_path_.empty()) return;
-  const auto address = literal_address(where_.unix_dir, where_.port);
-  if (!handed_over_ || (address && is_stale(*address))) unlink(unix_path_.c_str());
-}
-
-void Acceptor::begin() {
-  loop_.watch_level(fd_, *this);
-  begun_ = true;
-}
-
-void Acceptor::own_path() {
-  if (!where_.unix_dir.empty()) unix_path_ = name_of(where_);
+Acceptor::Acceptor(Loop& loop, const ListeningSocket& socket,
+                   std::function<void(Acceptor&)> on_ready)
+    : loop_(loop), socket_(socket), on_ready_(std::move(on_ready)) {
+  go_on();
 }
 
 void Acceptor::on_events(std::uint32_t) {
-  // A bounded burst, so that signals and the console get their turn in a storm of connections.
-  for (int i = 0; i < 64; ++i) {
-    const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-      if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
-      spdlog::error("listener {}: accept failed: {}", name_of(where_), std::strerror(errno));
-      usleep(10'000);  // out of files: the event is level-triggered, do not spin
-      return;
-    }
-    accepted_(fd, where_);
-  }
+  if (watching_) on_ready_(*this);
+}
+
+int Acceptor::accept() {
+  const int fd = accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return fd;
+  spdlog::error("listener {}: accept failed: {}", socket_.name(), std::strerror(errno));
+  stop();
+  return -1;
+}
+
+void Acceptor::go_on() {
+  if (!std::exchange(watching_, true)) loop_.watch_exclusive(socket_.fd(), *this);
+}
+
+void Acceptor::stop() {
+  if (std::exchange(watching_, false)) loop_.unwatch(socket_.fd());
 }
 
 }  // namespace net

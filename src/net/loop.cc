@@ -43,6 +43,11 @@ void Loop::watch_level(int fd, Handler& handler) {
   CHECK(epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+void Loop::watch_exclusive(int fd, Handler& handler) {
+  epoll_event event{.events = EPOLLIN | EPOLLEXCLUSIVE, .data = {.ptr = &handler}};
+  CHECK(epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
 void Loop::unwatch(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
 void Loop::post(Task task) {

@@ -40,7 +40,9 @@ class Loop {
   // after want_write(), since a Unix socket would wake us each time its peer reads.
   void watch(int fd, Handler& handler);
   void want_write(int fd, Handler& handler);
-  void watch_level(int fd, Handler& handler);  // for listeners and signals
+  void watch_level(int fd, Handler& handler);  // for signals and the like
+  // For what several loops watch: level-triggered, and most often one of them is woken.
+  void watch_exclusive(int fd, Handler& handler);
   void unwatch(int fd);
 
   void post(Task task);  // from any thread; runs in the next round

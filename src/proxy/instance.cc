@@ -146,6 +146,7 @@ Instance::Instance(TopologyPtr topology, Loader loader, Predecessor& predecessor
     for (const auto& worker : workers_) worker->cancel(request);
     predecessor_.pass_on(request);
   };
+  shared_.place = [this](Worker& accepted_by) -> Worker& { return place(accepted_by); };
   shared_.wake_workers = [this] {
     for (const auto& worker : workers_) {
       worker->loop().post([w = worker.get()] { w->on_permits_freed(); });
@@ -189,24 +190,20 @@ std::function<void()> Instance::hosts_changed() {
 
 absl::Status Instance::listen() {
   auto inherited = net::InheritedSockets::from_environment();
-  const auto accepted = [this](int fd, const config::Listener& listener) {
-    if (listener.unix_dir.empty()) net::set_tcp_options(fd, topology_->config->client_tcp);
-    on_accept(fd);
-  };
   for (const auto& where : topology_->config->listeners) {
     const auto address =
         net::literal_address(where.unix_dir.empty() ? where.host : where.unix_dir, where.port);
     const int fd = address ? inherited.take(*address) : net::InheritedSockets::kNone;
     if (fd == net::InheritedSockets::kServed) continue;
     if (fd != net::InheritedSockets::kNone) {
-      acceptors_.push_back(net::Acceptor::take_over(loop_, fd, where, accepted));
-      if (inherited.name_of(fd) == Handed::kWithPath) with_path_.push_back(acceptors_.back().get());
+      sockets_.push_back(std::make_unique<net::ListeningSocket>(fd, where));
+      if (inherited.name_of(fd) == Handed::kWithPath) with_path_.push_back(sockets_.back().get());
       spdlog::info("weir: inherited the socket of {}", config::format_listener(where));
       continue;
     }
-    auto acceptor = net::Acceptor::listen(loop_, where, accepted);
-    if (!acceptor.ok()) return acceptor.status();
-    acceptors_.push_back(std::move(*acceptor));
+    auto socket = net::ListeningSocket::listen(where);
+    if (!socket.ok()) return socket.status();
+    sockets_.push_back(std::move(*socket));
   }
   const auto& admin = topology_->config->admin;
   const auto http = net::literal_address(admin.http_host, admin.http_port);
@@ -214,10 +211,16 @@ absl::Status Instance::listen() {
   return absl::OkStatus();
 }
 
-void Instance::on_accept(int fd) {
-  const auto fewest = std::ranges::min_element(
-      workers_, {}, [](const auto& worker) { return worker->client_count(); });
-  (*fewest)->adopt(fd);
+// The one with the fewest, so that they come out even; what matters less the more there are. To
+// hand one over wakes another thread.
+Worker& Instance::place(Worker& accepted_by) {
+  std::lock_guard lock(place_mutex_);
+  const auto count = [](const auto& worker) { return worker->client_count(); };
+  Worker& fewest = **std::ranges::min_element(workers_, {}, count);
+  const std::uint32_t enough = fewest.client_count() + fewest.client_count() / 8;
+  Worker& chosen = accepted_by.client_count() <= enough ? accepted_by : fewest;
+  chosen.count_in();
+  return chosen;
 }
 
 void Instance::run() {
@@ -226,15 +229,15 @@ void Instance::run() {
     cluster->start(wake_waiters(), hosts_changed());
   }
   for (const auto& worker : workers_) worker->start();
-  spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), acceptors_.size());
+  spdlog::info("weir: up with {} workers, {} listeners", workers_.size(), sockets_.size());
   if (!predecessor_.exists()) begin_accepting();
   supervisor_.on_start(net::read_clock());
   patroni_.configure(*topology_->config);
   loop_.run();
   supervisor_.on_stopping();
   if (successor_) successor_->call_off();
-  acceptors_.clear();
   for (const auto& worker : workers_) worker->stop();
+  sockets_.clear();
   for (auto& one : awaited_) one.done(absl::CancelledError("the proxy stops"));
   awaited_.clear();
   if (upgraded_) upgraded_(absl::CancelledError("the proxy stops"));
@@ -274,7 +277,7 @@ void Instance::begin_drain() {
   drain_until_ = loop_.now() + limit;
   supervisor_.on_stopping();
   if (successor_) successor_->call_off();
-  acceptors_.clear();
+  end_accepting([] {});
   on_all_workers([](Worker& worker) { worker.drain(); });
 }
 
@@ -296,7 +299,8 @@ void Instance::tick() {
     }
     return;
   }
-  if (shared_.clients.load() == 0 || loop_.now() >= drain_until_) loop_.stop();
+  const bool all_left = sockets_.empty() && shared_.clients.load() == 0;
+  if (all_left || loop_.now() >= drain_until_) loop_.stop();
 }
 
 void Instance::on_all_workers(std::function<void(Worker&)> task) {

@@ -11,7 +11,7 @@
 #include "config/command_line.h"
 #include "config/diff.h"
 #include "config/load.h"
-#include "net/acceptor.h"
+#include "net/listening_socket.h"
 #include "net/loop.h"
 #include "proxy/control.h"
 #include "proxy/lock_reader.h"
@@ -98,7 +98,7 @@ class Instance final : public Control {
   void derive_keys(const config::Config& config);
   std::function<void()> wake_waiters();   // of all workers, from any thread
   std::function<void()> hosts_changed();  // likewise
-  void on_accept(int fd);
+  Worker& place(Worker& accepted_by);
   void on_signal(int signal);
   void tick();
   void collect(std::shared_ptr<Collection> collection);
@@ -116,9 +116,11 @@ class Instance final : public Control {
   absl::StatusOr<Loaded> take(config::LoadResult loaded, std::vector<Kept> kept, const char* how);
   void begin_drain();
   void begin_accepting();
+  void end_accepting(std::function<void()> ended);
   void take_over();
   void start_successor(Upgraded done);
   void on_successor_failed(const std::string& why);
+  void on_successor_ready(pid_t by);
   void on_replaced(pid_t by);
   void forget_pauses();
   void check_stay();
@@ -136,9 +138,11 @@ class Instance final : public Control {
   TopologyPtr topology_;
   std::vector<ClusterPtr> retired_clusters_;  // until no worker uses them: their threads end here
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
-  std::vector<net::Acceptor*> with_path_;  // of these the predecessor owns the path until it leaves
-  int http_socket_ = -1;                   // inherited, and not taken yet
+  std::mutex place_mutex_;
+  Worker::Sockets sockets_;
+  // Of these the predecessor owns the path until it leaves.
+  std::vector<net::ListeningSocket*> with_path_;
+  int http_socket_ = -1;  // inherited, and not taken yet
   Http http_;
   std::unique_ptr<Signals> signals_;
   Predecessor& predecessor_;

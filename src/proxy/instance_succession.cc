@@ -9,15 +9,24 @@
 namespace proxy {
 
 void Instance::begin_accepting() {
-  for (const auto& acceptor : acceptors_) acceptor->begin();
+  on_all_workers([this](Worker& worker) { worker.begin_accepting(sockets_); });
   if (http_.begin) http_.begin();
+}
+
+// ended: on the control thread, when no worker does any more; then the sockets are closed.
+void Instance::end_accepting(std::function<void()> ended) {
+  on_all_workers([](Worker& worker) { worker.end_accepting(); });
+  ask_workers([this, ended = std::move(ended)] {
+    sockets_.clear();
+    ended();
+  });
 }
 
 // All is ready: who came until now went to the predecessor.
 void Instance::take_over() {
   if (!predecessor_.exists()) return;
   begin_accepting();
-  for (net::Acceptor* acceptor : with_path_) acceptor->own_path();
+  for (net::ListeningSocket* socket : with_path_) socket->own_path();
   predecessor_.tell_ready();
 }
 
@@ -43,20 +52,20 @@ void Instance::start_successor(Upgraded done) {
   }
   upgraded_ = std::move(done);
   std::vector<Handed> listening;
-  for (const auto& acceptor : acceptors_) {
-    listening.push_back({.fd = acceptor->fd(), .with_path = acceptor->owns_path()});
+  for (const auto& socket : sockets_) {
+    listening.push_back({.fd = socket->fd(), .with_path = socket->owns_path()});
   }
   if (http_.fd >= 0) listening.push_back({.fd = http_.fd});
   // The new process knows those before us itself: nothing is passed on here.
-  auto started =
-      Successor::start(loop_, listening, predecessor_.alive(),
-                       {.ready = [this](pid_t by) { loop_.post([this, by] { on_replaced(by); }); },
-                        .failed = [this](const std::string& why) { on_successor_failed(why); },
-                        .cancel =
-                            [this](const protocol::CancelRequest& request) {
-                              for (const auto& worker : workers_) worker->cancel(request);
-                            },
-                        .reload = [this] { on_signal(SIGHUP); }});
+  auto started = Successor::start(
+      loop_, listening, predecessor_.alive(),
+      {.ready = [this](pid_t by) { loop_.post([this, by] { on_successor_ready(by); }); },
+       .failed = [this](const std::string& why) { on_successor_failed(why); },
+       .cancel =
+           [this](const protocol::CancelRequest& request) {
+             for (const auto& worker : workers_) worker->cancel(request);
+           },
+       .reload = [this] { on_signal(SIGHUP); }});
   if (!started.ok()) return on_successor_failed(std::string(started.status().message()));
   successor_ = std::move(*started);
 }
@@ -70,6 +79,12 @@ void Instance::on_successor_failed(const std::string& why) {
   loop_.post([this] { successor_.reset(); });
 }
 
+void Instance::on_successor_ready(pid_t by) {
+  if (draining_) return;
+  for (const auto& socket : sockets_) socket->hand_over();
+  end_accepting([this, by] { on_replaced(by); });
+}
+
 void Instance::on_replaced(pid_t by) {
   if (draining_) return;
   replaced_at_ = loop_.now();
@@ -77,8 +92,6 @@ void Instance::on_replaced(pid_t by) {
       fmt::format("process {} accepts clients from now on; {} stay here", by, staying());
   spdlog::info("weir: {}", note);
   if (upgraded_) std::exchange(upgraded_, {})(note);
-  for (const auto& acceptor : acceptors_) acceptor->hand_over();
-  acceptors_.clear();
   if (http_.retire) http_.retire();
   forget_pauses();
   on_all_workers([](Worker& worker) { worker.leave_consoles(); });

@@ -157,6 +157,8 @@ class ClientCounts {
   absl::flat_hash_map<std::string, std::uint32_t> counts_;
 };
 
+class Worker;
+
 struct Shared {
   Credentials credentials;
   PermitBook permits;
@@ -183,6 +185,8 @@ struct Shared {
   ConsoleFactory console;
   std::function<void(const protocol::CancelRequest&)> cancel;  // from any thread; of this Weir
   std::function<void()> wake_workers;  // from any thread: permits were given back
+  // From any worker's thread: to whom a client belongs that this one has accepted; counted in.
+  std::function<Worker&(Worker& accepted_by)> place;
 
   // By which a client proves to know this password: of one salt for each user, as a stored
   // verifier has it, and as it looks for users that do not exist.

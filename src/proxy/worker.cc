@@ -76,6 +76,7 @@ void Worker::start() {
 
 void Worker::stop() {
   loop_.post([this] {
+    end_accepting();
     close_all();
     loop_.stop();
   });
@@ -106,30 +107,58 @@ void Worker::close_all() {
   while (!cancels_.empty()) cancels_.back()->close();
 }
 
+void Worker::begin_accepting(const Sockets& sockets) {
+  for (const auto& socket : sockets) {
+    acceptors_.push_back(std::make_unique<net::Acceptor>(
+        loop_, *socket,
+        [this](net::Acceptor& acceptor) { ready_acceptors_.push_back(&acceptor); }));
+  }
+}
+
+void Worker::end_accepting() {
+  for (auto& acceptor : acceptors_) {
+    acceptor->stop();
+    buried_acceptors_.push_back(std::move(acceptor));
+  }
+  acceptors_.clear();
+  ready_acceptors_.clear();
+}
+
+void Worker::accept_one() {
+  net::Acceptor& acceptor = *ready_acceptors_.back();
+  const int fd = acceptor.accept();
+  if (fd < 0) return ready_acceptors_.pop_back();
+  if (!acceptor.is_unix()) net::set_tcp_options(fd, config().client_tcp);
+  Worker& with = shared_.place(*this);
+  if (&with == this) return begin(fd);
+  with.adopt(fd);
+}
+
 void Worker::adopt(int fd) {
-  client_count_.fetch_add(1, std::memory_order_relaxed);
-  loop_.post([this, fd] {
-    std::uint32_t slot;
-    if (free_slots_.empty() && slots_.size() == shared_.numbers.slots()) {
-      client_count_.fetch_sub(1, std::memory_order_relaxed);
-      ::close(fd);  // its number would be another's: some millions are there already
-      return;
-    }
-    if (free_slots_.empty()) {
-      slot = static_cast<std::uint32_t>(slots_.size());
-      slots_.push_back(0);
-    } else {
-      slot = free_slots_.back();
-      free_slots_.pop_back();
-    }
-    shared_.clients.fetch_add(1);
-    auto client = std::make_unique<Client>(*this, net::Stream(fd), slot);
-    slots_[slot] = client->id;
-    Client& started = *client;
-    clients_.emplace(client->id, std::move(client));
-    if (stopping_) return started.close("the proxy stops");
-    started.watch();
-  });
+  loop_.post([this, fd] { begin(fd); });
+}
+
+void Worker::begin(int client_fd) {
+  std::uint32_t slot;
+  if (free_slots_.empty() && slots_.size() == shared_.numbers.slots()) {
+    client_count_.fetch_sub(1, std::memory_order_relaxed);
+    ::close(client_fd);  // its number would be another's: some millions are there already
+    return;
+  }
+  if (free_slots_.empty()) {
+    slot = static_cast<std::uint32_t>(slots_.size());
+    slots_.push_back(0);
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  shared_.clients.fetch_add(1);
+  auto client = std::make_unique<Client>(*this, net::Stream(client_fd), slot);
+  slots_[slot] = client->id;
+  Client& started = *client;
+  clients_.emplace(client->id, std::move(client));
+  if (stopping_) return started.close("the proxy stops");
+  started.watch();
 }
 
 Server* Worker::find_server(std::uint64_t id) {
@@ -202,15 +231,18 @@ void Worker::hedge_lates() {
   if (!lates_.empty()) loop_.wake_at(lates_.front().first);
 }
 
-// For so long, and at least one step, which a TLS handshake can make a long one: who is logged in
-// does not wait for all of a storm.
+// Who comes, and who is logging in: for so long, and at least one step, which a TLS handshake can
+// make a long one. Who is logged in does not wait for all of a storm.
 void Worker::serve_logins() {
   const auto until = net::read_clock() + kLoginsFor;
   do {
+    if (!ready_acceptors_.empty()) accept_one();
+    if (logging_in_.empty()) continue;
     Client* client = find_client(logging_in_.front());
     logging_in_.pop_front();
     if (client != nullptr && client->is_open()) client->go_on();
-  } while (!logging_in_.empty() && net::read_clock() < until);
+  } while ((!logging_in_.empty() || !ready_acceptors_.empty()) && net::read_clock() < until);
+  ready_acceptors_.clear();  // who waits there still is an event of the next round
   if (!logging_in_.empty()) loop_.again();
 }
 
@@ -235,12 +267,13 @@ void Worker::end_of_round() {
   }
   running_.clear();
   running_servers_.clear();
-  if (!logging_in_.empty()) serve_logins();
+  if (!logging_in_.empty() || !ready_acceptors_.empty()) serve_logins();
   if (!soon_.empty() || !soon_servers_.empty()) loop_.again();
   if (ask_at_ != base::Time{} && loop_.now() >= ask_at_) ask_for_permits();
   buried_clients_.clear();
   buried_servers_.clear();
   buried_cancels_.clear();
+  buried_acceptors_.clear();
   outdated_.clear();
 }
 
@@ -299,6 +332,7 @@ void Worker::tick() {
   }
   sweep_servers(now);
   sweep_cancels(now);
+  for (const auto& acceptor : acceptors_) acceptor->go_on();
   retries_.on_tick();
   // Workers that rest look at others' needs when they are woken only.
   if (starves([](const HostPool&) { return true; }) && shared_.wake_workers) {

@@ -14,6 +14,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "config/diff.h"
+#include "net/acceptor.h"
+#include "net/listening_socket.h"
 #include "net/loop.h"
 #include "proxy/cancel.h"
 #include "proxy/client.h"
@@ -36,14 +38,20 @@ class Worker {
 
   // From any thread.
   void start();
-  void stop();                                          // closes everything and joins
-  void adopt(int fd);                                   // an accepted connection
+  void stop();  // closes everything and joins
+  void count_in() { client_count_.fetch_add(1, std::memory_order_relaxed); }
+  void adopt(int fd);                                   // an accepted client that was counted in
   void cancel(const protocol::CancelRequest& request);  // if the session is of this worker
   net::Loop& loop() { return loop_; }
   std::uint32_t index() const { return index_; }
   std::uint32_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
 
-  // Commands of the console; run on the worker's thread.
+  // Run on the worker's thread, as all below. sockets: there until end_accepting().
+  using Sockets = std::vector<std::unique_ptr<net::ListeningSocket>>;
+  void begin_accepting(const Sockets& sockets);
+  void end_accepting();
+
+  // Commands of the console.
   void set_topology(TopologyPtr topology, const config::Diff& diff);
   void on_permits_freed();  // by another worker
   void inspect(Inspection& into, const InspectParts& parts) const;
@@ -160,6 +168,8 @@ class Worker {
   static std::vector<std::uint64_t> take_waiters(HostPool& pool);  // their ids, in order
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void serve_logins();
+  void accept_one();
+  void begin(int client_fd);
   void end_of_round();
   void push_shared();
   void scatter_late();
@@ -212,10 +222,12 @@ class Worker {
   std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
   std::deque<std::uint64_t> logging_in_;                  // in the order of their events
-  std::vector<std::uint64_t> swept_;                      // clients, while they are being swept
-  std::vector<Server*> swept_servers_;                    // likewise
-  std::vector<std::uint64_t> filled_;                     // servers that are to be pushed
-  std::vector<std::uint64_t> shared_servers_;             // that have followers, perhaps no more
+  std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
+  std::vector<net::Acceptor*> ready_acceptors_;  // to be asked in this round
+  std::vector<std::uint64_t> swept_;             // clients, while they are being swept
+  std::vector<Server*> swept_servers_;           // likewise
+  std::vector<std::uint64_t> filled_;            // servers that are to be pushed
+  std::vector<std::uint64_t> shared_servers_;    // that have followers, perhaps no more
   base::Time look_at_shared_{};
   route::RetryBudget retries_;
   std::vector<std::uint64_t>
@@ -231,6 +243,7 @@ class Worker {
   std::vector<std::unique_ptr<Client>> buried_clients_;
   std::vector<std::unique_ptr<Server>> buried_servers_;
   std::vector<std::unique_ptr<CancelConnection>> buried_cancels_;
+  std::vector<std::unique_ptr<net::Acceptor>> buried_acceptors_;
   Outdated outdated_;
 
   Histogram wait_time_, lateness_;
