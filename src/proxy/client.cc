@@ -66,6 +66,7 @@ void Client::on_ready() {
   const bool logs_in =
       state_ == State::kStartup || state_ == State::kTlsHandshake || state_ == State::kPassword;
   if (logs_in) return worker_.log_in_soon(*this);
+  if (established_) worker_.note_asked();
   go_on();
 }
 
@@ -324,6 +325,7 @@ bool Client::needs_sweep_within(base::Duration time, base::Time now) const {
 
 void Client::sweep(base::Time now) {
   const auto& timeouts = worker_.config().timeouts;
+  established_ = login_ == nullptr;
   switch (state_) {
     case State::kStartup:
     case State::kTlsHandshake:

@@ -527,6 +527,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool prepares_listen_ = false;             // likewise, and a LISTEN comes next
   bool refused_ = false;                     // the rest of a refused request is to be skipped
   bool terminated_ = false;                  // said goodbye
+  bool established_ = false;                 // was logged in at the latest sweep
   protocol::Buffer again_;                   // to be run again: input from the next round on
   base::Time again_at_{};                    // not before
   std::uint8_t reruns_ = 0;                  // since something was answered

@@ -17,7 +17,12 @@ namespace {
 
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
-constexpr base::Duration kLoginsFor = std::chrono::microseconds(100);
+// While those ask who are logged in, log-ins have a twentieth of the time at most, in such parts; but
+// none waits for its turn for longer than that because of it.
+constexpr base::Duration kLoginsFor = std::chrono::microseconds(50);
+constexpr int kLoginsPause = 19;  // so many times as long as such a part
+constexpr base::milliseconds kLoginPatience{20};
+constexpr base::milliseconds kAskOf{1};  // so long after a request "while"
 constexpr std::size_t kScratchBytes = 64u << 10;
 
 sql::AnalysisPtr make_unread() {
@@ -195,7 +200,9 @@ PoolSet* Worker::replication_pools(const config::Database& database, const std::
   return set.get();
 }
 
-void Worker::log_in_soon(Client& client) { logging_in_.push_back(client.id); }
+void Worker::log_in_soon(Client& client) {
+  logging_in_.push_back({.client = client.id, .since = loop_.now()});
+}
 void Worker::run_soon(Client& client) { soon_.push_back(client.id); }
 void Worker::run_soon(Server& server) { soon_servers_.push_back(server.id); }
 
@@ -231,19 +238,37 @@ void Worker::hedge_lates() {
   if (!lates_.empty()) loop_.wake_at(lates_.front().first);
 }
 
-// Who comes, and who is logging in: for so long, and at least one step, which a TLS handshake can
-// make a long one. Who is logged in does not wait for all of a storm.
+// Who comes, and who is logging in: at least one step, which a TLS handshake can make a long one.
+// Who is logged in does not wait for all of a storm, and it leaves the cores to others, too.
 void Worker::serve_logins() {
-  const auto until = net::read_clock() + kLoginsFor;
-  do {
-    if (!ready_acceptors_.empty()) accept_one();
-    if (logging_in_.empty()) continue;
-    Client* client = find_client(logging_in_.front());
-    logging_in_.pop_front();
-    if (client != nullptr && client->is_open()) client->go_on();
-  } while ((!logging_in_.empty() || !ready_acceptors_.empty()) && net::read_clock() < until);
+  const auto begun = net::read_clock();
+  const bool pause = loop_.now() - asked_at_ < kAskOf && begun < next_logins_;
+  const bool overdue =
+      !logging_in_.empty() && loop_.now() - logging_in_.front().since >= kLoginPatience;
+  if (pause && !overdue) {
+    if (!ready_acceptors_.empty()) accept_one();  // else it would be an event at once
+  } else {
+    auto now = begun;
+    do {
+      if (!ready_acceptors_.empty()) accept_one();
+      if (!logging_in_.empty()) log_in_next();
+      now = net::read_clock();
+    } while ((!logging_in_.empty() || !ready_acceptors_.empty()) && now - begun < kLoginsFor);
+    next_logins_ = now + kLoginsPause * (now - begun);
+  }
   ready_acceptors_.clear();  // who waits there still is an event of the next round
-  if (!logging_in_.empty()) loop_.again();
+  if (logging_in_.empty()) return;
+  if (loop_.now() - asked_at_ < kAskOf) {
+    loop_.wake_at(next_logins_);
+  } else {
+    loop_.again();
+  }
+}
+
+void Worker::log_in_next() {
+  Client* client = find_client(logging_in_.front().client);
+  logging_in_.pop_front();
+  if (client != nullptr && client->is_open()) client->go_on();
 }
 
 void Worker::end_of_round() {

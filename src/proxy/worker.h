@@ -117,9 +117,10 @@ class Worker {
                    LookupRequest& request) const;
   void run_soon(Client& client);  // Client::resume() at the end of this round
   void run_soon(Server& server);
-  void log_in_soon(Client& client);  // Client::go_on(), when all others had their turn
-  void push_soon(Server& server);    // Server::push() at the end of this round, of a shared one
-  void fill(Server& shared);         // with what those who wait for its pool have to send
+  void log_in_soon(Client& client);               // Client::go_on(), when all others had their turn
+  void note_asked() { asked_at_ = loop_.now(); }  // by one that has been here for a while
+  void push_soon(Server& server);  // Server::push() at the end of this round, of a shared one
+  void fill(Server& shared);       // with what those who wait for its pool have to send
   // So long a read may take on a shared connection before who follows looks for another one.
   static constexpr base::milliseconds kPatience{10};
 
@@ -168,6 +169,7 @@ class Worker {
   static std::vector<std::uint64_t> take_waiters(HostPool& pool);  // their ids, in order
   void dismiss_waiters(HostPool& pool, absl::FunctionRef<void(Client&)> tell);
   void serve_logins();
+  void log_in_next();
   void accept_one();
   void begin(int client_fd);
   void end_of_round();
@@ -221,7 +223,12 @@ class Worker {
   absl::flat_hash_set<std::uint64_t> held_;
   std::vector<std::uint64_t> soon_, soon_servers_;        // to be resumed at the round's end
   std::vector<std::uint64_t> running_, running_servers_;  // those that are being resumed
-  std::deque<std::uint64_t> logging_in_;                  // in the order of their events
+  struct LogIn {
+    std::uint64_t client;
+    base::Time since;
+  };
+  std::deque<LogIn> logging_in_;  // in the order of their events
+  base::Time asked_at_{}, next_logins_{};
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::vector<net::Acceptor*> ready_acceptors_;  // to be asked in this round
   std::vector<std::uint64_t> swept_;             // clients, while they are being swept
