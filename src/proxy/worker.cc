@@ -17,8 +17,8 @@ namespace {
 
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
-// While those ask who are logged in, log-ins have a twentieth of the time at most, in such parts; but
-// none waits for its turn for longer than that because of it.
+// While those ask who are logged in, log-ins have a twentieth of the time at most, in such parts;
+// but none waits for its turn for longer than that because of it.
 constexpr base::Duration kLoginsFor = std::chrono::microseconds(50);
 constexpr int kLoginsPause = 19;  // so many times as long as such a part
 constexpr base::milliseconds kLoginPatience{20};
