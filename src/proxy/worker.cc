@@ -17,12 +17,11 @@ namespace {
 
 constexpr base::milliseconds kTick{100};
 constexpr base::seconds kRest{1};  // the same while nothing that is due sooner is known
-// While those ask who are logged in, log-ins have a twentieth of the time at most, in such parts;
-// but none waits for its turn for longer than that because of it.
+// Log-ins have their turn for so long. If somebody has asked within kAskedOfLate who was there
+// before, they pause kLoginsPause times as long; but none waits longer than kLoginPatience for it.
 constexpr base::Duration kLoginsFor = std::chrono::microseconds(50);
-constexpr int kLoginsPause = 19;  // so many times as long as such a part
-constexpr base::milliseconds kLoginPatience{20};
-constexpr base::milliseconds kAskOf{1};  // so long after a request "while"
+constexpr int kLoginsPause = 19;
+constexpr base::milliseconds kLoginPatience{20}, kAskedOfLate{1};
 constexpr std::size_t kScratchBytes = 64u << 10;
 
 sql::AnalysisPtr make_unread() {
@@ -130,9 +129,15 @@ void Worker::end_accepting() {
 }
 
 void Worker::accept_one() {
-  net::Acceptor& acceptor = *ready_acceptors_.back();
+  // In turns: a storm on one address must not keep out who comes to another.
+  const auto next = ready_acceptors_.begin() +
+                    static_cast<std::ptrdiff_t>(accept_turn_++ % ready_acceptors_.size());
+  net::Acceptor& acceptor = **next;
   const int fd = acceptor.accept();
-  if (fd < 0) return ready_acceptors_.pop_back();
+  if (fd < 0) {
+    ready_acceptors_.erase(next);
+    return;
+  }
   if (!acceptor.is_unix()) net::set_tcp_options(fd, config().client_tcp);
   Worker& with = shared_.place(*this);
   if (&with == this) return begin(fd);
@@ -242,10 +247,10 @@ void Worker::hedge_lates() {
 // Who is logged in does not wait for all of a storm, and it leaves the cores to others, too.
 void Worker::serve_logins() {
   const auto begun = net::read_clock();
-  const bool pause = loop_.now() - asked_at_ < kAskOf && begun < next_logins_;
+  const bool asked = loop_.now() - asked_at_ < kAskedOfLate;
   const bool overdue =
       !logging_in_.empty() && loop_.now() - logging_in_.front().since >= kLoginPatience;
-  if (pause && !overdue) {
+  if (asked && begun < next_logins_ && !overdue) {
     if (!ready_acceptors_.empty()) accept_one();  // else it would be an event at once
   } else {
     auto now = begun;
@@ -258,7 +263,7 @@ void Worker::serve_logins() {
   }
   ready_acceptors_.clear();  // who waits there still is an event of the next round
   if (logging_in_.empty()) return;
-  if (loop_.now() - asked_at_ < kAskOf) {
+  if (asked) {
     loop_.wake_at(next_logins_);
   } else {
     loop_.again();

@@ -231,10 +231,11 @@ class Worker {
   base::Time asked_at_{}, next_logins_{};
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::vector<net::Acceptor*> ready_acceptors_;  // to be asked in this round
-  std::vector<std::uint64_t> swept_;             // clients, while they are being swept
-  std::vector<Server*> swept_servers_;           // likewise
-  std::vector<std::uint64_t> filled_;            // servers that are to be pushed
-  std::vector<std::uint64_t> shared_servers_;    // that have followers, perhaps no more
+  std::uint32_t accept_turn_ = 0;
+  std::vector<std::uint64_t> swept_;           // clients, while they are being swept
+  std::vector<Server*> swept_servers_;         // likewise
+  std::vector<std::uint64_t> filled_;          // servers that are to be pushed
+  std::vector<std::uint64_t> shared_servers_;  // that have followers, perhaps no more
   base::Time look_at_shared_{};
   route::RetryBudget retries_;
   std::vector<std::uint64_t>
