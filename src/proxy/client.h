@@ -377,7 +377,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void keep_sequences();
   void forget_sequences();
   bool must_discard_sequences() const;
-  void note_sequence_asked();
+  bool discard_sequences();
+  bool note_sequence_asked();
 
   // client_rules.cc
   void refresh_rules();
@@ -396,7 +397,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool expect(session::Entry&& entry);
   void expect_failure(session::Expect what, std::uint32_t note);
   void forward_frame(const protocol::Frame& frame);
-  void note_asked(const sql::Analysis& analysis);
+  bool note_asked(const sql::Analysis& analysis);
   void forward_query(const protocol::Frame& frame);
   std::optional<std::string> renamed_sql(std::string_view text, const sql::Analysis& analysis);
   bool has_sql_prepared(std::string_view name) const;
@@ -414,6 +415,7 @@ class Client final : public net::Connection, public pool::Waiter {
   static std::string shown(const sql::Statement& statement, const sql::Analysis& analysis);
   void note_unread_statement();
   void note_access(sql::Access access);
+  void note_writer(sql::Access access);
   void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
   void note_opaque(std::string_view text);
@@ -469,8 +471,7 @@ class Client final : public net::Connection, public pool::Waiter {
   std::unique_ptr<Login> login_;
   std::string user_, database_, application_name_;
   Replication replication_ = Replication::kNone;
-  bool version32_ = false;
-  bool counted_ = false;
+  bool version32_ = false, counted_ = false;
 
   // The session.
   PoolSet* pools_ = nullptr;
@@ -517,28 +518,27 @@ class Client final : public net::Connection, public pool::Waiter {
     std::shared_ptr<session::PreparedStatement> statement;
     bool skipped = false;  // by the server, for an error in front of it
   };
-  std::unique_ptr<LargeParse> large_parse_;  // is passing
-  std::optional<std::string> names_end_;     // likewise what may name settings: its latest bytes
-  bool discard_message_ = false;             // the ledger refused the latest message
-  bool force_forward_ = false;               // the next message goes to the server at hand
-  bool counted_held_ = false;                // in Shared::held
-  bool held_ = false;                        // input waits for what is in flight
-  bool prepares_only_ = false;               // a batch is open, in which nothing has run
-  bool prepares_listen_ = false;             // likewise, and a LISTEN comes next
-  bool refused_ = false;                     // the rest of a refused request is to be skipped
-  bool terminated_ = false;                  // said goodbye
-  bool established_ = false;                 // was logged in at the latest sweep
-  protocol::Buffer again_;                   // to be run again: input from the next round on
-  base::Time again_at_{};                    // not before
-  std::uint8_t reruns_ = 0;                  // since something was answered
-  Where next_ = Where::kAnywhere;            // the next request must run
-  bool misrouted_ = false;                   // on the primary, since a replica has refused it
-  bool was_first_ = false;
-  bool asked_for_new_ = false;              // once in a session, after an error of its own
-  std::optional<protocol::Error> refusal_;  // to be answered to the request
+  std::unique_ptr<LargeParse> large_parse_;   // is passing
+  std::optional<std::string> names_end_;      // likewise what may name settings: its latest bytes
+  bool discard_message_ = false;              // the ledger refused the latest message
+  bool force_forward_ = false;                // the next message goes to the server at hand
+  bool counted_held_ = false;                 // in Shared::held
+  bool held_ = false;                         // input waits for what is in flight
+  bool prepares_only_ = false;                // a batch is open, in which nothing has run
+  bool prepares_listen_ = false;              // likewise, and a LISTEN comes next
+  bool refused_ = false;                      // the rest of a refused request is to be skipped
+  bool terminated_ = false;                   // said goodbye
+  bool established_ = false;                  // was logged in at the latest sweep
+  protocol::Buffer again_;                    // to be run again: input from the next round on
+  base::Time again_at_{};                     // not before
+  std::uint8_t reruns_ = 0;                   // since something was answered
+  Where next_ = Where::kAnywhere;             // the next request must run
+  bool misrouted_ = false;                    // on the primary, since a replica has refused it
+  bool was_first_ = false, had_new_ = false;  // to use the one at hand; one on the primary
+  bool asked_for_new_ = false;                // once in a session, after an error of its own
+  std::optional<protocol::Error> refusal_;    // to be answered to the request
   std::string refusal_code_;
-  bool tracking_ = false;  // a statement that is not plain is in flight
-  bool wrote_ = false;
+  bool wrote_ = false, tracking_ = false;  // a statement that is not plain is in flight
   bool read_fresh_ = false;          // what is in flight reads data, and later reads go by that
   bool defined_ = false;             // its transaction has changed definitions
   bool altered_defaults_ = false;    // and what sessions start with

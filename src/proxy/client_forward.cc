@@ -192,10 +192,11 @@ void Client::forward_frame(const protocol::Frame& frame) {
   }
 }
 
-// What the server must be made to know of the session before it is asked.
-void Client::note_asked(const sql::Analysis& analysis) {
-  if ((analysis.residue & sql::kSequenceAsk) != 0) note_sequence_asked();
+// What the server must be made to know of the session, or to forget of others, before it is asked.
+// False: it cannot be.
+bool Client::note_asked(const sql::Analysis& analysis) {
   if ((analysis.residue & sql::kChannelsAsk) != 0) note_channels_asked();
+  return (analysis.residue & sql::kSequenceAsk) == 0 || note_sequence_asked();
 }
 
 void Client::forward_query(const protocol::Frame& frame) {
@@ -208,7 +209,7 @@ void Client::forward_query(const protocol::Frame& frame) {
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kQuery, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kQuery, kNoteNoPin);
   if (may_be_stale(*analysis)) return expect_failure(Expect::kQuery, kNoteStale);
-  note_asked(*analysis);
+  if (!note_asked(*analysis)) return expect_failure(Expect::kQuery, kNoteSequence);
   note_statement(*analysis);
   if (opaque_) note_opaque(protocol::as_text(frame.body));
   count_as(*analysis, protocol::as_text(frame.body));
@@ -274,6 +275,12 @@ void Client::note_access(sql::Access access) {
   if (server->listeners != nullptr) return;
   server->last_notifier = id;
   if (listening_ != nullptr) own_pid_ = server->backend_pid;
+  note_writer(access);
+}
+
+void Client::note_writer(sql::Access access) {
+  if (access != sql::Access::kWrite || !server->on_primary() || server->listeners != nullptr)
+    return;
   if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
 }
 
@@ -342,7 +349,8 @@ void Client::forward_parse(const protocol::Frame& frame) {
   const auto analysis = analyze(parse->query);
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
-  note_asked(*analysis);
+  if (!note_asked(*analysis)) return expect_failure(Expect::kParse, kNoteSequence);
+  note_writer(analysis->access);
   count_as(*analysis, parse->query);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.
@@ -489,6 +497,9 @@ void Client::forward_bind(const protocol::Frame& frame) {
   const session::StatementPtr* known = statements_.find(bind->statement);
   if (known != nullptr && may_be_stale(*analysis_of(**known))) {
     return expect_failure(Expect::kBind, kNoteStale);
+  }
+  if (known != nullptr && !note_asked(*analysis_of(**known))) {
+    return expect_failure(Expect::kBind, kNoteSequence);
   }
   note_portal(bind->portal, known);
   if (known != nullptr && ((*known)->analysis->residue & sql::kOpaque) != 0) {

@@ -1,5 +1,4 @@
 // Client: LISTEN on the connection that a pool's sessions share for it.
-#include <cctype>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8,6 +7,7 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "session/encoding.h"
 #include "sql/lexer.h"
 
 namespace proxy {
@@ -18,11 +18,9 @@ constexpr std::size_t kUnheardMax = 16u << 20;
 
 }  // namespace
 
-// Of what the session is sent, as PostgreSQL compares names of encodings: "utf-8" is "UTF8".
+// Of what the session is sent; "" = as on the server by default.
 std::string Client::encoding() const {
-  std::string name = default_of("client_encoding");
-  std::erase_if(name, [](unsigned char c) { return std::isalnum(c) == 0; });
-  return name == "unicode" ? "utf8" : name;
+  return session::plain_encoding(default_of("client_encoding"));
 }
 
 // Whether the request is nothing but LISTEN, and may be carried out on the shared connection. That
@@ -113,7 +111,13 @@ void Client::on_notification(protocol::Bytes body) {
 
 void Client::tell_unheard() {
   if (unheard_.empty()) return;
-  made().append(unheard_.view());
+  // Of its server, where it has one: what ends a transaction may have changed it.
+  const std::string own = server != nullptr ? server->encoding("client_encoding") : encoding();
+  if (listening_ != nullptr) {
+    listening_->write_converted(unheard_.view(), own, made());
+  } else {
+    made().append(unheard_.view());
+  }
   unheard_.release();
 }
 
@@ -153,7 +157,8 @@ void Client::on_heard() {
 }
 
 // pg_listening_channels() is about the server connection: the session's channels are made to be
-// there. What then comes there, too, is not told twice.
+// there, in front of every transaction block, for in one it is too late. What then comes there,
+// too, is not told twice.
 void Client::note_channels_asked() {
   pools_->asks_channels = true;
   if (status_ == 'I' && server->exchange.empty() && !server->exchange.batch_open()) show_channels();
@@ -166,7 +171,7 @@ void Client::show_channels() {
     sql += "LISTEN " + sql::quote_identifier(channel) + ";";
   }
   if (sql.empty()) return;
-  server->dirty = true;
+  server->shows_channels = true;
   server->inject_query(sql, kNoteReset);
 }
 

@@ -197,6 +197,13 @@ std::optional<protocol::Error> Client::error_instead(std::uint32_t note) const {
             "Ask before the transaction, or in its first statement. Out of one, see SHOW PINS "
             "on the admin console."};
   }
+  if (note == kNoteSequence) {
+    return protocol::Error{
+        .code = protocol::sqlstate::kObjectNotInState,
+        .message = "what sequences gave to this session is not known any more",
+        .detail = "Others have used its server connection since.",
+        .hint = "With asks_sequences, in its database's table, the proxy keeps it from the start."};
+  }
   if (note == kNoteNoPin) {
     const auto reason = static_cast<sql::Residue>(forbidden_pin_ & -forbidden_pin_);
     return protocol::Error{

@@ -281,7 +281,9 @@ void Client::join(const sql::Analysis* analysis) {
   (begin ? gathered_.begins : gathered_.does_more) = true;
   gathered_.reads = gathered_.reads || analysis->access != sql::Access::kNone;
   gathered_.plain = gathered_.plain && analysis->plain;
-  gathered_.loads = gathered_.loads || (analysis->residue & sql::kLoadedLibrary) != 0;
+  // Who counts the sessions is one of them.
+  const unsigned needs_new = sql::kLoadedLibrary | (had_new_ ? 0u : unsigned{sql::kSessionsAsk});
+  gathered_.needs_new = gathered_.needs_new || (analysis->residue & needs_new) != 0;
   gathered_.asks_sequence = gathered_.asks_sequence || (analysis->residue & sql::kSequenceAsk) != 0;
   note_statements(*analysis);
 }

@@ -281,7 +281,8 @@ void Client::refuse_to_wait(const char* limit) {
 bool Client::is_too_used(const Server& found) const {
   note_settings();
   return (found.is_outdated() && found.last_writer != id) ||
-         (found.has_served && (next_ == Where::kNew || gathered_.loads)) ||
+         (found.has_served && (next_ == Where::kNew || gathered_.needs_new)) ||
+         (gathered_.needs_new && found.id < id) ||  // opened before the session began
          (found.had_temp && creates_in_temp_);
 }
 
@@ -307,6 +308,7 @@ void Client::attach(Server& with) {
   note_proof(with);
   next_ = Where::kAnywhere;
   was_first_ = !std::exchange(with.has_served, true);
+  had_new_ = had_new_ || (was_first_ && with.id > id && with.on_primary());
   with.had_temp = with.had_temp || (creates_in_temp_ && with.on_primary());
   if (gathered_.listens && pools_->listeners.connection() == nullptr &&
       listens_together(with.pool())) {
@@ -367,7 +369,8 @@ bool Client::equalize_settings() {
     server->settings_unknown = false;
   }
   if (must_discard_sequences()) server->discard_sequences();
-  if (pools_->asks_channels) show_channels();
+  const bool begins = gathered_.begins || gathered_.needs_primary || status_ == 'T';
+  if (pools_->asks_channels || begins) show_channels();
   send_settings();
   return server->exchange.empty();
 }

@@ -39,7 +39,10 @@ bool Client::awaits_own_sequence_server(const HostPool& pool) const {
 // It writes on its server, for the first time or again after others did.
 void Client::keep_sequences() {
   forget_sequences();
-  if (server->last_writer != 0 && server->last_writer != id) server->others_sequences = true;
+  const bool others = server->has_written_for_others(id);
+  if (others && !(pools_->may_have_sequences() && discard_sequences())) {
+    server->others_sequences = true;
+  }
   wrote_on_ = server->id;
   server->last_writer = id;
   server->kept = true;
@@ -52,22 +55,30 @@ void Client::forget_sequences() {
   own->kept = false;
 }
 
-// Whether its server would tell this session what sequences gave to another one. Where nobody has
-// asked yet, and another session might still, it costs less to look when someone does.
+// Whether its server would tell this session what sequences gave to another one, or would mix that
+// with what they give to this one.
 bool Client::must_discard_sequences() const {
-  const bool others = server->last_writer != 0 && server->last_writer != id;
-  if (gathered_.asks_sequence) return others || server->others_sequences;
-  return others && may_advance_sequences() && (!server->kept || pools_->asks_sequences());
+  if (gathered_.asks_sequence)
+    return server->has_written_for_others(id) || server->others_sequences;
+  return server->has_written_for_others(id) && pools_->may_have_sequences() &&
+         (gathered_.access == sql::Access::kWrite ||
+          (may_advance_sequences() && pools_->asks_sequences()));
 }
 
-// On a server that was found when nobody knew that it would be asked. What it has told this
-// transaction to write may be what is asked for.
-void Client::note_sequence_asked() {
+// In front of what the session asks or writes now. False: that is in the midst of other requests.
+bool Client::discard_sequences() {
+  if (status_ == 'E' || !server->exchange.empty() || server->exchange.batch_open()) return false;
+  server->discard_sequences();
+  return true;
+}
+
+// In a transaction whose server was found when nobody knew that it would be asked. False: it would
+// tell what is another session's.
+bool Client::note_sequence_asked() {
   pools_->note_sequences_asked();
-  if (status_ == 'E' || (status_ == 'T' && wrote_)) return;
-  if (!server->exchange.empty() || server->exchange.batch_open()) return;
-  const bool others = server->last_writer != 0 && server->last_writer != id;
-  if (others || server->others_sequences) server->discard_sequences();
+  if (status_ == 'E' || !(server->has_written_for_others(id) || server->others_sequences))
+    return true;
+  return discard_sequences();
 }
 
 }  // namespace proxy

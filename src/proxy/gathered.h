@@ -26,7 +26,7 @@ struct Gathered {
   bool needs_primary = false;     // whatever it accesses: opens a transaction that may write
   bool plain = true;              // no message changes session state
   bool only_set = false;          // one SET and nothing else
-  bool loads = false;             // a library: on a connection that nobody has used
+  bool needs_new = false;         // to be on a connection that nobody has used
   bool asks_sequence = false;     // where this session wrote last
   bool asks_lsn = false;          // SHOW weir.lsn
   bool raises = false;            // sets what reads behind it are to be fresher by

@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
+#include "session/encoding.h"
 #include "sql/lexer.h"
 
 namespace proxy {
@@ -31,6 +32,24 @@ void Listeners::adopt(Worker& worker, Server& server, std::string encoding) {
   // Nobody comes back to it for what sequences gave there.
   server.last_writer = 0;
   server.kept = false;
+}
+
+void Listeners::write_converted(protocol::Bytes notifications, std::string_view encoding,
+                                protocol::Buffer& out) const {
+  if (encoding == encoding_) return out.append(notifications);
+  // SQL_ASCII gets what the database has.
+  const auto known = [&](std::string name) {
+    return name.empty() || name == "sqlascii" ? connection_->encoding("server_encoding") : name;
+  };
+  const std::string from = known(connection_->encoding("client_encoding"));
+  const std::string to = known(std::string(encoding));
+  if (from == to) return out.append(notifications);
+  protocol::each_frame(notifications, [&](const protocol::Frame& frame) {
+    protocol::MessageWriter message(out, frame.type);
+    message.bytes(frame.body.first(sizeof(std::uint32_t)));  // who has sent it
+    const auto text = protocol::as_text(frame.body.subspan(sizeof(std::uint32_t)));
+    message.bytes(protocol::as_bytes(session::converted(text, from, to)));
+  });
 }
 
 void Listeners::add(Client& client, std::string_view channel) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "protocol/buffer.h"
 #include "protocol/bytes.h"
 
 namespace proxy {
@@ -28,9 +29,14 @@ class Listeners {
 
   Server* connection() const { return connection_; }  // null = nobody listens together
   bool is_free() const;                               // no LISTEN is under way there
-  // Becomes the connection. `encoding`: the client_encoding in which it gets what it is sent.
+  // Becomes the connection. `encoding`: the client_encoding in which it gets what it is sent, as
+  // session::plain_encoding() has it; "" = the server's default.
   void adopt(Worker& worker, Server& server, std::string encoding);
   const std::string& encoding() const { return encoding_; }
+  // Appends whole notifications, as they came from there, as a client with that client_encoding is
+  // to get them.
+  void write_converted(protocol::Bytes notifications, std::string_view encoding,
+                       protocol::Buffer& out) const;
 
   // client, whose LISTEN has been carried out there, hears of the channel from now on.
   void add(Client& client, std::string_view channel);

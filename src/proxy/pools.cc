@@ -110,6 +110,11 @@ void PoolSet::note_sequences_asked() {
   if (catalog_feed) catalog_feed->sequences_asked.store(true, std::memory_order_relaxed);
 }
 
+bool PoolSet::may_have_sequences() const {
+  const sql::Catalog* known = catalog();
+  return known == nullptr || known->may_have_sequences();
+}
+
 std::span<const route::HostLoad> PoolSet::loads(base::Time now) {
   for (std::size_t i = 0; i < loads_.size(); ++i) {
     loads_[i] = cluster->counters[i].load(now);

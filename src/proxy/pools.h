@@ -23,7 +23,8 @@ class PoolSet;
 class Server;
 
 // ParameterStatus values of one server, in the order in which they came first.
-using ServerParameters = std::vector<std::pair<std::string, std::string>>;
+using ServerParameter = std::pair<std::string, std::string>;  // name and value
+using ServerParameters = std::vector<ServerParameter>;
 void set_parameter(ServerParameters& parameters, std::string_view name, std::string_view value);
 
 // Server connections of one (database, user) to one host.
@@ -95,6 +96,7 @@ class PoolSet {
   // Its database's sessions ask for what sequences gave them: see client_sequences.cc.
   bool asks_sequences() const;
   void note_sequences_asked();
+  bool may_have_sequences() const;  // nullptr of catalog() may
   Listeners listeners;
   bool asks_channels = false;  // pg_listening_channels() was seen: nobody listens together any more
   bool retired = false;        // replaced by a reload: servers are closed as they become free

@@ -2,11 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "protocol/frontend.h"
 #include "proxy/client.h"
 #include "proxy/log.h"
 #include "proxy/worker.h"
+#include "session/encoding.h"
 
 namespace proxy {
 namespace {
@@ -64,6 +67,11 @@ void Server::discard_sequences() {
 void Server::note_sequences_discarded() {
   last_writer = 0;
   kept = others_sequences = false;
+}
+
+std::string Server::encoding(std::string_view parameter) const {
+  const auto told = std::ranges::find(parameters, parameter, &ServerParameter::first);
+  return told == parameters.end() ? "" : session::plain_encoding(told->second);
 }
 
 const config::Database* Server::database_config() const {

@@ -42,6 +42,7 @@ enum Note : std::uint32_t {
   kNoteBadValue,  // to set one of our settings to what it cannot have
   kNoteNoPin,     // to leave state behind that config::Pinning forbids
   kNoteStale,     // to read fresher than the replica that it cannot leave
+  kNoteSequence,  // to be told what sequences gave to others
 };
 
 class Server final : public net::Connection, public pool::Server {
@@ -110,8 +111,10 @@ class Server final : public net::Connection, public pool::Server {
   session::ServerStatements statements;
   std::uint64_t unnamed_statement = 0;  // id of the one it has; 0 = none of ours
   ServerParameters parameters;
+  std::string encoding(std::string_view parameter) const;  // as session::plain_encoding() has it
   bool settings_unknown = false;  // an opaque statement ran: reset before the next client
   bool dirty = false;             // was pinned: DISCARD ALL before the next client
+  bool shows_channels = false;    // of those who listen elsewhere: UNLISTEN likewise
   bool failed_by_host = false;    // what is in flight: its disk is full, its files cannot be read
   bool probing = false;           // what its client left on it is being asked
   bool abandoned = false;         // its client went without a word: what runs is to be cancelled
@@ -120,6 +123,9 @@ class Server final : public net::Connection, public pool::Server {
   // The client that last wrote here; 0 = none since the connection knows of no sequence.
   static constexpr std::uint64_t kNobody = UINT64_MAX;  // it is gone
   std::uint64_t last_writer = 0;
+  bool has_written_for_others(std::uint64_t client_id) const {
+    return last_writer != 0 && last_writer != client_id;
+  }
   // The client that last ran here what may notify; 0 = none. Any session's, also when it is gone.
   std::uint64_t last_notifier = 0;
   Listeners* listeners = nullptr;  // who share it to LISTEN; null = it is a connection like others

@@ -197,11 +197,15 @@ void Worker::on_server_cleaned(Server& server) {
   }
   if (shared) return server.listeners->on_free();
   if (server.dirty) {
-    server.dirty = server.settings_unknown = false;
+    server.dirty = server.settings_unknown = server.shows_channels = false;
     server.inject_query(server.kept ? kDiscardAllButSequences : "DISCARD ALL", kNoteReset);
     if (!server.kept) server.note_sequences_discarded();
     server.settings.clear();
     server.statements.clear();
+    return server.push();
+  }
+  if (std::exchange(server.shows_channels, false)) {
+    server.inject_query("UNLISTEN *", kNoteReset);
     return server.push();
   }
   give(server);

@@ -71,6 +71,8 @@ const char* reason_name(sql::Residue reason) {
       return "backend pid";
     case sql::kUnnamedSetting:
       return "unnamed setting";
+    case sql::kSessionsAsk:
+      break;
   }
   return "unknown";
 }
@@ -100,6 +102,7 @@ const char* reason_ends(sql::Residue reason) {
     case sql::kOpaque:
     case sql::kUnreadable:
     case sql::kBackendPid:
+    case sql::kSessionsAsk:
       return "DISCARD ALL";
   }
   return "DISCARD ALL";

@@ -72,6 +72,7 @@ enum Residue : std::uint16_t {
   kBackendPid = 1 << 10,    // pg_backend_pid() was told: it shall stay true
   kSequenceAsk = 1 << 11,   // currval, lastval: of what this session did last
   kChannelsAsk = 1 << 12,   // pg_listening_channels: likewise of the session
+  kSessionsAsk = 1 << 14,   // pg_stat_database: how many sessions there were, this one among them
   // Beside kOpaque: may have set what no source names; if the call's own text and parameters do
   // not either, nobody can ask for it.
   kUnnamedSetting = 1 << 13,

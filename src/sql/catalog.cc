@@ -376,6 +376,7 @@ Catalog::Catalog(const std::vector<CatalogObject>& objects, Scope scope)
     }
     add_custom_settings(object.body, NamedIn::kBody, kCustomSettingsMax, custom_settings_);
     leaves_ = leaves_ || left[i] != kNoResidue;
+    has_sequences_ = has_sequences_ || object.trait == Trait::kSequence;
     if (object.trait == Trait::kTrigger) continue;
     for (auto* side : {&by_default, &elsewhere}) {
       // Not by what is used as a read: nobody asks what that leaves.

@@ -121,6 +121,7 @@ class Catalog {
   std::uint16_t left_by_write(Names names, std::string_view schema, std::string_view name) const;
   // Whether anything of a user's may leave something.
   bool leaves() const { return leaves_; }
+  bool may_have_sequences() const { return has_sequences_ || !is_whole(); }  // but temporary ones
   // Customized options that functions may set, as their bodies name them.
   const std::set<std::string, std::less<>>& custom_settings() const { return custom_settings_; }
   static constexpr std::size_t kCustomSettingsMax = 256;
@@ -147,7 +148,7 @@ class Catalog {
 
   const std::uint64_t id_;  // a multiple of kNames
   const Scope scope_;
-  bool leaves_ = false;
+  bool leaves_ = false, has_sequences_ = false;
   // By kind: all functions, and of the others those that have something against them.
   std::array<ByName, 4> entries_;
   std::set<std::string, std::less<>> system_views_, custom_settings_;

@@ -189,7 +189,7 @@ class Walk {
     if ((schema.empty() || schema == "pg_catalog") && is_system_view(range.relname) &&
         shows_server(range.relname)) {
       effects_.primary_only = true;
-      writes(std::string(range.relname) + " shows the server itself");
+      writes(std::string(range.relname) + " shows the server itself", asked_by(range.relname));
     }
     if (knowledge_.catalog == nullptr) return;
     const Extent extent = range.inh != 0 ? Extent::kWhole : Extent::kAlone;

@@ -43,7 +43,7 @@ struct Effect {
 
 // Of the other built-in functions, those that leave something behind on their connection, and
 // (kNoResidue) those that a replica must not run although pg_proc does not call them volatile.
-constexpr std::array<Effect, 29> kEffects = {{
+constexpr std::array<Effect, 30> kEffects = {{
     {"currval", kSequenceAsk},
     {"lastval", kSequenceAsk},
     {"nextval", kSequenceState},
@@ -59,6 +59,7 @@ constexpr std::array<Effect, 29> kEffects = {{
     {"pg_replication_origin_oid", kNoResidue},  // a standby refuses it
     {"pg_replication_origin_session_setup", kOpaque},
     {"pg_show_all_settings", kNoResidue},
+    {"pg_stat_get_db_sessions", kSessionsAsk},
     {"pg_try_advisory_lock", kAdvisoryLock},
     {"pg_try_advisory_lock_shared", kAdvisoryLock},
     {"pg_walfile_name", kNoResidue},  // a standby refuses it
@@ -139,6 +140,10 @@ FunctionEffect function_effect(std::string_view schema, std::string_view name, i
     }
   }
   return found.value_or(FunctionEffect{.residue = kOpaque, .unknown = true});
+}
+
+std::uint16_t asked_by(std::string_view view) {
+  return view == "pg_stat_database" ? kSessionsAsk : kNoResidue;
 }
 
 bool shows_server(std::string_view relation) {

@@ -37,6 +37,9 @@ FunctionEffect function_effect(std::string_view schema, std::string_view name, i
 // By name alone; nullopt = no built-in function has that name.
 std::optional<FunctionEffect> builtin_effect(std::string_view name);
 
+// What such a view asks of the session that looks at it, as Statement::residue.
+std::uint16_t asked_by(std::string_view view);
+
 // A view of pg_catalog that shows a server, or one session on it, and no data.
 bool shows_server(std::string_view relation);
 

@@ -218,6 +218,55 @@ def test_who_asks_for_the_channels(narrow):
         wait_heard(two, [("c", "")])
 
 
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN READ ONLY", "BEGIN; SELECT 1",
+                                   "/* weir: primary */ BEGIN READ ONLY"])
+def test_the_first_who_asks_for_the_channels_does_so_in_a_block(start_weir, begin):
+    """When it is too late to LISTEN there: so that is done in front of each."""
+    weir = start_weir({"pool": {"size": 3}}, workers=1)
+    with weir.connect() as one, weir.connect() as two:
+        one.query("LISTEN a")
+        one.query("LISTEN \"B\"")
+        assert not weir.show("PINS")
+        for client in (one, two):
+            client.query(begin)
+            if begin == "BEGIN":
+                client.query("CREATE TEMP TABLE scratch (n int) ON COMMIT DROP")
+            ask = "SELECT * FROM pg_listening_channels() AS c ORDER BY c"
+            assert client.query(ask) == ([["B"], ["a"]] if client is one else [])
+            two.query("NOTIFY a, 'once'" if client is one else "ROLLBACK")
+            client.query("COMMIT")
+        wait_heard(one, [("a", "once")])
+        assert heard(two) == []
+
+
+@pytest.mark.parametrize("encoding, text", [
+    ("latin-1", "Zürich"), ("WIN1251", "Привет"), ("Windows1251", "Привет"), ("SJIS", "日本"),
+    ("EUC_JP", "日本"), ("big5", "日本"), ("GBK", "日本"), ("UHC", "한국"), ("LATIN10", "Țară"),
+    ("koi8", "Привет"), ("SQL_ASCII", "Zürich"), ("unicode", "Zürich")])
+def test_the_encoding_is_that_of_now(narrow, cluster, encoding, text):
+    """Not that in which the session listened; as it has it when the transaction is over."""
+    with narrow.connect() as one, narrow.connect() as same, narrow.connect() as sender, \
+            cluster.connect(0) as direct:
+        listeners = [one, same, direct]
+        for client in listeners:
+            client.query("LISTEN news")
+        for client in (one, direct):
+            client.query(f"SET client_encoding TO '{encoding}'")
+        sender.query(f"NOTIFY news, '{text}'")
+        for client in (one, direct):
+            client.query("BEGIN; SET LOCAL client_encoding TO 'UTF8'; SELECT 1")
+        sender.query(f"NOTIFY news, '{text} 2'")
+        for client in (one, direct):
+            client.query("COMMIT; RESET client_encoding")
+        sender.query(f"NOTIFY news, '{text} 3'")
+        for client in listeners:
+            while len(client.notifications) < 3:
+                client.query("SELECT 1")
+        assert [payload for _, payload in same.notifications] == \
+            [f"{text}{n}".encode() for n in ("", " 2", " 3")]
+        assert one.notifications == direct.notifications
+
+
 def test_its_loss_ends_those_who_listen(narrow, cluster):
     """As PostgreSQL ends them: what was sent meanwhile they would never know of."""
     with narrow.connect() as one, narrow.connect() as two, narrow.connect() as other:

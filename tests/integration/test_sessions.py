@@ -1,11 +1,10 @@
 """Session state that cannot move pins the session; nothing of it reaches another client."""
-import contextlib
 import time
 
 import pytest
 
 from support import BACKEND, SLOW, wire
-from support.cluster import fresh_name, wait_until
+from support.cluster import wait_until
 from support.wire import SYNC, bind, execute, parse
 
 
@@ -157,30 +156,6 @@ def test_notification_comes_without_asking(pair):
     assert got.type == "A" and got.body[4:] == b"news\0now\0"
 
 
-def test_sequence_state(pair, cluster, table):
-    weir, one, two = pair
-    cluster.sql(0, f"CREATE SEQUENCE {table}_seq; GRANT ALL ON {table}_seq TO app")
-    one.query(f"SELECT nextval('{table}_seq')")
-    for _ in range(3):
-        two.query(f"SELECT nextval('{table}_seq')")
-    assert one.value(f"SELECT currval('{table}_seq')") == "1"
-    assert one.value("SELECT lastval()") == "1"
-    cluster.sql(0, f"DROP SEQUENCE {table}_seq")
-
-
-def test_serial_column_and_lastval(pair, cluster, table):
-    """What older ORMs do after an INSERT: ask for lastval() in the next statement."""
-    _, one, two = pair
-    cluster.sql(0, f"CREATE TABLE {table}_s (id serial, v text); "
-                   f"GRANT ALL ON {table}_s, {table}_s_id_seq TO app")
-    for n in range(5):
-        one.query(f"INSERT INTO {table}_s (v) VALUES ('one')")
-        two.query(f"INSERT INTO {table}_s (v) VALUES ('two')")
-        mine, his = one.value("SELECT lastval()"), two.value("SELECT lastval()")
-        assert (mine, his) == (str(2 * n + 1), str(2 * n + 2))
-    cluster.sql(0, f"DROP TABLE {table}_s")
-
-
 def test_random_seed(pair):
     _, one, two = pair
     one.query("SELECT setseed(0.5)")
@@ -294,117 +269,27 @@ def test_the_backend_that_was_told_stays(target):
         assert failed.value.code == "57014"
 
 
-def asks_in_vain(client, statement):
-    with pytest.raises(wire.ServerError) as failed:
-        client.query(statement)
-    assert failed.value.code == "55000"
-    if client.status == "E":
-        client.query("ROLLBACK")
-
-
-def test_another_sessions_sequence_value_is_never_told(start_weir, cluster, table):
-    """Where there are fewer connections than sessions that write, one's value may be gone: an
-    error, as of a session that had none. From then on those who write keep their connection."""
-    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
+def test_who_counts_the_sessions_is_one_of_them(start_weir, cluster):
+    """pg_stat_database: each client that looks finds one more, and looks again at no cost."""
     weir = start_weir({"pool": {"size": 2}}, workers=1)
-    with weir.connect() as one, weir.connect() as two:
-        with weir.connect() as three:
-            for n, client in enumerate((one, two, three)):
-                assert client.value(f"SELECT nextval('{table}_s')") == str(n + 1)
-            for ask in ("SELECT lastval()", f"SELECT currval('{table}_s')"):
-                asks_in_vain(one, ask)
-            three.terminate()
-        one.query("BEGIN")
-        asks_in_vain(one, "SELECT lastval()")
-        assert two.value(f"SELECT nextval('{table}_s')") == "4"
-        assert one.value(f"SELECT nextval('{table}_s')") == "5"
-        assert two.value("SELECT lastval()") == "4"
-        assert one.value(f"SELECT currval('{table}_s')") == "5"
-        assert {row["reason"] for row in weir.show("PINS")} == {"sequence state"}
-        one.query("DISCARD SEQUENCES")
-        assert len(weir.show("PINS")) == 1
-        asks_in_vain(one, "SELECT lastval()")
-
-
-def test_one_question_is_known_in_all_workers(start_weir, cluster, table):
-    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO PUBLIC")
-    weir = start_weir(workers=2)
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(weir.connect()) for _ in range(4)]
-        clients.append(stack.enter_context(weir.connect(user="md5")))
-        workers = {row["worker"] for row in weir.show("MEMORY")
-                   if row["type"] == "C" and row["database"] == "app"}
-        assert len(workers) == 2
-        clients[0].value(f"SELECT nextval('{table}_s')")
-        assert not weir.show("PINS")
-        assert clients[0].value("SELECT lastval()") == "1"
-        for client in clients:
-            client.value(f"SELECT nextval('{table}_s')")
-        assert [row["reason"] for row in weir.show("PINS")] == ["sequence state"] * len(clients)
-
-
-def test_where_sequences_are_asked_for_from_the_start(start_weir, cluster, table):
-    """Then not even the first question is in vain, though the connections would not be enough."""
-    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app; "
-                   f"ALTER TABLE {table} ALTER id SET DEFAULT nextval('{table}_s')")
-    weir = start_weir({"pool": {"size": 2}, "databases": {"app": {"asks_sequences": True}}})
-    with weir.connect() as one, weir.connect() as two, weir.connect() as three:
-        one.query(f"INSERT INTO {table} (v) VALUES ('one')")
-        two.query(f"INSERT INTO {table} (v) VALUES ('two')")
-        assert {row["reason"] for row in weir.show("PINS")} == {"sequence state"}
-        three.send(wire.query(f"INSERT INTO {table} (v) VALUES ('three')"))
-        assert one.value("SELECT lastval()") == "1"
-        assert two.value(f"SELECT currval('{table}_s')") == "2"
-        two.query("DISCARD SEQUENCES")
-        assert three.rows() == []
-        assert (three.value("SELECT lastval()"), one.value("SELECT lastval()")) == ("3", "1")
-
-
-@pytest.mark.parametrize("asks", ["SELECT lastval()", "BEGIN; SELECT lastval()",
-                                  "BEGIN SELECT", "after an UPDATE"])
-def test_values_of_sessions_that_have_left_are_not_told(start_weir, cluster, table, asks):
-    """What they left on the connection is not the next one's, which has asked no sequence."""
-    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
-    weir = start_weir({"pool": {"size": 1}}, workers=1)
-    with weir.connect() as client:
-        client.query(f"SELECT nextval('{table}_s')")
-        client.terminate()
-    with weir.connect() as client:
-        if asks == "BEGIN SELECT":
-            client.query("BEGIN")
-        elif asks == "after an UPDATE":
-            client.query(f"UPDATE {table} SET v = ''")
-        asks_in_vain(client, asks if asks.endswith("()") else "SELECT lastval()")
-
-
-def test_sequence_values_outlive_a_pin(pair, cluster, table):
-    """The connection is cleaned after the pin, but not of what its session may ask for."""
-    weir, one, two = pair
-    cluster.sql(0, f"CREATE TABLE {table}_s (id serial, v text); "
-                   f"GRANT ALL ON {table}_s, {table}_s_id_seq TO app")
-    one.query("SET work_mem = '3MB'; CREATE TEMP TABLE scratch (n int); "
-              "SELECT pg_advisory_lock(9)")
-    one.query(f"INSERT INTO {table}_s (v) VALUES ('one')")
-    one.query("DROP TABLE scratch; SELECT pg_advisory_unlock(9)")
-    unpinned(weir)
-    two.query(f"INSERT INTO {table}_s (v) VALUES ('two')")
-    assert one.value("SELECT lastval()") == "1"
-    assert one.value("SHOW work_mem") == "3MB"
-    cluster.sql(0, f"DROP TABLE {table}_s")
-
-
-def test_a_full_server_gives_its_kept_connections(start_weir, cluster, table):
-    """Sessions that write get connections of their own only as long as the server takes more."""
-    cluster.sql(0, f"CREATE SEQUENCE {table}_s; GRANT ALL ON {table}_s TO app")
-    weir = start_weir({"pool": {"size": 5}}, workers=1)
-    with weir.connect() as one, weir.connect() as two:
-        assert one.value(f"SELECT nextval('{table}_s')") == "1"
-        cluster.sql(0, "ALTER ROLE app CONNECTION LIMIT 0")
-        try:
-            assert two.value(f"SELECT nextval('{table}_s')") == "2"
-        finally:
-            cluster.sql(0, "ALTER ROLE app CONNECTION LIMIT -1")
-        asks_in_vain(one, "SELECT lastval()")
+    count = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+    seen = []
+    for how in ("simple", "a function", "extended", "a block"):
+        with weir.connect() as client:
+            client.query("CREATE TEMP TABLE scratch (n int); DROP TABLE scratch")
+            if how == "a block":
+                client.query("BEGIN")
+            if how == "extended":
+                client.send(parse("", count), bind("", ""), execute(), SYNC)
+                ((found,),) = client.rows()
+            elif how == "a function":
+                found = client.value("SELECT pg_stat_get_db_sessions(oid) FROM pg_database "
+                                     "WHERE datname = current_database()")
+            else:
+                found = client.value(count)
+            seen.append(int(found))
+            assert client.value(count) == found
+    assert seen == sorted(set(seen)), seen
 
 
 @pytest.mark.parametrize("name, statement", [
@@ -507,19 +392,3 @@ def test_naming_an_empty_temporary_schema_first(start_weir):
             assert failed.value.code == "0A000"
             client.query("ROLLBACK")
             assert client.value("SHOW search_path").replace("'", "").startswith(("pg_temp", '"pg'))
-
-
-def test_currval_waits_for_its_connection(start_weir, cluster):
-    """Where the session wrote somebody reads just now."""
-    name = fresh_name("s")
-    cluster.sql(0, f"CREATE SEQUENCE {name}; GRANT ALL ON {name} TO app")
-    weir = start_weir({"pool": {"size": 4}}, workers=1)
-    with weir.connect() as writer, weir.connect() as reader:
-        writer.query("/* weir: primary */ SELECT 1")
-        assert writer.value(f"SELECT nextval('{name}')") == "1"
-        reader.send(wire.query("/* weir: primary */ SELECT pg_sleep(0.5)"))
-        wait_until(lambda: ["active"] == [row["state"] for row in weir.show("SERVERS")
-                                          if row["port"] == str(cluster.ports[0])],
-                   "it reads there")
-        assert writer.value(f"SELECT currval('{name}')") == "1"
-        reader.read_until_ready()
