@@ -34,8 +34,13 @@ Spread::Answer Spread::next(std::uint32_t busy, Time now) {
 void Spread::answered(std::uint32_t turn, base::Duration took) {
   if (turn >> 1 != round_ || turn_ == kTurns) return;
   Sum& sum = sums_[turn & 1];
-  sum.us += static_cast<double>(base::to_us(took));
+  const auto us = static_cast<double>(base::to_us(took));
+  sum.us += us;
   ++sum.answers;
+  if (late_us_ == 0) return;
+  Late& late = late_[turn & 1];
+  ++late.answers;
+  if (us > late_us_) ++late.late;
 }
 
 void Spread::begin_round(Time now) {
@@ -67,6 +72,7 @@ void Spread::end_round(Time now) {
     return;
   }
   const double under_limit = a.us / a.answers, under_other = b.us / b.answers;
+  if (late_us_ == 0) late_us_ = kLate * under_limit;
   const double slower = 2 * (under_other - under_limit) / (under_other + under_limit);
   ++rounds_;
   const double off = slower - mean_;
@@ -75,10 +81,25 @@ void Spread::end_round(Time now) {
   if (rounds_ < kRoundsMin) return;
   const double error = std::sqrt(squares_ / rounds_ / (rounds_ - 1));
   const bool is_sure = std::abs(mean_) > kSure * error;
-  if (is_sure && mean_ < -kWorth) return end_trial(/*is_better=*/true, now);
-  if (rounds_ == kRoundsMax || (is_sure && mean_ > kWorth)) {
-    end_trial(/*is_better=*/false, now);
-  }
+  const bool is_sooner = is_sure && mean_ < -kWorth, is_later = is_sure && mean_ > kWorth;
+  const bool ends = rounds_ == kRoundsMax;
+  const Tail tail = this->tail();
+  // Back to more servers also where only the late ones are fewer for it.
+  const bool is_better = tail == Tail::kShorter ? is_sooner || upwards_
+                                                : is_sooner && ends && tail == Tail::kNotLonger;
+  if (is_better || ends || is_later || tail == Tail::kLonger) end_trial(is_better, now);
+}
+
+// kShorter, kLonger: by more than chance makes of it.
+Spread::Tail Spread::tail() const {
+  const auto [a, b] = late_;
+  if (a.answers == 0 || b.answers == 0) return Tail::kUnknown;
+  const double due = a.late * b.answers / a.answers;  // under other_, were it as under limit_
+  if (due + b.late < kLateMin) return Tail::kUnknown;
+  const double chance = kSure * std::sqrt(due + b.late);
+  if (b.late < due - chance) return Tail::kShorter;
+  if (b.late > due + chance) return Tail::kLonger;
+  return b.late > due ? Tail::kPerhapsLonger : Tail::kNotLonger;
 }
 
 // Goes on in a direction as long as it helps. Rests when neither does.
@@ -99,6 +120,8 @@ void Spread::end_trial(bool is_better, Time now) {
   other_ = 0;
   rounds_ = rounds_in_vain_ = 0;
   mean_ = squares_ = 0;
+  late_ = {};
+  late_us_ = 0;
 }
 
 void Spread::forget() {

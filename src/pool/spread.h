@@ -2,7 +2,8 @@
 // if others are idle. A host whose cores are all busy answers no more reads through twenty
 // connections than through four, and each of them later. How many that is depends on the host and
 // on whatever else it does, so it is found by trial: two limits take turns, for some milliseconds
-// each, and the one under which reads are answered sooner stays. Of one worker's pool on one host.
+// each, and the one under which reads are answered sooner stays, if no more of them are late. Of
+// one worker's pool on one host.
 #pragma once
 
 #include <array>
@@ -19,7 +20,7 @@ class Spread {
   static constexpr std::uint32_t kLeast = 4;  // servers
   static constexpr base::milliseconds kTurn{8};
   // Between trials: each that changes nothing doubles it.
-  static constexpr base::milliseconds kRestMin{250}, kRestMax{4000};
+  static constexpr base::milliseconds kRestMin{250}, kRestMax{32'000};
   // A limit that kept no read from a server of its own for so long is none any more.
   static constexpr base::milliseconds kForget{2000};
 
@@ -48,6 +49,12 @@ class Spread {
   static constexpr std::uint32_t kRoundsMin = 4, kRoundsMax = 24;
   static constexpr double kSure = 3;      // standard errors
   static constexpr double kWorth = 0.02;  // of the time that reads take
+  static constexpr double kLate = 2;      // times as long as a read takes under limit_
+  static constexpr std::uint32_t kLateMin = 16;
+
+  // Of the late ones among those under other_, compared with those under limit_.
+  enum class Tail : std::uint8_t { kUnknown, kShorter, kNotLonger, kPerhapsLonger, kLonger };
+  Tail tail() const;
 
   void begin_round(base::Time now);
   void end_round(base::Time now);
@@ -69,6 +76,12 @@ class Spread {
     std::uint32_t answers = 0;
   };
   std::array<Sum, 2> sums_;  // under limit_ and other_
+  // Likewise, in this trial's rounds but the first one, which says what is late.
+  struct Late {
+    double answers = 0, late = 0;
+  };
+  std::array<Late, 2> late_;
+  double late_us_ = 0;  // 0 = not known yet
 
   // By how much reads take longer under other_, as a part of the time, in this trial's rounds.
   std::uint32_t rounds_ = 0, rounds_in_vain_ = 0;

@@ -163,7 +163,7 @@ void Client::on_statement_ended(const sql::Analysis& analysis, int index, std::s
 std::uint16_t Client::pinning_residue(const sql::Statement& statement) const {
   unsigned residue = statement.residue & kPinning;
   if (server->listeners != nullptr) residue &= ~unsigned{sql::kListening};
-  const bool may_advance = statement.access == sql::Access::kWrite &&
+  const bool may_advance = statement.access == sql::Access::kWrite && statement.may_advance &&
                            statement.verb != sql::Verb::kDdl &&
                            worker_.config().pinning.sequence_state;
   if (pools_->asks_sequences() && may_advance && server->on_primary()) {

@@ -94,6 +94,8 @@ struct Statement {
   Verb verb = Verb::kOther;
   Access access = Access::kWrite;
   std::uint16_t residue = kNoResidue;
+  bool may_advance =
+      true;  // a write may make a sequence give something, in a default, a trigger ...
   // DEALLOCATE, PREPARE, EXECUTE and CREATE TABLE AS it, DECLARE, CLOSE, LISTEN, SAVEPOINT...
   std::string name;
   std::vector<SetStatement> sets;  // SET, RESET, or SELECT set_config('a', 'b', false)

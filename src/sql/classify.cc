@@ -243,6 +243,8 @@ void Classifier::query(const PgQuery__Node* node) {
   const bool select = node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT;
   set(select ? Verb::kSelect : Verb::kOther, effects.access, effects.residue);
   out_.why = std::move(effects.why);
+  constexpr unsigned kAdvances = kOpaque | kUnreadable | kSequenceState;
+  statement().may_advance = !select || effects.writes_rows || (effects.residue & kAdvances) != 0;
   if (effects.pid_calls > effects.pids_compared) statement().residue |= kBackendPid;
   if (effects.into != nullptr)
     set(is_temporary(effects.into->rel) ? Verb::kCreateTemp : Verb::kDdl, Access::kWrite,

@@ -114,17 +114,22 @@ class Walk {
     if (effects_.why.empty()) effects_.why = std::move(why);
   }
 
+  void writes_rows(const char* how, std::uint16_t left) {
+    effects_.writes_rows = true;
+    writes(how, left);
+  }
+
   void visit(const PgQuery__Node* node) {
     // 240 kinds of node: those that are not named here only hold others.
     switch (node->node_case) {
       case PG_QUERY__NODE__NODE_INSERT_STMT:
-        return writes("INSERT", left_by_write(node->insert_stmt->relation, knowledge_));
+        return writes_rows("INSERT", left_by_write(node->insert_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_UPDATE_STMT:
-        return writes("UPDATE", left_by_write(node->update_stmt->relation, knowledge_));
+        return writes_rows("UPDATE", left_by_write(node->update_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_DELETE_STMT:
-        return writes("DELETE", left_by_write(node->delete_stmt->relation, knowledge_));
+        return writes_rows("DELETE", left_by_write(node->delete_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_MERGE_STMT:
-        return writes("MERGE", left_by_write(node->merge_stmt->relation, knowledge_));
+        return writes_rows("MERGE", left_by_write(node->merge_stmt->relation, knowledge_));
       case PG_QUERY__NODE__NODE_FUNC_CALL:
         return call(*node->func_call);
       case PG_QUERY__NODE__NODE_A_EXPR:

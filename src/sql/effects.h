@@ -25,6 +25,7 @@ struct Effects {
   std::vector<std::string> relations, functions;  // as Analysis has them
   bool unknown_function = false;
   bool primary_only = false;      // as Analysis has it
+  bool writes_rows = false;       // INSERT, UPDATE, DELETE, MERGE, anywhere
   bool refused_relation = false;  // a replica cannot even plan it: the catalog is against one
 };
 

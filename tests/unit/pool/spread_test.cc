@@ -126,6 +126,43 @@ TEST_CASE("spread: nothing is tried where few are busy, and a limit of a crowd g
   CHECK(host.spread.limit() == Spread::kAll);
 }
 
+namespace {
+
+// Reads that come twenty to a millisecond while 20 servers are busy: so many of a thousand are late
+// over all servers, and so many where they are sent behind one another.
+struct Reads {
+  int late_over_all, late_behind;
+  Spread spread;
+  base::Time now = at(0);
+  std::mt19937 random{7};
+
+  void run(base::milliseconds time) {
+    for (const auto end = now + time; now < end; now += 50us) {
+      if (!spread.concerns(20, now)) continue;
+      const Spread::Answer how = spread.next(20, now);
+      const bool behind = how.over < 20;
+      const int late = behind ? late_behind : late_over_all;
+      const bool is_late = static_cast<int>(random() % 1000) < late;
+      const auto took = behind ? 700us : 1000us;
+      if (how.turn != 0) spread.answered(how.turn, is_late ? 3000us : took);
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("spread: what is sooner as a rule is not better where more are late") {
+  Reads as_late{.late_over_all = 10, .late_behind = 5};
+  as_late.run(20'000ms);
+  CHECK(as_late.spread.limit() < 20);
+  Reads later{.late_over_all = 10, .late_behind = 25};
+  later.run(20'000ms);
+  CHECK(later.spread.limit() == Spread::kAll);
+  as_late.late_behind = 25;
+  as_late.run(90'000ms);
+  CHECK(as_late.spread.limit() >= 20);
+}
+
 TEST_CASE("spread: answers of another round do not count") {
   Spread spread;
   CHECK_FALSE(spread.concerns(Spread::kLeast, at(0)));

@@ -297,5 +297,35 @@ TEST_CASE("why names the reason") {
   CHECK(why("create table t ()") == "CREATE");
 }
 
+TEST_CASE("what may make a sequence give something") {
+  const auto may_advance = [](std::string_view text) {
+    const Analysis analysis = analyze_once(text, {}, &test::empty_catalog());
+    REQUIRE(analysis.single() != nullptr);
+    return analysis.single()->may_advance;
+  };
+  CHECK(may_advance("INSERT INTO t VALUES (1)"));  // by a default
+  CHECK(may_advance("UPDATE t SET a = 1"));        // by a trigger
+  CHECK(may_advance("WITH x AS (DELETE FROM t RETURNING a) SELECT a FROM x"));
+  CHECK(may_advance("SELECT nextval('s')"));
+  CHECK(may_advance("SELECT unknown_function()"));
+  CHECK(may_advance("COPY t FROM STDIN"));
+  CHECK(may_advance("CALL p()"));
+  CHECK_FALSE(may_advance("SELECT 1 FOR UPDATE"));
+  CHECK_FALSE(may_advance("SELECT pg_advisory_xact_lock(1)"));
+  CHECK_FALSE(may_advance("SELECT pg_stat_force_next_flush()"));
+}
+
+TEST_CASE("what is to be known of the session itself") {
+  const auto residue = [](std::string_view text) {
+    return analyze_once(text, {}, nullptr).residue;
+  };
+  CHECK(residue("SELECT sessions FROM pg_stat_database") == kSessionsAsk);
+  CHECK(residue("SELECT 1 + (SELECT sum(sessions) FROM pg_catalog.pg_stat_database)") ==
+        kSessionsAsk);
+  CHECK(residue("SELECT pg_stat_get_db_sessions(1)") == kSessionsAsk);
+  CHECK(residue("SELECT * FROM my.pg_stat_database") == kNoResidue);
+  CHECK(residue("SELECT * FROM pg_stat_activity") == kNoResidue);
+}
+
 }  // namespace
 }  // namespace sql
