@@ -414,8 +414,8 @@ class Client final : public net::Connection, public pool::Waiter {
   void note_statement(const sql::Analysis& analysis);
   static std::string shown(const sql::Statement& statement, const sql::Analysis& analysis);
   void note_unread_statement();
-  void note_access(sql::Access access);
-  void note_writer(sql::Access access);
+  void note_access(sql::Access access, bool may_advance);
+  void note_writer();
   void note_end_of_transaction();
   void note_portal(std::string_view portal, const session::StatementPtr* known);
   void note_opaque(std::string_view text);

@@ -49,7 +49,7 @@ bool is_ours(std::string_view statement) { return statement.starts_with("weir_")
 
 std::size_t Client::send_gathered(protocol::Bytes in) {
   const std::size_t bytes = gathered_.bytes;
-  note_access(gathered_.access);
+  note_access(gathered_.access, gathered_.may_advance);
   note_begin();
   may_write_ = (gathered_.access == sql::Access::kWrite || status_ == 'T') && server->may_write();
   position_valid_ = false;
@@ -267,7 +267,7 @@ void Client::drop_unnamed() {
 }
 
 // A replica refuses what would write: nothing of ours is newer on the primary for it.
-void Client::note_access(sql::Access access) {
+void Client::note_access(sql::Access access, bool may_advance) {
   if (access == sql::Access::kNone) return;
   read_fresh_ = read_fresh_ || consistency() != config::Consistency::kEventual;
   if (access != sql::Access::kWrite || !server->on_primary()) return;
@@ -275,18 +275,17 @@ void Client::note_access(sql::Access access) {
   if (server->listeners != nullptr) return;
   server->last_notifier = id;
   if (listening_ != nullptr) own_pid_ = server->backend_pid;
-  note_writer(access);
+  if (may_advance) note_writer();
 }
 
-void Client::note_writer(sql::Access access) {
-  if (access != sql::Access::kWrite || !server->on_primary() || server->listeners != nullptr)
-    return;
+void Client::note_writer() {
+  if (!server->on_primary() || server->listeners != nullptr) return;
   if (wrote_on_ != server->id || server->last_writer != id) keep_sequences();
 }
 
 // What is remembered at once of any statement on its way, before it is known to succeed.
 void Client::note_statement(const sql::Analysis& analysis) {
-  note_access(analysis.access);
+  note_access(analysis.access, analysis.may_advance);
   if (!analysis.plain) {
     tracking_ = true;
     in_flight_plain_ = false;
@@ -311,7 +310,7 @@ void Client::note_opaque(std::string_view text) {
 }
 
 void Client::note_unread_statement() {
-  note_access(sql::Access::kWrite);
+  note_access(sql::Access::kWrite, /*may_advance=*/true);
   tracking_ = opaque_ = true;
   opaque_by_ = "not read by the proxy";
   in_flight_plain_ = false;
@@ -350,7 +349,7 @@ void Client::forward_parse(const protocol::Frame& frame) {
   if (sets_bad_value(*analysis)) return expect_failure(Expect::kParse, kNoteBadValue);
   if (may_not_pin(*analysis)) return expect_failure(Expect::kParse, kNoteNoPin);
   if (!note_asked(*analysis)) return expect_failure(Expect::kParse, kNoteSequence);
-  note_writer(analysis->access);
+  if (analysis->may_advance) note_writer();
   count_as(*analysis, parse->query);
   if (status_ == 'E' && !parse->statement.empty() && !ends_transaction(*analysis)) {
     // Nothing is made up here: that the transaction has failed is the server's to say.
@@ -484,7 +483,7 @@ void Client::note_portal(std::string_view portal, const session::StatementPtr* k
     portals_.emplace_back(portal, analysis);
     in_flight_plain_ = in_flight_plain_ && analysis->plain;
   }
-  note_access(analysis->access);
+  note_access(analysis->access, analysis->may_advance);
 }
 
 void Client::forward_bind(const protocol::Frame& frame) {

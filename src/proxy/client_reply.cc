@@ -326,9 +326,14 @@ void Client::on_tracked_end(char status) {
       rules_of_ = 0;
     }
   }
-  if (!server->exchange.empty()) return;
-  in_flight_plain_ = true;
-  if (status == 'I') tracking_ = false;
+  if (server->exchange.empty()) {
+    in_flight_plain_ = true;
+    if (status == 'I') tracking_ = false;
+  }
+  // In front of what comes next in the block: RESET leads back to what the session began with.
+  if (status != 'T' || server->exchange.batch_open()) return;
+  const std::string sql = transaction_.restore(base_);
+  if (!sql.empty()) server->inject_query(sql, kNoteReset);
 }
 
 // SET datestyle may name only one of its two parts: the other one stays.

@@ -256,6 +256,7 @@ bool Client::gather(protocol::Bytes in) {
       gathered_.large = gathered_.complete = true;
       gathered_.plain = false;
       gathered_.access = sql::Access::kWrite;
+      gathered_.may_advance = true;
       return true;
     }
     if (rest.size() < header.total) return false;
@@ -275,6 +276,7 @@ void Client::join(const sql::Analysis* analysis) {
   gathered_.shape = analysis->shape;
   gathered_.hints.join(analysis->hints);
   gathered_.primary_only = gathered_.primary_only || analysis->primary_only;
+  gathered_.may_advance = gathered_.may_advance || analysis->may_advance || analysis->refused;
   note_patterns(*analysis);
   const sql::Statement* single = analysis->single();
   const bool begin = single != nullptr && single->verb == sql::Verb::kBegin;

@@ -10,7 +10,7 @@ namespace proxy {
 // nextval may hide in a default, a trigger or a function: any write counts, and what may become
 // one.
 bool Client::may_advance_sequences() const {
-  return gathered_.access == sql::Access::kWrite || gathered_.needs_primary;
+  return gathered_.may_advance || gathered_.needs_primary;
 }
 
 // The server where this session wrote last, and no one else has written since; null = there is none
@@ -61,8 +61,7 @@ bool Client::must_discard_sequences() const {
   if (gathered_.asks_sequence)
     return server->has_written_for_others(id) || server->others_sequences;
   return server->has_written_for_others(id) && pools_->may_have_sequences() &&
-         (gathered_.access == sql::Access::kWrite ||
-          (may_advance_sequences() && pools_->asks_sequences()));
+         (gathered_.may_advance || (may_advance_sequences() && pools_->asks_sequences()));
 }
 
 // In front of what the session asks or writes now. False: that is in the midst of other requests.

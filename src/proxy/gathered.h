@@ -22,7 +22,8 @@ struct Gathered {
   bool begins = false;            // has a BEGIN,
   bool does_more = false;         // and something else,
   bool reads = false;             // which takes a snapshot
-  bool primary_only = false;      // as Analysis has it
+  bool primary_only = false;      // as Analysis has it,
+  bool may_advance = false;       // likewise
   bool needs_primary = false;     // whatever it accesses: opens a transaction that may write
   bool plain = true;              // no message changes session state
   bool only_set = false;          // one SET and nothing else

@@ -1,6 +1,7 @@
 #include "session/settings.h"
 
 #include <algorithm>
+#include <array>
 
 #include "absl/hash/hash.h"
 
@@ -59,6 +60,20 @@ void leave_identity(std::string& sql, const Settings& from, std::string_view nam
 
 void take_identity(std::string& sql, const Settings& to, std::string_view name) {
   if (const std::string* value = to.find(name)) append(sql, set_sql(name, *value));
+}
+
+std::string set_command(std::string_view name, std::string_view value_sql, Scope scope) {
+  std::string sql = (scope == Scope::kLocal ? "SET LOCAL " : "SET ") + quoted_name(name) + " ";
+  sql += value_sql;
+  return sql;
+}
+
+// Of what quote_value() has made.
+std::string call_set_config(std::string_view name, std::string_view value_sql, Scope scope) {
+  std::string sql = "SELECT pg_catalog.set_config(" + literal(name) + ",";
+  sql += value_sql.substr(kPlainString.size());
+  sql += scope == Scope::kLocal ? ",true)" : ",false)";
+  return sql;
 }
 
 }  // namespace
@@ -133,17 +148,21 @@ std::string plain_value(std::string_view value_sql) {
 }
 
 std::string set_sql(std::string_view name, std::string_view value_sql) {
-  std::string sql;
-  if (value_sql.starts_with(kPlainString)) {
-    value_sql.remove_prefix(kPlainString.size());
-    sql = "SELECT pg_catalog.set_config(" + literal(name) + ",";
-    sql += value_sql;
-    sql += ",false)";
-    return sql;
+  if (!value_sql.starts_with(kPlainString)) return set_command(name, value_sql, Scope::kSession);
+  return call_set_config(name, value_sql, Scope::kSession);
+}
+
+std::string set_sql_in_block(std::string_view name, std::string_view value_sql, Scope scope) {
+  if (!value_sql.starts_with(kPlainString)) return set_command(name, value_sql, scope);
+  // Those of guc.c with GUC_LIST_QUOTE that a session may set; an extension has none.
+  constexpr std::array<std::string_view, 4> kQuoted = {
+      "local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"};
+  if (std::ranges::find(kQuoted, name) != kQuoted.end()) {
+    return call_set_config(name, value_sql, scope);
   }
-  sql = "SET " + quoted_name(name) + " ";
-  sql += value_sql;
-  return sql;
+  std::string to("TO ");
+  to += value_sql.substr(kPlainString.size());
+  return set_command(name, to, scope);
 }
 
 std::string reset_sql(std::string_view name) { return "RESET " + quoted_name(name); }

@@ -54,6 +54,10 @@ std::string plain_value(std::string_view value_sql);
 
 // One statement, without ';'. A name of several parts ("app.user") is quoted part by part.
 std::string set_sql(std::string_view name, std::string_view value_sql);
+// The same in a transaction block, where set_config() would take a snapshot, behind which SET
+// TRANSACTION is refused: only for lists whose elements are quoted. kLocal: for the transaction.
+enum class Scope : std::uint8_t { kSession, kLocal };
+std::string set_sql_in_block(std::string_view name, std::string_view value_sql, Scope scope);
 std::string reset_sql(std::string_view name);
 
 // SQL that makes a connection with settings `from` have `to`, "" when it has them. One simple

@@ -107,6 +107,7 @@ void Transaction::on_statement(const sql::Statement& statement, std::string_view
       stage(statement);
       return;
     case sql::Verb::kResetAll:
+      note_touch({.setting = "", .reset = true, .local = false});
       add({.kind = Change::Kind::kResetAll});
       return;
     case sql::Verb::kDiscardAll:
@@ -173,6 +174,7 @@ void Transaction::stage(const sql::Statement& statement) {
       continue;
     }
     if (is_custom(set.name)) note_named(set.name);
+    note_touch({.setting = set.name, .reset = set.reset, .local = set.local});
     if (set.local) continue;  // over with the transaction, whatever its end
     if (set.reset) {
       add({.kind = Change::Kind::kReset, .name = set.name});
@@ -183,6 +185,30 @@ void Transaction::stage(const sql::Statement& statement) {
            .value = set.value});
     }
   }
+}
+
+void Transaction::note_touch(Touch touch) {
+  if (touched_.empty() && !touch.reset) return;
+  std::erase_if(touched_, [&](const Touch& earlier) {
+    return touch.setting.empty() || earlier.setting == touch.setting;
+  });
+  touched_.push_back(std::move(touch));
+}
+
+std::string Transaction::restore(const Settings& base) {
+  const std::vector<Touch> touched = std::exchange(touched_, {});
+  std::string sql;
+  if (!explicit_ || failed_) return sql;
+  for (const auto& [name, value] : base.entries()) {
+    const bool is_kept_by_all = name == "role" || name == "session_authorization";
+    const auto last = std::find_if(touched.rbegin(), touched.rend(), [&](const Touch& touch) {
+      return touch.setting.empty() ? !is_kept_by_all : canonical_name(touch.setting) == name;
+    });
+    if (last == touched.rend() || !last->reset) continue;
+    sql += set_sql_in_block(name, value, last->local ? Scope::kLocal : Scope::kSession) + ";";
+    if (!last->local) add({.kind = Change::Kind::kSet, .name = name, .value_sql = value});
+  }
+  return sql;
 }
 
 // It stays named although the transaction may be rolled back. As for add(), a few are remembered.
@@ -225,6 +251,7 @@ void Transaction::roll_back(bool chain) { end(chain); }
 
 void Transaction::end(bool chain) {
   staged_.clear();
+  touched_.clear();
   marks_.clear();
   failed_ = false;
   explicit_ = chain;
@@ -237,6 +264,7 @@ void Transaction::roll_back_to(std::string_view savepoint) {
   const auto it = std::find_if(marks_.rbegin(), marks_.rend(),
                                [&](const Mark& m) { return m.savepoint == savepoint; });
   failed_ = false;
+  touched_.clear();
   if (it == marks_.rend()) return;
   staged_.resize(it->staged);
   read_only_ = it->read_only;

@@ -45,6 +45,9 @@ class Transaction {
   // Changes that are now the session's, oldest first; empties the list.
   std::vector<Change> take_committed();
   bool has_committed() const { return !committed_.empty(); }
+  // After on_ready: what leads the server from where RESET, since the last on_ready, has led it in
+  // a block to where it leads the client: to `base`. "" = it is there. Counts as carried out.
+  std::string restore(const Settings& base);
 
   // BEGIN READ ONLY or SET TRANSACTION READ ONLY in force, as far as statements said.
   bool read_only() const { return read_only_; }
@@ -63,11 +66,18 @@ class Transaction {
     bool read_only;
   };
 
+  // RESET, RESET ALL ("") or SET of a setting.
+  struct Touch {
+    std::string setting;
+    bool reset, local;
+  };
+
   void unanalysed(const sql::Statement& statement, std::string_view tag);
   void stage(const sql::Statement& statement);
   void add(Change change);
   void discard_all();
   void note_named(const std::string& setting);
+  void note_touch(Touch touch);
   void modes(const sql::Statement& statement);
   void commit(bool chain);
   void roll_back(bool chain);
@@ -77,6 +87,7 @@ class Transaction {
 
   std::vector<Change> staged_, committed_;
   std::vector<Mark> marks_;
+  std::vector<Touch> touched_;  // since the last on_ready, once one was RESET
   std::string isolation_;
   bool explicit_ = false, failed_ = false, read_only_ = false;
 };

@@ -94,8 +94,7 @@ struct Statement {
   Verb verb = Verb::kOther;
   Access access = Access::kWrite;
   std::uint16_t residue = kNoResidue;
-  bool may_advance =
-      true;  // a write may make a sequence give something, in a default, a trigger ...
+  bool may_advance = true;  // a sequence, if it writes: in a default, a trigger ...
   // DEALLOCATE, PREPARE, EXECUTE and CREATE TABLE AS it, DECLARE, CLOSE, LISTEN, SAVEPOINT...
   std::string name;
   std::vector<SetStatement> sets;  // SET, RESET, or SELECT set_config('a', 'b', false)
@@ -146,6 +145,7 @@ struct Analysis {
   // Also in a READ ONLY transaction: a standby refuses it (an unlogged table, LISTEN), answers it
   // otherwise (pg_is_in_recovery()), or would keep what it leaves (an advisory lock).
   bool primary_only = false;
+  bool may_advance = true;        // as Statement has it, of one that writes
   bool unknown_function = false;  // names one that is neither built in nor in that catalog
   // Nothing but what `access` says: no transaction command, set, residue, deallocate ... so that
   // the hot path needs to look at nothing else.

@@ -92,6 +92,7 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
       result.literals_matter = false;
       analysis.parsed = true;
       analysis.access = Access::kNone;
+      analysis.may_advance = false;
       analysis.statements.reserve(tree->n_stmts);
       for (std::size_t i = 0; i < tree->n_stmts; ++i) {
         Classified each = classify(*tree->stmts[i], parsed_text, knowledge);
@@ -99,6 +100,8 @@ Result parse_and_classify(std::string_view text, const Shape& shape, const Knowl
           analysis.why = std::move(each.why);
         analysis.access = std::max(analysis.access, each.statement.access);
         analysis.residue |= each.statement.residue;
+        analysis.may_advance = analysis.may_advance || (each.statement.may_advance &&
+                                                        each.statement.access == Access::kWrite);
         result.literals_matter = result.literals_matter || each.literals_matter;
         analysis.primary_only = analysis.primary_only || each.primary_only;
         analysis.unknown_function = analysis.unknown_function || each.unknown_function;

@@ -72,6 +72,7 @@ class Classifier {
 
   Classified run(const PgQuery__Node* node) {
     if (!transaction_state(node) && !data(node) && !session_state(node)) catalog(node);
+    if (runs_nothing(node)) statement().may_advance = false;
     // What pins a session must not pin it to a replica.
     if (out_.statement.residue != kNoResidue) out_.statement.access = Access::kWrite;
     out_.primary_only = out_.primary_only || is_refused_in_recovery() || maintains(node);
@@ -80,6 +81,21 @@ class Classifier {
 
  private:
   Statement& statement() { return out_.statement; }
+
+  // No default, trigger or function.
+  static bool runs_nothing(const PgQuery__Node* node) {
+    switch (node->node_case) {
+      case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
+      case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
+      case PG_QUERY__NODE__NODE_LOCK_STMT:
+      case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT:
+      case PG_QUERY__NODE__NODE_LISTEN_STMT:
+      case PG_QUERY__NODE__NODE_NOTIFY_STMT:
+        return true;
+      default:
+        return false;
+    }
+  }
 
   // Or left on a connection that is none to the primary.
   bool is_refused_in_recovery() const {

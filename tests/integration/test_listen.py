@@ -35,6 +35,11 @@ def wait_heard(client, expected):
     wait_until(lambda: heard(client) == expected, f"{expected} is heard", 10 * SLOW)
 
 
+def wait_heard_of(client, count):
+    wait_until(lambda: client.query("SELECT 1") and len(client.notifications) == count,
+               f"{count} are heard", 10 * SLOW)
+
+
 def extended_listen(client, channel):
     client.send(parse("", f"LISTEN {channel}"), bind("", ""), describe("P"), execute(), SYNC)
     assert not [m for m in client.read_until_ready() if m.type == "E"]
@@ -253,6 +258,8 @@ def test_the_encoding_is_that_of_now(narrow, cluster, encoding, text):
         for client in (one, direct):
             client.query(f"SET client_encoding TO '{encoding}'")
         sender.query(f"NOTIFY news, '{text}'")
+        for client in listeners:
+            wait_heard_of(client, 1)
         for client in (one, direct):
             client.query("BEGIN; SET LOCAL client_encoding TO 'UTF8'; SELECT 1")
         sender.query(f"NOTIFY news, '{text} 2'")
@@ -260,8 +267,7 @@ def test_the_encoding_is_that_of_now(narrow, cluster, encoding, text):
             client.query("COMMIT; RESET client_encoding")
         sender.query(f"NOTIFY news, '{text} 3'")
         for client in listeners:
-            while len(client.notifications) < 3:
-                client.query("SELECT 1")
+            wait_heard_of(client, 3)
         assert [payload for _, payload in same.notifications] == \
             [f"{text}{n}".encode() for n in ("", " 2", " 3")]
         assert one.notifications == direct.notifications

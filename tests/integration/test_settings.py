@@ -5,6 +5,7 @@ import pytest
 
 from support import SLOW, wire
 from support.cluster import fresh_name, wait_catalog, wait_until
+from support.wire import SYNC, bind, execute, parse
 
 
 def show(client, name, primary=True):
@@ -75,6 +76,34 @@ def test_reset_in_a_function_returns_to_the_startup_value(target, reset, pinned)
                 assert show(other, "work_mem") == "4MB"
         client.query("DO $$ BEGIN SET work_mem TO '4MB'; END $$")  # what the server has, too
         assert [show(client, "work_mem") for _ in range(2)] == ["4MB"] * 2
+
+
+@pytest.mark.parametrize("how", ["simple", "extended"])
+@pytest.mark.parametrize("reset", ["RESET work_mem", "RESET ALL", "SET work_mem TO DEFAULT",
+                                   "SET LOCAL work_mem TO DEFAULT"])
+def test_reset_in_a_block_returns_to_the_startup_value(target, reset, how):
+    """At once; and what is rolled back is as if it had not been."""
+    with target.connect(options="-c work_mem=7MB", TimeZone="Europe/Paris") as client:
+        def run(statement):
+            if how == "simple":
+                return client.query(statement)
+            client.send(parse("", statement), bind("", ""), execute(), SYNC)
+            return client.rows()
+
+        client.query("SET work_mem TO '9MB'")
+        client.query("BEGIN; SAVEPOINT a")
+        run(reset)
+        for setting, value in (("work_mem", "7MB"), ("TimeZone", "Europe/Paris")):
+            assert run(f"SHOW {setting}") == [[value]]
+        run("ROLLBACK TO a")
+        assert run("SHOW work_mem") == [["9MB"]]
+        run(reset)
+        client.query("RESET TimeZone; SET work_mem TO '11MB'" if "ALL" in reset else "SELECT 1")
+        assert run("SHOW work_mem") == [["11MB" if "ALL" in reset else "7MB"]]
+        client.query("COMMIT")
+        kept = "11MB" if "ALL" in reset else "9MB" if "LOCAL" in reset else "7MB"
+        assert show(client, "work_mem") == kept
+        assert show(client, "TimeZone") == "Europe/Paris"
 
 
 def test_set_local_ends_with_its_transaction(target):

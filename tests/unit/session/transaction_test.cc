@@ -272,6 +272,79 @@ TEST_CASE("RESET leads a client back to its startup parameters") {
   }
 }
 
+TEST_CASE("RESET in a block: what leads the server to where it leads the client") {
+  Session s;
+  s.base.set("timezone", quote_value("UTC"));
+  s.base.set("work_mem", quote_value("3MB"));
+  s.base.set("role", quote_value("startup"));
+  s.settings = s.base;
+  Settings server = s.base;
+  const auto committed = [&] {
+    s.transaction.on_ready('I');
+    for (const Change& change : s.transaction.take_committed()) {
+      apply(change, s.base, s.settings);
+      apply(change, {}, server);
+    }
+    CHECK(s.settings == server);
+  };
+  const std::string timezone = "SET \"timezone\" TO E'UTC';";
+  const std::string work_mem = "SET \"work_mem\" TO E'3MB';";
+  s.done(Verb::kBegin, "BEGIN");
+  s.ready('T');
+  CHECK(s.transaction.restore(s.base).empty());
+  SUBCASE("of one, which counts as carried out") {
+    s.done(reset("TimeZone"), "RESET");
+    s.done(reset("enable_sort"), "RESET");
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base) == timezone);
+    CHECK(s.transaction.restore(s.base).empty());
+    s.done(Verb::kCommit, "COMMIT");
+    committed();
+  }
+  SUBCASE("of all, but for the role, and not of what was set behind it") {
+    s.done(Verb::kResetAll, "RESET");
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base) == timezone + work_mem);
+    s.done(Verb::kResetAll, "RESET");
+    s.done(set("timezone", "GMT"));
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base) == work_mem);
+    s.done(Verb::kCommit, "COMMIT");
+    committed();
+    CHECK(s.get("timezone") == "TO 'GMT'");
+  }
+  SUBCASE("for the transaction only") {
+    sql::Statement local = reset("work_mem");
+    local.sets[0].local = true;
+    s.done(local);
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base) == "SET LOCAL \"work_mem\" TO E'3MB';");
+    s.done(Verb::kCommit, "COMMIT");
+    committed();
+  }
+  SUBCASE("not of what was undone, failed or committed") {
+    s.done(Verb::kSavepoint, "SAVEPOINT", "a");
+    s.done(reset("timezone"), "RESET");
+    s.done(Verb::kRollbackTo, "ROLLBACK", "a");
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base).empty());
+    s.done(reset("timezone"), "RESET");
+    s.fail('E');
+    CHECK(s.transaction.restore(s.base).empty());
+    s.done(Verb::kRollback, "ROLLBACK");
+    s.done(Verb::kBegin, "BEGIN");
+    s.ready('T');
+    CHECK(s.transaction.restore(s.base).empty());
+  }
+}
+
+TEST_CASE("what sets something in a block takes no snapshot unless it must") {
+  CHECK(set_sql_in_block("a", "TO 'x'", Scope::kLocal) == "SET LOCAL \"a\" TO 'x'");
+  CHECK(set_sql_in_block("a.b", quote_value("x"), Scope::kSession) == "SET \"a\".\"b\" TO E'x'");
+  CHECK(set_sql_in_block("search_path", quote_value("a, b"), Scope::kLocal) ==
+        "SELECT pg_catalog.set_config(E'search_path',E'a, b',true)");
+}
+
 TEST_CASE("a custom setting that was named stays named, whatever becomes of its value") {
   Session s;
   s.base.set("app.start", "TO 'b'");

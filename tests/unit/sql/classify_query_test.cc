@@ -301,6 +301,9 @@ TEST_CASE("what may make a sequence give something") {
   const auto may_advance = [](std::string_view text) {
     const Analysis analysis = analyze_once(text, {}, &test::empty_catalog());
     REQUIRE(analysis.single() != nullptr);
+    if (analysis.access == Access::kWrite) {
+      CHECK(analysis.may_advance == analysis.single()->may_advance);
+    }
     return analysis.single()->may_advance;
   };
   CHECK(may_advance("INSERT INTO t VALUES (1)"));  // by a default
@@ -310,6 +313,15 @@ TEST_CASE("what may make a sequence give something") {
   CHECK(may_advance("SELECT unknown_function()"));
   CHECK(may_advance("COPY t FROM STDIN"));
   CHECK(may_advance("CALL p()"));
+  CHECK(analyze_once("SELECT 1; DELETE FROM t", {}, nullptr).may_advance);
+  CHECK_FALSE(analyze_once("SELECT 1; LOCK TABLE t", {}, nullptr).may_advance);
+  CHECK_FALSE(analyze_once("SELECT 1", {}, nullptr).may_advance);
+  CHECK(analyze_once("what is this?", {}, nullptr).may_advance);
+  // Nothing may go in front of SET TRANSACTION that takes a snapshot.
+  CHECK_FALSE(may_advance("SET TRANSACTION SNAPSHOT '1'"));
+  CHECK_FALSE(may_advance("LOCK TABLE t"));
+  CHECK_FALSE(may_advance("SET CONSTRAINTS ALL DEFERRED"));
+  CHECK_FALSE(may_advance("NOTIFY a"));
   CHECK_FALSE(may_advance("SELECT 1 FOR UPDATE"));
   CHECK_FALSE(may_advance("SELECT pg_advisory_xact_lock(1)"));
   CHECK_FALSE(may_advance("SELECT pg_stat_force_next_flush()"));
