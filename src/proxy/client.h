@@ -538,7 +538,7 @@ class Client final : public net::Connection, public pool::Waiter {
   bool asked_for_new_ = false;                // once in a session, after an error of its own
   std::optional<protocol::Error> refusal_;    // to be answered to the request
   std::string refusal_code_;
-  bool wrote_ = false, tracking_ = false;  // a statement that is not plain is in flight
+  bool wrote_ = false, tracking_ = false;  // the latter: what is not plain is in flight
   bool read_fresh_ = false;          // what is in flight reads data, and later reads go by that
   bool defined_ = false;             // its transaction has changed definitions
   bool altered_defaults_ = false;    // and what sessions start with

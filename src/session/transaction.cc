@@ -15,6 +15,11 @@ bool is_of_transaction(std::string_view name) {
          name == "transaction_deferrable";
 }
 
+// RESET ALL leaves them alone, and they act upon each other.
+bool is_identity(std::string_view name) {
+  return name == "role" || name == "session_authorization";
+}
+
 bool is_of_channel(const Change& change) {
   return change.kind == Change::Kind::kListen || change.kind == Change::Kind::kUnlisten;
 }
@@ -38,13 +43,10 @@ void put_back(const Settings& base, std::string_view name, Settings& settings) {
 }
 
 void reset_all(const Settings& base, Settings& settings) {
-  const auto is_kept = [](std::string_view name) {
-    return name == "role" || name == "session_authorization";
-  };
   Settings result = base;
   for (const std::string_view name : {"role", "session_authorization"}) result.erase(name);
   for (const auto& [name, value] : settings.entries()) {
-    if (is_kept(name)) result.set(name, value);
+    if (is_identity(name)) result.set(name, value);
     if (is_custom(name) && base.find(name) == nullptr) result.set(name, kNamedOnly);
   }
   settings = std::move(result);
@@ -200,9 +202,8 @@ std::string Transaction::restore(const Settings& base) {
   std::string sql;
   if (!explicit_ || failed_) return sql;
   for (const auto& [name, value] : base.entries()) {
-    const bool is_kept_by_all = name == "role" || name == "session_authorization";
     const auto last = std::find_if(touched.rbegin(), touched.rend(), [&](const Touch& touch) {
-      return touch.setting.empty() ? !is_kept_by_all : canonical_name(touch.setting) == name;
+      return touch.setting.empty() ? !is_identity(name) : canonical_name(touch.setting) == name;
     });
     if (last == touched.rend() || !last->reset) continue;
     sql += set_sql_in_block(name, value, last->local ? Scope::kLocal : Scope::kSession) + ";";
@@ -235,9 +236,8 @@ void Transaction::add(Change change) {
     }
     return earlier.name == change.name;
   });
-  // Session authorization and role act upon each other: their order is kept.
-  const bool ordered = change.name == "session_authorization" || change.name == "role";
-  if (same != staged_.end() && !ordered) staged_.erase(same);
+  // Their order is kept.
+  if (same != staged_.end() && !is_identity(change.name)) staged_.erase(same);
   staged_.push_back(std::move(change));
 }
 

@@ -184,10 +184,18 @@ def test_the_first_question_in_the_midst_of_a_pipeline(crowded, table, asks):
     assert crowded.status == "E"
 
 
-def test_a_database_without_sequences_has_none_to_forget(start_weir, cluster):
-    """Its sessions write on each other's connections at no further cost."""
+@pytest.fixture
+def bare(cluster):
+    """A database with nothing in it, whose statements are logged."""
     cluster.sql(0, "CREATE DATABASE bare OWNER app")
     cluster.sql(0, "ALTER DATABASE bare SET log_statement = 'all'")
+    yield
+    cluster.sql(0, "DROP DATABASE bare WITH (FORCE)")
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_database_without_sequences_has_none_to_forget(start_weir, cluster):
+    """Its sessions write on each other's connections at no further cost."""
     weir = start_weir({"pool": {"size": 1}, "databases": {"bare": {"cluster": "main"}}}, workers=1)
     with weir.connect(database="bare") as one, weir.connect(database="bare") as two:
         one.query("CREATE TABLE t (v int)")
