@@ -16,6 +16,7 @@ _BELOW_PROXY = {"protocol", "base", "config", "sql", "cluster", "route", "sessio
 LAYERS = {
     "protocol": set(),
     "base": set(),
+    "pch": set(),
     "config": {"base"},
     "sql": {"base", "protocol"},
     "cluster": {"base", "config", "protocol"},
