@@ -130,7 +130,8 @@ std::string Client::what_dies_with(const Server& lost, bool rolled_back) const {
   if (pools_->mode == config::PoolMode::kSession) {
     return "Under session pooling the session ends with its server connection.";
   }
-  if (lost.probing) {
+  // Empty if it was asked only whether the pins that are known are still needed.
+  if (lost.probing && !opaque_by_.empty()) {
     return "What its latest statement left in the session (" + opaque_by_ + ") is not known.";
   }
   std::string names;
