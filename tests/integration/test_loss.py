@@ -262,7 +262,8 @@ def test_a_begin_whose_answer_is_lost(start_weir, cluster, table):
 def test_psycopg_loses_a_begin(start_weir, cluster, table):
     with Relay(cluster.ports[0], cut_behind=b"BEGIN\0") as relay:
         hosts = [f"127.0.0.1:{port}" for port in (relay.port, *cluster.ports[1:])]
-        weir = start_weir({"clusters": {"main": {"hosts": hosts}}})
+        weir = start_weir({"clusters": {"main": {"hosts": hosts}},
+                           "timeouts": {"defer_begin": "1s"}})
         with weir.psycopg(autocommit=True) as connection:
             for _ in range(2):
                 with pytest.raises(psycopg.errors.SerializationFailure), connection.transaction():
@@ -413,7 +414,8 @@ def test_failover(silent):
         cluster.sql(0, "CREATE TABLE moved (id int); GRANT ALL ON moved TO PUBLIC")
         cluster.sql(0, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         cluster.sql(0, "SELECT pg_reload_conf()")
-        weir = Weir(cluster, {"timeouts": {"server_retry": "100ms", "query_wait": "120s"},
+        weir = Weir(cluster, {"timeouts": {"server_retry": "100ms", "query_wait": "120s",
+                                           "defer_begin": "1s"},
                               "clusters": {"main": {"monitor": {"timeout": "1s"}}}})
         with contextlib.ExitStack() as stack:
             stack.callback(weir.discard)
