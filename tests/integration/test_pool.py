@@ -402,12 +402,13 @@ def test_a_client_that_leaves_while_it_waits(start_weir, cluster, table, politel
 # --- a thousand clients ---------------------------------------------------------------------------
 
 
-async def one_client(weir, number, table, all_are_in, seconds, counts):
+async def one_client(weir, number, table, doors, all_are_in, seconds, counts):
     """Writes and reads rows of its own; every answer must be its own. The time runs from when all
     are logged in: how long that takes is the machine's, and the driver's."""
-    connection = await asyncpg.connect(
-        host=weir.host, port=weir.port, user="counted", password="counted", database="app",
-        ssl=False, timeout=60 * SLOW, command_timeout=60 * SLOW)
+    async with doors:
+        connection = await asyncpg.connect(
+            host=weir.host, port=weir.port, user="counted", password="counted", database="app",
+            ssl=False, timeout=60 * SLOW, command_timeout=60 * SLOW)
     try:
         value, choice = 0, random.Random(number)
         await connection.execute(f"INSERT INTO {table} VALUES ($1, $2)", number, "0")
@@ -447,8 +448,10 @@ def test_a_thousand_clients_over_twenty_connections(start_weir, cluster, table):
 
     async def all_of_them():
         all_are_in, over = asyncio.Barrier(clients), asyncio.Event()
+        doors = asyncio.Semaphore(50)  # the driver needs long to stretch a password
         watcher = asyncio.create_task(watch(over))
-        await asyncio.gather(*(one_client(weir, number, table, all_are_in, seconds, counts)
+        await asyncio.gather(*(one_client(weir, number, table, doors, all_are_in, seconds,
+                                          counts)
                                for number in range(clients)))
         over.set()
         return await watcher
