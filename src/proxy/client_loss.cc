@@ -130,7 +130,7 @@ std::string Client::what_dies_with(const Server& lost, bool rolled_back) const {
   if (pools_->mode == config::PoolMode::kSession) {
     return "Under session pooling the session ends with its server connection.";
   }
-  // Empty if it was asked only whether the pins that are known are still needed.
+  // Without a name the pins that are known tell more.
   if (lost.probing && !opaque_by_.empty()) {
     return "What its latest statement left in the session (" + opaque_by_ + ") is not known.";
   }
@@ -141,7 +141,8 @@ std::string Client::what_dies_with(const Server& lost, bool rolled_back) const {
     names += (names.empty() ? "" : ", ") + std::string(session::reason_name(pin.reason));
     if (!pin.statement.empty()) names += " (" + pin.statement + ")";
   }
-  return names.empty() ? names : "With it the session has lost: " + names + ".";
+  if (!names.empty()) return "With it the session has lost: " + names + ".";
+  return lost.probing ? "What its latest statement left in the session is not known." : "";
 }
 
 // FATAL. code: "" = the server has said none.
